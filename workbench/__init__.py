@@ -1,0 +1,49 @@
+"""Workbench: interactive, notebook-first analysis of the training of neural networks.
+
+Everything is imported on first use, so that ``workbench --help`` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench import curvature, explore
+    from workbench.problem import Problem
+    from workbench.problems import list_problems, load_problem
+    from workbench.recording import record
+    from workbench.result import Estimate, Result, load_result
+
+__version__ = "0.1.0"
+__all__ = [
+    "Estimate",
+    "Problem",
+    "Result",
+    "curvature",
+    "explore",
+    "list_problems",
+    "load_problem",
+    "load_result",
+    "record",
+]
+
+_HOME = {
+    "Estimate": "workbench.result",
+    "Problem": "workbench.problem",
+    "Result": "workbench.result",
+    "list_problems": "workbench.problems",
+    "load_problem": "workbench.problems",
+    "load_result": "workbench.result",
+    "record": "workbench.recording",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in __all__:
+        return import_module(f"workbench.{name}")
+    raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

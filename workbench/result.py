@@ -125,7 +125,9 @@ class Estimate(Result):
         mean = np.cumsum(samples) / count
         ax.plot(count, mean, color="C0", label="running mean")
         if len(samples) > 1:
-            ax.axhspan(self.value - self.stderr, self.value + self.stderr, alpha=0.2, label="± standard error")
+            ax.axhspan(
+                self.value - self.stderr, self.value + self.stderr, alpha=0.2, label="± standard error"
+            )
         ax.set_xlabel("samples")
         ax.set_ylabel(self.name)
         ax.set_title(self.summary(), fontsize="small")

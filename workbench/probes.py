@@ -1,0 +1,198 @@
+"""Probes of a new problem: is the loss one fixed function of the parameters, and are batches weighted right?
+
+They run on the first and last batch only and leave the random state as it was.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from workbench import batches as _batches
+
+if TYPE_CHECKING:
+    from workbench.batches import Batch
+    from workbench.problem import Parameters, Problem
+
+_SPLIT_EXAMPLES = 64
+_SPLIT_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}  # relative to the parts' gradients; else 5e-2
+
+
+def probe(problem: "Problem") -> None:
+    """Refuse a problem whose numbers could not be trusted; see :class:`workbench.Problem`."""
+    _refuse_training_mode(problem.model)
+    with torch.random.fork_rng(devices=_cuda_devices(problem)):
+        first, last = _probe_data(problem)
+        _probe_loss(problem, first)
+        _probe_determinism(problem, first)
+        if problem.weighting.decomposes:
+            _probe_split(problem, first)
+            if last is not first:
+                _probe_split(problem, last)
+
+
+def _refuse_training_mode(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if not module.training:
+            continue
+        label = f"{name or 'the model'} ({type(module).__name__})"
+        if isinstance(module, _DropoutNd) and module.p > 0:
+            raise ValueError(f"dropout is active in {label}, so the loss is random: call model.eval() first")
+        if isinstance(module, nn.MultiheadAttention | nn.RNNBase) and module.dropout > 0:
+            raise ValueError(f"dropout is active in {label}, so the loss is random: call model.eval() first")
+        if isinstance(module, _BatchNorm):
+            raise ValueError(
+                f"{label} is in train mode: it normalises by batch statistics and updates its running ones; "
+                "call model.eval() first"
+            )
+
+
+def _probe_data(problem: "Problem") -> tuple["Batch", "Batch"]:
+    """First and last batch (the last only where that needs no pass over the data)."""
+    data: Any = problem._data
+    first = next(iter(data))
+    if isinstance(data, list | tuple):
+        return problem._move(first), problem._move(data[-1]) if len(data) > 1 else first
+    if _batches.checksum(first) != _batches.checksum(next(iter(data))):
+        raise ValueError(
+            "the first batch changes from pass to pass: the data shuffles or augments at random; use "
+            "shuffle=False, or pass a list of fixed batches"
+        )
+    moved = problem._move(first)
+    return moved, moved
+
+
+def _probe_loss(problem: "Problem", batch: "Batch") -> None:
+    if not problem.weighting.weigh(batch, problem.batch_targets(batch)) > 0:
+        return  # e.g. all targets ignored; such a batch is left out
+    loss, _ = _loss_and_gradient(problem, problem.parameters(), batch, needs_graph=True)
+    if not torch.isfinite(loss):
+        raise ValueError(f"the loss is {loss.item()} on the first batch, so nothing can be analysed here")
+
+
+def _probe_determinism(problem: "Problem", batch: "Batch") -> None:
+    with torch.no_grad(), _watch(problem.model) as first:
+        loss = problem.batch_loss(problem.outputs(problem.parameters(), batch), batch)
+    with torch.no_grad(), _watch(problem.model) as second:
+        again = problem.batch_loss(problem.outputs(problem.parameters(), batch), batch)
+    if not _same(loss, again):
+        culprit = next(
+            (name for (name, a), (_, b) in zip(first, second, strict=False) if not _same(a, b)), None
+        )
+        where = f"first in {culprit}" if culprit else "in the loss or the forward function"
+        raise ValueError(
+            f"the loss changes between two evaluations ({loss.item():.7g}, then {again.item():.7g}; "
+            f"{where}): call model.eval() and remove what is random"
+        )
+
+
+def _probe_split(problem: "Problem", batch: "Batch") -> None:
+    """Hold the gradient of (the head of) a batch against those of its two unequal parts.
+
+    At perturbed parameters: at a minimum, or behind a layer of zeros, all gradients vanish and any weighting
+    would pass.
+    """
+    count = _batches.count_examples(batch)
+    end = min(count, _SPLIT_EXAMPLES)
+    if end < 2:
+        return
+    cut = max(1, end // 3)
+    pieces = [_batches.slice_batch(batch, count, slice(*ends)) for ends in ((0, end), (0, cut), (cut, end))]
+    weights = [problem.weighting.weigh(piece, problem.batch_targets(piece)) for piece in pieces]
+    if not all(weight > 0 for weight in weights):
+        return
+    if problem.weighting.sums:
+        weights = [1.0, 1.0, 1.0]
+    parameters = _perturbed(problem)
+    whole, *halves = (
+        weight * _loss_and_gradient(problem, parameters, piece)[1]
+        for weight, piece in zip(weights, pieces, strict=True)
+    )
+    scale = sum(float(half.norm()) for half in halves)
+    mismatch = float((whole - sum(halves)).norm()) / scale if scale else 0.0
+    if not mismatch <= _SPLIT_TOLERANCE.get(problem.dtype, 5e-2):  # also when it is nan
+        raise ValueError(_explain_mismatch(problem, mismatch))
+
+
+def _explain_mismatch(problem: "Problem", mismatch: float) -> str:
+    how = "added" if problem.weighting.sums else f"weighted by {problem.weighting.rule}"
+    return (
+        f"the gradient of a batch is off by {mismatch:.1%} from those of its two parts, {how}: pass "
+        "weight=lambda batch: <what the batch's loss is divided by>, weight='sum' if it is a sum, or "
+        "weight='batch' for a loss that does not decompose over examples (contrastive)"
+    )
+
+
+def _perturbed(problem: "Problem") -> "Parameters":
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: tensor + 0.05 * (tensor.abs().mean() + 0.1) * _noise(tensor, generator)
+        for name, tensor in problem.parameters().items()
+    }
+
+
+def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator).to(like)
+
+
+def _loss_and_gradient(
+    problem: "Problem", parameters: "Parameters", batch: "Batch", *, needs_graph: bool = False
+) -> tuple[Tensor, Tensor]:
+    leaves = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
+    with torch.enable_grad():
+        loss = problem.batch_loss(problem.outputs(leaves, batch), batch)
+        if not isinstance(loss, Tensor) or loss.dim() != 0 or not loss.is_floating_point():
+            raise ValueError(f"the loss returns {_describe(loss)}, not one real number: average or sum it")
+        if not loss.requires_grad:
+            if needs_graph:
+                raise ValueError(
+                    "the loss does not depend on the selected parameters: is there a detach(), no_grad() or "
+                    "integer operation between them?"
+                )
+            return loss, torch.zeros(1)
+        gradients = torch.autograd.grad(
+            loss, list(leaves.values()), allow_unused=True, materialize_grads=True
+        )
+    return loss.detach(), torch.cat([gradient.reshape(-1).double() for gradient in gradients])
+
+
+@contextmanager
+def _watch(model: nn.Module) -> Iterator[list[tuple[str, Tensor]]]:
+    """Note the first output tensor of every module in the order of their ends; the hooks leave with it."""
+    seen: list[tuple[str, Tensor]] = []
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            leaves = _batches.tensors(output)
+            if leaves:
+                seen.append((f"{name} ({type(module).__name__})", leaves[0].detach()))
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(note(name or "the model")) for name, module in model.named_modules()
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    tolerance = 10 * torch.finfo(first.dtype).eps if first.is_floating_point() else 0.0
+    return torch.allclose(first, second, rtol=tolerance, atol=0.0, equal_nan=True)
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+    return f"a {type(value).__name__}"
+
+
+def _cuda_devices(problem: "Problem") -> list[torch.device]:
+    return [problem.device] if problem.device.type == "cuda" else []

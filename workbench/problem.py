@@ -1,0 +1,356 @@
+"""``Problem``: a model, a loss and data as pure functions of a flat parameter vector."""
+
+import copy
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from workbench import batches as _batches
+from workbench.attention import MathAttention
+from workbench.batches import Batch, Forward, Targets
+from workbench.layout import lay_out, match, trainable
+from workbench.plan import Plan, make_plan
+from workbench.probes import probe
+from workbench.weighting import Loss, find_weighting
+
+Parameters = dict[str, Tensor]
+Regularizer = Callable[[Parameters], Tensor]
+
+# functional_call swaps the model's tensors for its duration, so two threads must not be inside one model.
+_LOCKS: "weakref.WeakKeyDictionary[nn.Module, threading.RLock]" = weakref.WeakKeyDictionary()
+
+
+class Problem:
+    r"""A model, a loss and data, as functions of the vector of the selected parameters.
+
+    The loss over the data is :math:`L(\theta) = \sum_b w_b\, \ell_b(\theta) / \sum_b w_b`, where
+    :math:`\ell_b` is the loss of batch b and :math:`w_b` the denominator of its mean. The model is never
+    changed: no ``.grad``, mode, buffer or hook is left behind, also when an exception passes.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In the mode that it is to be analysed in, usually ``model.eval()``.
+    loss : callable
+        ``loss(outputs, targets)`` returns a scalar; any of torch's losses, or your own.
+    data : DataLoader, re-iterable of batches, or (inputs, targets)
+        A batch is ``(inputs, targets)``, ``(input1, input2, ..., targets)``, or anything that ``forward``
+        and ``targets`` can read.
+    forward : callable, optional
+        ``forward(model, batch)`` returns the outputs (a tensor, or nested tuples, lists, dicts of tensors).
+    targets : callable, optional
+        ``targets(batch)`` returns what the loss takes as its second argument.
+    weight : callable, "batch" or "sum", optional
+        ``weight(batch)`` is the denominator of that batch's mean. By default inferred for torch's losses
+        (kept targets for ``ignore_index``, the sum of class weights, elements), else the number of examples.
+        ``"sum"``: the losses of batches are added. ``"batch"``: every batch counts alike, for losses that do
+        not decompose over examples (contrastive).
+    regularizer : callable, optional
+        Of the dictionary of selected parameters; enters only where ``regularization=True`` is asked for.
+    weight_decay : float
+        The optimiser's; adds ``weight_decay / 2 * ||theta||^2`` where ``regularization=True`` is asked for.
+    parameters : str or sequence of str, optional
+        Patterns of the parameters to analyse; default all that require a gradient.
+    name : str, optional
+        For titles; default the model's class.
+
+    Raises
+    ------
+    ValueError
+        If the loss is not one and the same function of the parameters at each evaluation (active dropout,
+        BatchNorm in train mode, a shuffling loader), if batches are weighted wrongly, if a parameter is
+        complex or uninitialised, if no parameter is selected, or if the loss is not a finite scalar.
+    TypeError
+        If ``data`` cannot be iterated repeatedly or a batch cannot be read.
+
+    Notes
+    -----
+    Construction costs a few forward and backward passes on the first and last batch, never one over the data.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        data: Any,
+        *,
+        forward: Forward | None = None,
+        targets: Targets | None = None,
+        weight: Callable[[Batch], float] | str | None = None,
+        regularizer: Regularizer | None = None,
+        weight_decay: float = 0.0,
+        parameters: str | Sequence[str] | None = None,
+        name: str | None = None,
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model is a {type(model).__name__}, not a torch.nn.Module")
+        if not callable(loss):
+            raise TypeError(f"loss is a {type(loss).__name__}, not a function of (outputs, targets)")
+        if weight_decay < 0:
+            raise ValueError(f"weight_decay={weight_decay} is negative")
+        self.model = model
+        self.loss = loss
+        self.name = name or type(model).__name__
+        self.regularizer = regularizer
+        self.weight_decay = float(weight_decay)
+        self.metrics: dict[str, float] = {}
+        self.weighting = find_weighting(loss, weight)
+        self._forward, self._targets = forward, targets
+        self._data_dtype: torch.dtype | None = None
+        self._select(trainable(model) if parameters is None else match(model, trainable(model), parameters))
+        self._set_data(data)
+
+    # ---- what is analysed -----------------------------------------------------------------------------
+
+    @property
+    def num_parameters(self) -> int:
+        """Length n of the parameter vector."""
+        return self.layout[-1].stop
+
+    @property
+    def num_examples(self) -> int:
+        """Number of examples in the data (one pass over it, without the model, at first use)."""
+        return self._plan.examples
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches in the data, those of weight 0 included."""
+        return len(self._plan.shares)
+
+    def restrict(self, patterns: str | Sequence[str]) -> Self:
+        """Return the same problem in those of its parameters whose names match, e.g. ``"blocks.3.*"``."""
+        other = copy.copy(self)
+        other._select(match(self.model, self._selected, patterns))
+        return other
+
+    def to(self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Self:
+        """Return the problem on a copy of the model, the loss and the data in another dtype or place."""
+        other = copy.copy(self)
+        other.model = copy.deepcopy(self.model).to(device=device, dtype=dtype)
+        other.loss = _convert_loss(self.loss, device, dtype)
+        other._data_dtype = dtype or self._data_dtype
+        parameters = dict(other.model.named_parameters())
+        other._select({name: parameters[name] for name in self._selected})
+        if isinstance(self._data, list | tuple):
+            other._data = [_batches.move(batch, other.device, other._data_dtype) for batch in self._data]
+        return other
+
+    def with_data(self, data: Any) -> Self:
+        """Return the same model and loss on other data, probed anew."""
+        other = copy.copy(self)
+        other.metrics = {}
+        other._set_data(data)
+        return other
+
+    def with_metrics(self, metrics: dict[str, float]) -> Self:
+        """Return the same problem with figures that describe it, such as held-out accuracy."""
+        other = copy.copy(self)
+        other.metrics = {**self.metrics, **metrics}
+        return other
+
+    # ---- flat vectors in and out ----------------------------------------------------------------------
+
+    def parameters(self) -> Parameters:
+        """Return the selected parameters by name, detached, as they are now (not copied)."""
+        return {name: parameter.detach() for name, parameter in self._selected.items()}
+
+    def parameters_vector(self) -> Tensor:
+        """Return a copy of the selected parameters as one vector (n,)."""
+        return torch.cat([p.reshape(-1).to(self.dtype) for p in self.parameters().values()])
+
+    def as_parameters(self, theta: Tensor) -> Parameters:
+        """Split a vector (n,) into named parameters; differentiable in ``theta``.
+
+        Raises
+        ------
+        ValueError
+            If the length is not ``num_parameters``.
+        """
+        if theta.shape != (self.num_parameters,):
+            raise ValueError(
+                f"a parameter vector has shape ({self.num_parameters},), not {tuple(theta.shape)}"
+            )
+        return {
+            part.name: theta[part.start : part.stop]
+            .view(part.shape)
+            .to(device=self.device, dtype=self._selected[part.name].dtype)
+            for part in self.layout
+        }
+
+    def loss_at(self, theta: Tensor | None = None, *, regularization: bool = False) -> float:
+        """Loss over the data at ``theta`` (n,), by default where the model is. One forward pass.
+
+        ``regularization`` adds the regulariser and the weight decay term.
+        """
+        parameters = self._parameters_at(theta)
+        with torch.no_grad():
+            total = sum(
+                share * self.batch_loss(self.outputs(parameters, batch), batch).double().item()
+                for batch, share in self.batches()
+            )
+            if regularization:
+                total += self.regularization(parameters).double().item()
+        return total
+
+    def gradient(self, theta: Tensor | None = None, *, regularization: bool = False) -> Tensor:
+        """Gradient (n,) of the loss over the data, in float32 or wider. One forward and backward pass."""
+        parameters = {
+            name: tensor.detach().requires_grad_() for name, tensor in self._parameters_at(theta).items()
+        }
+        total = torch.zeros(self.num_parameters, dtype=_at_least_float32(self.dtype), device=self.device)
+        with torch.enable_grad():
+            for batch, share in self.batches():
+                loss = self.batch_loss(self.outputs(parameters, batch), batch)
+                total.add_(_flat_gradient(loss, parameters), alpha=share)
+            if regularization:
+                total.add_(_flat_gradient(self.regularization(parameters), parameters))
+        return total
+
+    def logits(self, theta: Tensor | None = None) -> Any:
+        """Outputs of the model for all examples, joined along the first dimension. One forward pass."""
+        parameters = self._parameters_at(theta)
+        with torch.no_grad():
+            return _batches.concatenate([self.outputs(parameters, batch) for batch, _ in self.batches()])
+
+    # ---- what operators are built from ----------------------------------------------------------------
+
+    def batches(self) -> Iterator[tuple[Batch, float]]:
+        """Each batch, on the model's device, with its share of the loss; those of weight 0 are left out.
+
+        Raises
+        ------
+        ValueError
+            If the data yields other batches than in an earlier pass.
+        """
+        plan = self._plan
+        count = 0
+        for batch in self._data:
+            plan.check(count, batch)
+            share = plan.shares[count]
+            count += 1
+            if share:
+                yield self._move(batch), share
+        plan.check_end(count)
+
+    def outputs(self, parameters: Parameters, batch: Batch) -> Any:
+        """Outputs of the model with these parameters in place of its own; differentiable in them."""
+        state = {f"model.{name}": tensor for name, tensor in self._fixed_state().items()}
+        state |= {f"model.{name}": tensor for name, tensor in parameters.items()}
+        with _lock(self.model), MathAttention():
+            return functional_call(_Forward(self.model, self._forward), state, (batch,))
+
+    def batch_loss(self, outputs: Any, batch: Batch) -> Tensor:
+        """Loss () of one batch from its outputs, averaged or summed as the loss itself does."""
+        return self.loss(outputs, self.batch_targets(batch))
+
+    def batch_targets(self, batch: Batch) -> Any:
+        """Return what the loss takes as its second argument."""
+        return (self._targets or _batches.default_targets)(batch)
+
+    def regularization(self, parameters: Parameters) -> Tensor:
+        """Regulariser plus ``weight_decay / 2 * ||theta||^2`` of these parameters, a scalar ()."""
+        total = torch.zeros((), dtype=_at_least_float32(self.dtype), device=self.device)
+        if self.regularizer is not None:
+            total = total + self.regularizer(parameters)
+        if self.weight_decay:
+            total = total + self.weight_decay / 2 * sum(p.square().sum() for p in parameters.values())
+        return total
+
+    def terms(self, regularization: bool = False) -> str:
+        """In words, what the function analysed is made of, e.g. ``"loss + weight decay"``."""
+        words = ["loss"]
+        if regularization and self.regularizer is not None:
+            words.append("regularizer")
+        if regularization and self.weight_decay:
+            words.append("weight decay")
+        return " + ".join(words)
+
+    def __repr__(self) -> str:
+        loss = getattr(self.loss, "__name__", type(self.loss).__name__)
+        metrics = "".join(f", {name} {value:.4g}" for name, value in self.metrics.items())
+        return (
+            f"Problem {self.name!r}: {type(self.model).__name__}, {self.num_parameters:,} parameters "
+            f"({str(self.dtype).removeprefix('torch.')}), {loss} over {self.num_examples:,} examples in "
+            f"{self.num_batches} {'batch' if self.num_batches == 1 else 'batches'}{metrics}"
+        )
+
+    # ---- inside ---------------------------------------------------------------------------------------
+
+    def _select(self, selection: dict[str, nn.Parameter]) -> None:
+        self._selected = selection
+        self.layout = lay_out(selection)
+        self.dtype = functools.reduce(torch.promote_types, [p.dtype for p in selection.values()])
+        self.device = next(iter(selection.values())).device
+
+    def _set_data(self, data: Any) -> None:
+        self._data = _batches.as_batches(data)
+        self._plan_lock = threading.Lock()
+        self._known_plan: Plan | None = None
+        first = next(iter(self._data), None)
+        if first is None:
+            raise ValueError("the data holds no batch")
+        _batches.check_default_form(first, forward=self._forward is None, targets=self._targets is None)
+        probe(self)
+
+    @property
+    def _plan(self) -> Plan:
+        with self._plan_lock:
+            if self._known_plan is None:
+                self._known_plan = make_plan(self._data, self.batch_targets, self.weighting)
+            return self._known_plan
+
+    def _parameters_at(self, theta: Tensor | None) -> Parameters:
+        return self.parameters() if theta is None else self.as_parameters(theta)
+
+    def _fixed_state(self) -> Parameters:
+        """Parameters that are not selected, and copies of the buffers, which a forward may write."""
+        fixed = {name: p.detach() for name, p in self.model.named_parameters() if name not in self._selected}
+        return fixed | {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+
+    def _move(self, batch: Batch) -> Batch:
+        return _batches.move(batch, self.device, self._data_dtype)
+
+
+class _Forward(nn.Module):
+    """The user's way of calling the model, as a module that ``functional_call`` can take."""
+
+    def __init__(self, model: nn.Module, forward: Forward | None) -> None:
+        super().__init__()
+        self.model = model
+        self.call = forward or _batches.default_forward
+
+    def forward(self, batch: Batch) -> Any:
+        return self.call(self.model, batch)
+
+
+def _flat_gradient(loss: Tensor, parameters: Parameters) -> Tensor:
+    if not loss.requires_grad:
+        return torch.zeros(sum(p.numel() for p in parameters.values()), device=loss.device)
+    gradients = torch.autograd.grad(
+        loss, list(parameters.values()), allow_unused=True, materialize_grads=True
+    )
+    dtype = functools.reduce(torch.promote_types, [gradient.dtype for gradient in gradients])
+    return torch.cat([gradient.reshape(-1).to(dtype) for gradient in gradients])
+
+
+def _convert_loss(loss: Loss, device: Any, dtype: torch.dtype | None) -> Loss:
+    if isinstance(loss, nn.Module):
+        return copy.deepcopy(loss).to(device=device, dtype=dtype)
+    if isinstance(loss, functools.partial):
+        keywords = _batches.move(loss.keywords, device, dtype)
+        return functools.partial(loss.func, *_batches.move(loss.args, device, dtype), **keywords)
+    return loss
+
+
+def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _lock(model: nn.Module) -> threading.RLock:
+    return _LOCKS.setdefault(model, threading.RLock())

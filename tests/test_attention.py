@@ -1,0 +1,69 @@
+"""Attention composed of products gives the fused numbers, has a second derivative, and sets no flag."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from workbench.attention import MathAttention
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"is_causal": True}, {"scale": 0.3}, {"attn_mask": random(6, 6).abs()}], ids=str
+)
+def test_values_are_those_of_the_default_kernel(options):
+    query, key, value = (random(2, 3, 6, 4, seed=seed) for seed in range(3))
+    expected = F.scaled_dot_product_attention(query, key, value, **options)
+    with MathAttention():
+        torch.testing.assert_close(F.scaled_dot_product_attention(query, key, value, **options), expected)
+
+
+def test_grouped_queries():
+    query, key, value = random(2, 4, 6, 4), random(2, 2, 6, 4, seed=1), random(2, 2, 6, 4, seed=2)
+    expected = F.scaled_dot_product_attention(query, key, value, enable_gqa=True)
+    with MathAttention():
+        actual = F.scaled_dot_product_attention(query, key, value, enable_gqa=True)
+    torch.testing.assert_close(actual, expected)
+
+
+def test_second_derivative_exists():
+    query, key, value = (random(1, 1, 3, 2, seed=seed).requires_grad_() for seed in range(3))
+    with MathAttention():
+        assert torch.autograd.gradgradcheck(F.scaled_dot_product_attention, (query, key, value))
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_multi_head_attention(need_weights):
+    torch.manual_seed(0)
+    layer = nn.MultiheadAttention(8, 2, batch_first=True).double().eval()
+    inputs = random(2, 5, 8)
+    with torch.no_grad():
+        expected, weights = layer(inputs, inputs, inputs, need_weights=need_weights)
+    with MathAttention():
+        actual, actual_weights = layer(inputs, inputs, inputs, need_weights=need_weights)
+    torch.testing.assert_close(actual, expected)
+    if need_weights:
+        torch.testing.assert_close(actual_weights, weights)
+    else:
+        assert actual_weights is None
+
+
+def test_encoder_layer_has_a_second_derivative():
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True).double().eval()
+    inputs = random(1, 3, 4).requires_grad_()
+    with MathAttention():
+        loss = layer(inputs).square().sum()
+        (gradient,) = torch.autograd.grad(loss, inputs, create_graph=True)
+        (second,) = torch.autograd.grad(gradient.square().sum(), inputs)
+    assert torch.isfinite(second).all()
+
+
+def test_no_global_flag_is_touched():
+    before = (torch.backends.mha.get_fastpath_enabled(), torch.backends.cuda.flash_sdp_enabled())
+    with MathAttention():
+        assert (torch.backends.mha.get_fastpath_enabled(), torch.backends.cuda.flash_sdp_enabled()) == before

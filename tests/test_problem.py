@@ -1,0 +1,337 @@
+"""A problem is a pure function of its flat parameter vector, and leaves the user's model alone."""
+
+import copy
+import threading
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from workbench import Problem
+
+
+def make_data(count=24):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, 5, generator=generator), torch.randint(0, 3, (count,), generator=generator)
+
+
+def make_model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 3)).eval()
+
+
+@pytest.fixture
+def model():
+    return make_model()
+
+
+@pytest.fixture
+def problem(model):
+    return Problem(model, nn.CrossEntropyLoss(), make_data())
+
+
+def flat(tensors):
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])
+
+
+def test_vector_goes_out_and_in(problem, model):
+    theta = problem.parameters_vector()
+    assert torch.equal(theta, flat(model.parameters()))
+    parts = problem.as_parameters(theta)
+    assert all(torch.equal(parts[name], p) for name, p in model.named_parameters())
+    assert problem.layout[-1].stop == problem.num_parameters == theta.numel()
+
+
+def test_loss_at_other_parameters_is_that_of_a_model_with_them(problem, model):
+    theta = problem.parameters_vector() + 0.1
+    other = copy.deepcopy(model)
+    nn.utils.vector_to_parameters(theta, other.parameters())
+    inputs, targets = make_data()
+    assert problem.loss_at(theta) == pytest.approx(F.cross_entropy(other(inputs), targets).item(), rel=1e-6)
+    torch.testing.assert_close(problem.logits(theta), other(inputs))
+
+
+def test_the_vector_is_a_copy(problem, model):
+    problem.parameters_vector().zero_()
+    assert float(flat(model.parameters()).abs().sum()) > 0
+
+
+def test_a_vector_of_the_wrong_length_is_refused(problem):
+    with pytest.raises(ValueError, match=r"not \(3,\)"):
+        problem.loss_at(torch.zeros(3))
+
+
+def test_the_model_is_left_as_it_was(model):
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    random_state = torch.get_rng_state()
+    problem = Problem(model, nn.CrossEntropyLoss(), make_data())
+    problem.gradient()
+    problem.loss_at(problem.parameters_vector() + 1)
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert not any(module._forward_hooks or module.training for module in model.modules())
+    assert torch.equal(random_state, torch.get_rng_state())
+
+
+def test_the_model_is_left_as_it_was_when_the_loss_raises(model):
+    calls = []
+
+    def loss(outputs, targets):
+        calls.append(1)
+        if len(calls) > 20:
+            raise RuntimeError("no more")
+        return F.cross_entropy(outputs, targets)
+
+    problem = Problem(model, loss, make_data())
+    before = {name: (tensor, tensor.clone()) for name, tensor in model.named_parameters()}
+    calls.extend([1] * 20)
+    with pytest.raises(RuntimeError, match="no more"):
+        problem.gradient()
+    for name, parameter in model.named_parameters():
+        tensor, value = before[name]
+        assert parameter is tensor
+        assert parameter.grad is None
+        assert torch.equal(parameter, value)
+
+
+def test_a_buffer_written_in_the_forward_pass_is_not_changed():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(5, 3)
+            self.register_buffer("count", torch.zeros(()))
+
+        def forward(self, inputs):
+            self.count += 1
+            return self.layer(inputs)
+
+    model = Counting()
+    Problem(model, nn.CrossEntropyLoss(), make_data()).gradient()
+    assert model.count == 0
+
+
+def test_the_problem_follows_the_model(problem, model):
+    before = problem.loss_at()
+    with torch.no_grad():
+        model[3].weight.mul_(3)
+    assert problem.loss_at() != before
+
+
+def test_frozen_parameters_are_left_out(model):
+    model[0].weight.requires_grad_(False)
+    problem = Problem(model, nn.CrossEntropyLoss(), make_data())
+    assert [part.name for part in problem.layout] == ["0.bias", "1.weight", "1.bias", "3.weight", "3.bias"]
+
+
+def test_restrict(problem, model):
+    part = problem.restrict("3.*")
+    assert [p.name for p in part.layout] == ["3.weight", "3.bias"]
+    torch.testing.assert_close(part.gradient(), problem.gradient()[-21:])
+    assert [p.name for p in part.restrict("*.bias").layout] == ["3.bias"]
+    by_list = Problem(model, nn.CrossEntropyLoss(), make_data(), parameters=["3.weight", "0.*"])
+    assert [p.name for p in by_list.layout] == ["0.weight", "0.bias", "3.weight"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [("3.wieght", "3.weight"), ("1.running_mean", "names are like"), ([], "no pattern")],
+)
+def test_restrict_to_nothing_is_refused(problem, pattern, words):
+    with pytest.raises(ValueError, match=words):
+        problem.restrict(pattern)
+
+
+def test_restrict_to_frozen_is_refused(model):
+    model[0].weight.requires_grad_(False)
+    problem = Problem(model, nn.CrossEntropyLoss(), make_data())
+    with pytest.raises(ValueError, match="frozen"):
+        problem.restrict("0.weight")
+
+
+def test_tied_weights_count_once_and_answer_to_both_names():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(7, 4)
+            self.head = nn.Linear(4, 7, bias=False)
+            self.head.weight = self.embed.weight
+
+        def forward(self, tokens):
+            return self.head(torch.tanh(self.embed(tokens)))
+
+    torch.manual_seed(0)
+    model = Tied()
+    tokens = torch.arange(7)
+    problem = Problem(model, nn.CrossEntropyLoss(), (tokens, tokens.roll(1)))
+    assert problem.num_parameters == 28
+    assert [p.name for p in problem.restrict("head.weight").layout] == ["embed.weight"]
+    expected = torch.autograd.grad(F.cross_entropy(model(tokens), tokens.roll(1)), model.embed.weight)[0]
+    torch.testing.assert_close(problem.gradient(), expected.flatten())
+
+
+def test_to_another_dtype_leaves_the_original(problem, model):
+    double = problem.to(dtype=torch.float64)
+    assert double.dtype == torch.float64
+    assert double.gradient().dtype == torch.float64
+    assert double.loss_at() == pytest.approx(problem.loss_at(), rel=1e-6)
+    assert model[0].weight.dtype == torch.float32
+    assert [p.name for p in double.restrict("3.*").layout] == ["3.weight", "3.bias"]
+
+
+def test_to_casts_the_weights_of_the_loss_and_keeps_the_selection(model):
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0]))
+    problem = Problem(model, loss, make_data(), parameters="3.*").to(dtype=torch.float64)
+    assert [p.name for p in problem.layout] == ["3.weight", "3.bias"]
+    assert problem.gradient().dtype == torch.float64
+    assert loss.weight.dtype == torch.float32
+
+
+def test_bfloat16_accumulates_in_float32():
+    inputs, targets = make_data()
+    model = make_model().bfloat16()
+    problem = Problem(model, nn.CrossEntropyLoss(), (inputs.bfloat16(), targets))
+    assert problem.parameters_vector().dtype == torch.bfloat16
+    assert problem.gradient().dtype == torch.float32
+    exact = Problem(make_model(), nn.CrossEntropyLoss(), (inputs, targets)).gradient()
+    assert float((problem.gradient() - exact).norm() / exact.norm()) < 0.05
+
+
+def test_regularisation_enters_only_on_request(model):
+    problem = Problem(
+        model,
+        nn.CrossEntropyLoss(),
+        make_data(),
+        weight_decay=0.1,
+        regularizer=lambda parameters: 2 * parameters["3.bias"].sum(),
+    )
+    theta = problem.parameters_vector()
+    extra = 0.05 * theta.square().sum() + 2 * model[3].bias.sum()
+    assert problem.loss_at(regularization=True) - problem.loss_at() == pytest.approx(extra.item(), rel=1e-4)
+    expected = 0.1 * theta
+    expected[-3:] += 2
+    torch.testing.assert_close(problem.gradient(regularization=True) - problem.gradient(), expected)
+    assert problem.terms(True) == "loss + regularizer + weight decay"
+    assert problem.terms() == "loss"
+
+
+def test_several_inputs_and_dict_inputs():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(10, 3)
+
+        def forward(self, left, right):
+            return self.layer(torch.cat([left, right], 1))
+
+    torch.manual_seed(0)
+    inputs, targets = make_data()
+    loss = nn.CrossEntropyLoss()
+    model = Two()
+    expected = loss(model(inputs, 2 * inputs), targets).item()
+    forms = [
+        [(inputs, 2 * inputs, targets)],
+        [((inputs, 2 * inputs), targets)],
+        [({"left": inputs, "right": 2 * inputs}, targets)],
+    ]
+    for data in forms:
+        assert Problem(model, loss, data).loss_at() == pytest.approx(expected, rel=1e-6)
+
+
+def test_dict_batches_with_forward_and_targets(model):
+    inputs, targets = make_data()
+    data = [
+        {"x": inputs[:10], "labels": targets[:10], "text": "not a tensor"},
+        {"x": inputs[10:], "labels": targets[10:], "text": "nor this"},
+    ]
+    problem = Problem(
+        model,
+        nn.CrossEntropyLoss(),
+        data,
+        forward=lambda m, batch: m(batch["x"]),
+        targets=lambda batch: batch["labels"],
+    )
+    assert problem.loss_at() == pytest.approx(F.cross_entropy(model(inputs), targets).item(), rel=1e-6)
+    assert problem.num_examples == 24
+    with pytest.raises(TypeError, match=r"keys \['labels', 'text', 'x'\].*forward= and targets="):
+        Problem(model, nn.CrossEntropyLoss(), data)
+
+
+def test_outputs_may_be_a_tree():
+    class Heads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(5, 3), nn.Linear(5, 2)
+
+        def forward(self, inputs):
+            return {"a": self.a(inputs), "b": (self.b(inputs),)}
+
+    inputs, targets = make_data()
+
+    def loss(outputs, labels):
+        return F.cross_entropy(outputs["a"], labels) + outputs["b"][0].square().mean()
+
+    problem = Problem(Heads(), loss, [(inputs[:7], targets[:7]), (inputs[7:], targets[7:])])
+    outputs = problem.logits()
+    assert outputs["a"].shape == (24, 3)
+    assert outputs["b"][0].shape == (24, 2)
+    assert problem.loss_at() == pytest.approx(loss(outputs, targets).item(), rel=1e-6)
+
+
+def test_a_loader_is_read_like_a_list(model):
+    inputs, targets = make_data()
+    loader = DataLoader(TensorDataset(inputs, targets), batch_size=7)
+    problem = Problem(model, nn.CrossEntropyLoss(), loader)
+    assert problem.num_batches == 4
+    assert problem.loss_at() == pytest.approx(F.cross_entropy(model(inputs), targets).item(), rel=1e-6)
+
+
+def test_with_data_and_metrics(problem):
+    inputs, targets = make_data(60)
+    held_out = problem.with_metrics({"accuracy": 0.5}).with_data((inputs[24:], targets[24:]))
+    assert held_out.num_examples == 36
+    assert held_out.metrics == {}
+    assert "accuracy 0.5" in repr(problem.with_metrics({"accuracy": 0.5}))
+    assert problem.metrics == {}
+
+
+def test_two_threads_may_use_one_model(problem):
+    thetas = [problem.parameters_vector() * scale for scale in (0.0, 1.0)]
+    expected = [problem.loss_at(theta) for theta in thetas]
+    wrong = []
+
+    def work(index):
+        for _ in range(50):
+            if problem.loss_at(thetas[index]) != expected[index]:
+                wrong.append(index)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"model": "resnet"}, TypeError, "torch.nn.Module"),
+        ({"loss": 3}, TypeError, "loss is a int"),
+        ({"weight_decay": -1.0}, ValueError, "negative"),
+        ({"data": torch.zeros(3)}, TypeError, "inputs, targets"),
+        ({"data": [torch.zeros(3, 5)]}, TypeError, "forward= and targets="),
+        ({"data": iter([make_data()])}, TypeError, "iterator"),
+        ({"data": 7}, TypeError, "cannot be iterated"),
+        ({"data": TensorDataset(*make_data())}, TypeError, "DataLoader"),
+        ({"data": []}, ValueError, "no batch"),
+        ({"model": nn.LazyLinear(3)}, ValueError, "not initialised"),
+        ({"model": nn.Linear(5, 3, dtype=torch.complex64)}, ValueError, "'weight' is complex"),
+        ({"model": nn.Tanh()}, ValueError, "no parameter"),
+    ],
+)
+def test_bad_input_is_refused_in_words(arguments, error, words):
+    call = {"model": make_model(), "loss": nn.CrossEntropyLoss(), "data": make_data(), **arguments}
+    with pytest.raises(error, match=words):
+        Problem(**call)

@@ -1,0 +1,301 @@
+"""The command line. What a command needs is imported when it runs, so that ``--help`` answers at once."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand
+
+from workbench import __version__, paths
+
+app = typer.Typer(
+    help="Interactive, notebook-first analysis of the training of neural networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # rich would double the time of --help
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Entry point of the ``workbench`` command."""
+    app(prog_name="workbench")
+
+
+class _PairCommand(TyperCommand):
+    """A command whose ``-p`` takes two values, a name and what it is set to, as in papermill.
+
+    Typer has no repeatable option of two values, so the two are joined before it parses them.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        joined: list[str] = []
+        rest = iter(args)
+        for arg in rest:
+            joined.append(arg)
+            if arg == "-p":
+                pair = [value for value, _ in zip(rest, "nv", strict=False)]
+                joined.append("=".join(pair))
+        return super().parse_args(ctx, joined)
+
+
+_Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Notebooks; all if none is named.")
+]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="A notebook of `workbench list`, or a path.")]
+_Pairs = Annotated[
+    list[str] | None,
+    typer.Option("-p", metavar="NAME VALUE", help="Set a parameter; wins over --params. May be repeated."),
+]
+_ParamsFile = Annotated[
+    Path | None, typer.Option("--params", metavar="FILE.yaml", help="Parameters of a file.")
+]
+_Preset = Annotated[str | None, typer.Option(help="Start from a preset of the notebook, e.g. small.")]
+_Output = Annotated[
+    Path | None, typer.Option("-o", metavar="DIR", help="Folder of the run, new or empty. [reports/NAME/RUN]")
+]
+_Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+_Timeout = Annotated[int, typer.Option(min=1, metavar="SECONDS", help="Limit for the whole run.")]
+_CellTimeout = Annotated[int, typer.Option(min=1, metavar="SECONDS", help="Limit for one cell.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"workbench {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("list")
+def list_command() -> None:
+    """List the notebooks."""
+    from workbench.parameters import list_notebooks
+
+    notebooks = list_notebooks()
+    width = max((len(notebook.name) for notebook in notebooks), default=0)
+    for notebook in notebooks:
+        print(f"{notebook.name:<{width}}  {notebook.title}")
+
+
+@app.command()
+def describe(name: _Name) -> None:
+    """Show the parameters of a notebook and its presets."""
+    from workbench.parameters import read_notebook
+
+    with _bad_input():
+        notebook = read_notebook(name)
+        notebook.lint()
+    print(f"{notebook.name}: {notebook.title}\n")
+    _print_table(
+        ("parameter", "type", "default", "range", "meaning"),
+        [
+            (each.name, each.type, each.text(each.default), each.range, each.meaning)
+            for each in notebook.parameters
+        ],
+    )
+    for preset, values in notebook.presets.items():
+        print(f"preset {preset}: " + ", ".join(f"{key} = {value}" for key, value in values.items()))
+
+
+@app.command(cls=_PairCommand)
+def report(
+    name: _Name,
+    pairs: _Pairs = None,
+    params: _ParamsFile = None,
+    preset: _Preset = None,
+    output: _Output = None,
+    open_page: _Open = False,
+    timeout: _Timeout = 7200,
+    cell_timeout: _CellTimeout = 3600,
+) -> None:
+    """Run a notebook and write a self-contained page.
+
+    Exit codes: 2 bad input, 3 a cell raised, 4 the kernel died, 5 a time limit, 130 Ctrl-C, 143 SIGTERM.
+    """
+    from workbench.parameters import read_notebook
+    from workbench.report.prepare import prepare
+
+    with _bad_input():
+        values = {**_read_params(params), **_split(pairs or [])}
+        folder = prepare(
+            read_notebook(name),
+            values,
+            preset=preset,
+            folder=output,
+            timeout=timeout,
+            cell_timeout=cell_timeout,
+        )
+    run = _launch(folder)
+    if run["exit_code"]:
+        _fail(run["exit_code"], f"{run['error']} ({_short(folder)}/notebook.ipynb)")
+    page = folder / "report.html"
+    print(_short(page))
+    if open_page:
+        import webbrowser
+
+        webbrowser.open(page.as_uri())
+
+
+@app.command()
+def check(
+    names: _Names = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Accept the figures as the new baselines.")
+    ] = False,
+    timeout: _Timeout = 600,
+) -> None:
+    """Run notebooks and compare their figures with the baselines.
+
+    Each runs with its small preset; what it records is compared with reports/baselines/NAME.json. Exits 1 if a figure drifted, is missing or is new; a run that fails keeps its own code.
+    """
+    from workbench.parameters import list_notebooks, read_notebook
+    from workbench.report.prepare import prepare
+
+    with _bad_input():
+        notebooks = [read_notebook(name) for name in names] if names else list_notebooks()
+        folders = [
+            prepare(notebook, {}, preset="small", timeout=timeout, cell_timeout=timeout)
+            for notebook in notebooks
+        ]
+    codes = [
+        _check(notebook.name, folder, update) for notebook, folder in zip(notebooks, folders, strict=True)
+    ]
+    failures = [code for code in codes if code > 1]
+    raise typer.Exit(failures[0] if failures else max(codes, default=0))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(ctx: typer.Context) -> None:
+    """Open JupyterLab on the notebooks.
+
+    Further arguments go to `jupyter lab`.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else idle threads of two kernels starve each other
+    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernels of this environment before the user's
+    command = [sys.executable, "-m", "jupyterlab", *ctx.args]
+    os.execv(sys.executable, [*command, str(_lab_folder())])
+
+
+def _lab_folder() -> Path:
+    """Return the notebooks themselves in a checkout, elsewhere a copy that the user may edit."""
+    shipped = paths.notebooks()
+    if shipped.is_symlink():
+        return shipped.resolve()
+    import platformdirs
+
+    own = Path(platformdirs.user_data_dir("workbench")) / f"notebooks-{__version__}"
+    own.mkdir(parents=True, exist_ok=True)
+    for notebook in shipped.glob("*.ipynb"):
+        if not (own / notebook.name).exists():
+            shutil.copy(notebook, own)
+    return own
+
+
+def _check(name: str, folder: Path, update: bool) -> int:
+    from workbench.report.baseline import compare, read_baseline, write_baseline
+    from workbench.report.outcome import DRIFT
+
+    run = _launch(folder)
+    if run["exit_code"]:
+        print(f"error: {name}: {run['error']} ({_short(folder)}/notebook.ipynb)", file=sys.stderr)
+        return run["exit_code"]
+    rows = compare(read_baseline(name), run)
+    _print_table(
+        ("figure", "baseline", "now", "relative", "tolerance", "verdict"),
+        [
+            (
+                each.name,
+                _figure(each.baseline),
+                _figure(each.now),
+                _figure(each.relative),
+                each.tolerance,
+                each.verdict,
+            )
+            for each in rows
+        ],
+    )
+    drifted = sum(each.verdict != "ok" for each in rows)
+    if update:
+        write_baseline(name, run)
+        print(f"{name}: baseline accepted, {drifted} changed")
+        return 0
+    if drifted:
+        print(f"{name}: {drifted} of {len(rows)} figures drifted; --update accepts them", file=sys.stderr)
+        return DRIFT
+    print(f"{name}: {len(rows)} figures agree")
+    return 0
+
+
+def _launch(folder: Path) -> dict[str, Any]:
+    from workbench.report.launch import launch
+    from workbench.report.progress import show_progress
+
+    print(_short(folder), flush=True)
+    return launch(folder, show_progress)
+
+
+def _read_params(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise ValueError(f"{path} does not hold `name: value` lines")
+    return values
+
+
+def _split(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise ValueError(f"-p takes a name and a value; {pair!r} has no value")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+@contextmanager
+def _bad_input() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        _fail(2, str(error))
+
+
+def _fail(code: int, message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)
+
+
+def _figure(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _short(path: Path) -> str:
+    """``path`` from the working directory if it is inside it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

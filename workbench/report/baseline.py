@@ -1,0 +1,99 @@
+"""Baselines: the figures a notebook recorded when they were last accepted, and what differs from them now."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench import paths
+from workbench.report.folder import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One recorded figure, or one parameter of the run, then and now.
+
+    Attributes
+    ----------
+    name : str
+    baseline, now : bool, int, float, str or None
+        None where there is none.
+    relative : float or None
+        ``|now - baseline| / |baseline|`` of two numbers; None if the baseline is zero.
+    tolerance : str
+        The baseline's, e.g. ``"rtol 0.02"``.
+    verdict : str
+        ``"ok"``, ``"drift"``, ``"missing"``, ``"new"``, ``"tolerance changed to …"`` or
+        ``"parameter changed"``; all but the first count as drift.
+    """
+
+    name: str
+    baseline: Any
+    now: Any
+    relative: float | None
+    tolerance: str
+    verdict: str
+
+
+def read_baseline(name: str) -> dict[str, Any]:
+    """Return the accepted parameters and figures of a notebook; empty ones if none were accepted yet."""
+    path = _path(name)
+    return read_json(path) if path.exists() else {"parameters": None, "figures": {}}
+
+
+def write_baseline(name: str, run: dict[str, Any]) -> None:
+    """Accept what a run recorded."""
+    _path(name).parent.mkdir(parents=True, exist_ok=True)
+    write_json(_path(name), {"parameters": run["parameters"], "figures": run["recorded"]})
+
+
+def compare(baseline: dict[str, Any], run: dict[str, Any]) -> list[Difference]:
+    """Compare a run with a baseline: one row per figure, then one per parameter that is not as it was."""
+    then, now = baseline["figures"], run["recorded"]
+    figures = [_figure(name, then.get(name), now.get(name)) for name in {**then, **now}]
+    accepted, used = baseline["parameters"], run["parameters"]
+    if accepted is None:
+        return figures
+    return figures + [
+        Difference(name, accepted.get(name), used.get(name), None, "", "parameter changed")
+        for name in {**accepted, **used}
+        if accepted.get(name) != used.get(name) or (name in accepted) != (name in used)
+    ]
+
+
+def _figure(name: str, then: dict[str, Any] | None, now: dict[str, Any] | None) -> Difference:
+    if then is None or now is None:
+        figure = then or now or {}
+        values = (then and then["value"], now and now["value"])
+        return Difference(name, *values, None, _tolerance(figure), "new" if then is None else "missing")
+    verdict = "ok" if _agree(then, now["value"]) else "drift"
+    if verdict == "ok" and _tolerance(then) != _tolerance(now):
+        verdict = f"tolerance changed to {_tolerance(now)}"
+    relative = _relative(then["value"], now["value"])
+    return Difference(name, then["value"], now["value"], relative, _tolerance(then), verdict)
+
+
+def _agree(then: dict[str, Any], now: Any) -> bool:
+    if _is_number(then["value"]) and _is_number(now):
+        return abs(now - then["value"]) <= then["atol"] + then["rtol"] * abs(then["value"])
+    return type(now) is type(then["value"]) and now == then["value"]
+
+
+def _relative(then: Any, now: Any) -> float | None:
+    if _is_number(then) and _is_number(now) and then != 0:
+        return abs(now - then) / abs(then)
+    return None
+
+
+def _tolerance(figure: dict[str, Any]) -> str:
+    if not _is_number(figure["value"]):
+        return "exact"
+    atol = f", atol {figure['atol']:g}" if figure["atol"] else ""
+    return f"rtol {figure['rtol']:g}{atol}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _path(name: str) -> Path:
+    return paths.baselines() / f"{name}.json"

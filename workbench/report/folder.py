@@ -1,0 +1,56 @@
+"""The run folder: its files, written whole or not at all, and its lock."""
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+NOTEBOOK = "notebook.ipynb"
+PAGE = "report.html"
+LOG = "log.txt"
+RUN = "run.json"
+
+
+def new_folder(parent: Path) -> Path:
+    """Make a run folder of its own in ``parent``, named by the time and a few random digits."""
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        folder = parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file by rename, so that no reader ever sees a part of it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write standard JSON (no nan) by rename."""
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold the folder's lock; yields its file descriptor, which a child that inherits it goes on holding.
+
+    Waits while another process runs this folder.
+    """
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()

@@ -1,0 +1,13 @@
+"""One line per cell on the terminal, as it runs."""
+
+from typing import Any
+
+_WIDTH = 60
+
+
+def show_progress(event: dict[str, Any]) -> None:
+    """Print an event of :class:`workbench.report.cells.CellWatch`: a line begins, or ends with its time."""
+    if "line" in event:
+        print(f"  [{event['cell']}/{event['of']}] {event['line'][:_WIDTH]:<{_WIDTH}}", end="", flush=True)
+    else:
+        print(f" {event['seconds']:7.1f} s" + ("" if event["completed"] else "  failed"), flush=True)

@@ -1,0 +1,50 @@
+"""Work reports to a bar, or to the listener of its own thread, which may stop it."""
+
+import threading
+
+import pytest
+
+from workbench.progress import listening, progress
+
+
+def work(steps=3):
+    with progress("counting", steps) as advance:
+        for _ in range(steps):
+            advance(1)
+
+
+def test_a_listener_hears_every_step():
+    heard = []
+    with listening(lambda *event: heard.append(event)):
+        work()
+    assert heard == [("counting", done, 3) for done in range(4)]
+
+
+def test_the_listener_is_of_one_thread_and_leaves():
+    heard = []
+    with listening(lambda *event: heard.append(event)):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    work()
+    assert heard == []
+
+
+def test_a_listener_can_stop_the_work():
+    def stop(description, done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), listening(stop):
+        work()
+
+
+def test_no_bar_while_a_report_runs(capsys, monkeypatch, tmp_path):
+    from workbench import progress as module
+
+    made = []
+    monkeypatch.setenv("WORKBENCH_RUN", str(tmp_path))
+    original = module.tqdm
+    monkeypatch.setattr(module, "tqdm", lambda **options: made.append(options) or original(**options))
+    work()
+    assert made[0]["disable"] is True

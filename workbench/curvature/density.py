@@ -1,0 +1,153 @@
+"""``SpectralDensity``: where the eigenvalues lie, with a standard error."""
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from workbench.result import Result, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BLUE = "#0072B2"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class SpectralDensity(Result):
+    r"""Density of the eigenvalues of a symmetric n × n operator, by stochastic Lanczos quadrature.
+
+    :math:`\phi(t) = \frac1n \sum_i g_\sigma(t - \lambda_i)` with a Gaussian g of width :math:`\sigma`,
+    estimated as the mean over probes of :math:`\sum_j w_j\, g_\sigma(t - \theta_j)`.
+
+    Attributes
+    ----------
+    grid : ndarray (points,)
+        Where the density is given.
+    density, stderr : ndarray (points,)
+        Mean over the probes, integrating to 1, and its standard error (nan for one probe).
+    width : float
+        Standard deviation σ of the Gaussian that each eigenvalue is drawn as.
+    ritz_values, weights : tuple of ndarray
+        Nodes and weights of each probe's quadrature; the weights of a probe sum to 1.
+    size : int
+        Number of eigenvalues n.
+    null_mass, null_stderr, null_threshold : float
+        Share of the eigenvalues with ``|λ| <= null_threshold`` (a thousandth of the largest magnitude).
+    trace, trace_stderr : float
+        Sum of the eigenvalues.
+    frobenius, frobenius_stderr : float
+        Frobenius norm, the root of the sum of their squares.
+    matvecs : int
+        Products used.
+    terms : str
+        What the operator is made of.
+    asymmetry : float
+        How far the operator is from its transpose, relative to its norm.
+    interrupted : bool
+        Whether there are fewer probes or steps than asked for because the computation was stopped.
+    """
+
+    grid: np.ndarray
+    density: np.ndarray
+    stderr: np.ndarray
+    width: float
+    ritz_values: tuple[np.ndarray, ...]
+    weights: tuple[np.ndarray, ...]
+    size: int
+    null_mass: float
+    null_stderr: float
+    null_threshold: float
+    trace: float
+    trace_stderr: float
+    frobenius: float
+    frobenius_stderr: float
+    matvecs: int
+    terms: str
+    asymmetry: float
+    interrupted: bool = False
+
+    def cumulative(self, at: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """Share of the eigenvalues at or below ``at``, unbroadened: mean over probes and stderr."""
+        at = np.asarray(at, dtype=float)
+        shares = [
+            np.concatenate([[0.0], np.cumsum(weights)])[np.searchsorted(values, at, side="right")]
+            for values, weights in zip(self.ritz_values, self.weights, strict=True)
+        ]
+        return np.mean(shares, axis=0), standard_error(np.asarray(shares))
+
+    def frame(self) -> pd.DataFrame:
+        """One row per point of the grid."""
+        cumulative, cumulative_stderr = self.cumulative(self.grid)
+        return pd.DataFrame(
+            {
+                "eigenvalue": self.grid,
+                "density": self.density,
+                "stderr": self.stderr,
+                "cumulative": cumulative,
+                "cumulative_stderr": cumulative_stderr,
+            }
+        )
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the density on a log axis with a band of two standard errors.
+
+        A dotted line shows the height of one eigenvalue; the axis ends a factor of ten below it.
+        """
+        ax = new_axes(ax)
+        single = 1 / (self.size * self.width * math.sqrt(2 * math.pi))
+        bottom = single / 10
+        ax.plot(self.grid, np.maximum(self.density, bottom), color=_BLUE, label="density")
+        if np.isfinite(self.stderr).all():
+            low = np.maximum(self.density - 2 * self.stderr, bottom)
+            high = np.maximum(self.density + 2 * self.stderr, bottom)
+            ax.fill_between(self.grid, low, high, color=_BLUE, alpha=0.25, linewidth=0, label="± 2 stderr")
+        ax.axhline(single, color="0.4", linestyle=":", linewidth=1, label="one eigenvalue")
+        ax.set_yscale("log")
+        ax.set_ylim(bottom, 2 * float(self.density.max()))
+        ax.set_xlabel(f"eigenvalue ({self.terms})")
+        ax.set_ylabel(f"density (width {self.width:.2g})")
+        ax.set_title(self.summary().splitlines()[0], fontsize="small")
+        ax.legend(fontsize="small")
+        return ax
+
+    def plot_cumulative(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the share of eigenvalues at or below each value, with a band of two standard errors."""
+        ax = new_axes(ax)
+        nodes = np.unique(np.concatenate([self.grid, *self.ritz_values]))
+        share, stderr = self.cumulative(nodes)
+        ax.step(nodes, share, where="post", color=_BLUE, label="share at or below")
+        if np.isfinite(stderr).all():
+            low, high = share - 2 * stderr, share + 2 * stderr
+            ax.fill_between(
+                nodes, low, high, step="post", color=_BLUE, alpha=0.25, linewidth=0, label="± 2 stderr"
+            )
+        ax.set_xlabel(f"eigenvalue ({self.terms})")
+        ax.set_ylabel("share of the eigenvalues")
+        ax.legend(fontsize="small")
+        return ax
+
+    def summary(self) -> str:
+        """Support, near-null mass, trace and Frobenius norm, and the cost."""
+        low = min(float(values.min()) for values in self.ritz_values)
+        high = max(float(values.max()) for values in self.ritz_values)
+        steps = max(len(values) for values in self.ritz_values)
+        note = ", interrupted" if self.interrupted else ""
+        return (
+            f"{self.size} eigenvalues from {low:.4g} to {high:.4g} "
+            f"({len(self.weights)} probes × {steps} steps{note})\n"
+            f"near zero (|λ| ≤ {self.null_threshold:.1e}): {100 * self.null_mass:.1f} ± "
+            f"{100 * self.null_stderr:.1f} % of them\n"
+            f"trace {self.trace:.5g} ± {self.trace_stderr:.2g}, Frobenius norm {self.frobenius:.5g} ± "
+            f"{self.frobenius_stderr:.2g}, {self.matvecs} products, of: {self.terms}"
+        )
+
+
+def standard_error(samples: np.ndarray) -> np.ndarray:
+    """Return the standard error of the mean over the first axis; nan for one sample."""
+    count = len(samples)
+    if count < 2:
+        return np.full(samples.shape[1:], math.nan)
+    return samples.std(axis=0, ddof=1) / math.sqrt(count)

@@ -1,0 +1,252 @@
+"""``eigenpairs``: extreme eigenvalues and eigenvectors, each with its true residual."""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from workbench.curvature.choices import check_choice, check_count, generator, random_vectors
+from workbench.curvature.lanczos import ROUNDINGS, Lanczos, warn_if_asymmetric
+from workbench.curvature.operators import CurvatureOperator, as_operator
+from workbench.curvature.pairs import Eigenpairs
+
+DENSE_SIZE = 2000  # up to this many rows, all columns and a dense solve are as cheap as a search
+_STEADY_STEPS = 10  # steps without news that end a search which met an invariant subspace
+
+
+def eigenpairs(
+    op: Any,
+    k: int = 10,
+    which: str = "LA",
+    *,
+    tol: float = 1e-3,
+    seed: int = 0,
+    max_matvecs: int | None = None,
+    method: str = "auto",
+    progress: bool = True,
+) -> Eigenpairs:
+    r"""Find k extreme eigenpairs of a symmetric operator, with the residual norm of each.
+
+    Parameters
+    ----------
+    op : CurvatureOperator, or any object with ``shape`` and ``@``
+        The matrix (n × n).
+    k : int
+        How many pairs, at most n.
+    which : {"LA", "SA", "LM", "BE"}
+        Largest, smallest, largest in magnitude, or both ends (one more of the large ones if k is odd).
+    tol : float
+        A pair has converged when its residual norm :math:`\|A y - \lambda y\|` is at most
+        :math:`\max(\mathrm{tol}\,|\lambda|, \mathrm{floor})`. The floor is 10 roundings of the norm
+        of A, what products can resolve at all.
+    seed : int
+        Of the start vector; the same seed gives the same numbers, whatever the global generators did.
+    max_matvecs : int, optional
+        Products at most, the k for the final residuals included; by default 20 k + 200.
+    method : {"auto", "lanczos", "dense"}
+        ``"auto"`` computes the whole matrix when n ≤ 2000 (and within ``max_matvecs``, if given).
+    progress : bool
+        Show a bar when it takes more than a second.
+
+    Returns
+    -------
+    Eigenpairs
+        The most wanted first (for ``"BE"`` in descending order). What has not converged within the budget is
+        returned as such, with a warning. An interrupt (Ctrl-C) returns what there is, as it is.
+
+    Raises
+    ------
+    ValueError
+        If k, ``which``, ``tol``, ``method`` or ``max_matvecs`` is out of range.
+
+    Notes
+    -----
+    Lanczos with full two-pass reorthogonalisation and thick restarts; whether the wanted pairs have converged
+    is asked at each step. Memory: up to 3 k + 60 vectors.
+
+    From one start vector only one vector of each eigenspace can be reached: an exactly repeated eigenvalue
+    may be listed once, unless an invariant subspace was met on the way (the search then goes on from fresh
+    vectors). The dense method lists all.
+
+    Source: Wu and Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems", 2000.
+    """
+    op = as_operator(op)
+    n = op.shape[0]
+    check_choice("which", which, ("LA", "SA", "LM", "BE"))
+    check_choice("method", method, ("auto", "lanczos", "dense"))
+    check_count("k", k, 1, n)
+    if not 0 < tol < 1:
+        raise ValueError(f"tol={tol} is out of range: it must be between 0 and 1")
+    if max_matvecs is not None:
+        check_count("max_matvecs", max_matvecs, 2 * k)
+    source = generator(seed)
+    if method == "dense" or (method == "auto" and n <= min(DENSE_SIZE, max_matvecs or n)):
+        pairs = _solve_dense(op, k, which, tol, progress)
+    else:
+        pairs = _search(op, k, which, tol, source, max_matvecs or 20 * k + 200, progress)
+    _warn(pairs, op.precision)
+    return pairs
+
+
+def _solve_dense(op: CurvatureOperator, k: int, which: str, tol: float, progress: bool) -> Eigenpairs:
+    """All eigenvalues of the whole matrix in float64, then the wanted ones."""
+    matrix = op.dense(progress=progress).double()
+    if not matrix.isfinite().all():
+        raise ValueError("the matrix is not finite: is the loss finite at these parameters?")
+    values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
+    norm = values.abs().max().item()
+    skew = torch.linalg.matrix_norm(matrix - matrix.T).item()
+    wanted = _presented(values.cpu().numpy(), which, k)
+    return _result(
+        op,
+        vectors[:, wanted].T,
+        matrix @ vectors[:, wanted],
+        which=which,
+        tol=tol,
+        floor=ROUNDINGS * op.precision * norm,
+        matvecs=op.shape[0],
+        method="dense",
+        asymmetry=skew / norm if norm else 0.0,
+    )
+
+
+def _search(
+    op: CurvatureOperator,
+    k: int,
+    which: str,
+    tol: float,
+    source: torch.Generator,
+    budget: int,
+    progress: bool,
+) -> Eigenpairs:
+    """Thick-restart Lanczos until the wanted pairs have converged or the budget is used up."""
+    n = op.shape[0]
+
+    def fresh() -> Tensor:
+        return random_vectors(1, n, source)[0].to(device=op.device, dtype=op.dtype)
+
+    process = Lanczos(fresh(), min(n, 3 * k + 60), op.precision)
+    steps = 0
+    steady = _Steadiness()
+    interrupted = False
+    with tqdm(desc="eigenpairs", unit="product", delay=1, disable=not progress) as bar:
+        try:
+            while True:
+                process.absorb(op @ process.newest)
+                steps += 1
+                values, coordinates, residuals = process.ritz()
+                order = _most_wanted(values, which)
+                wanted = order[:k]
+                done = residuals[wanted] <= np.maximum(tol * np.abs(values[wanted]), process.floor)
+                bar.set_postfix(converged=f"{done.sum()}/{k}", refresh=False)
+                bar.update()
+                settled = steady.update(values[wanted], process) or process.size == n
+                if steps + k >= budget or (len(wanted) == k and done.all() and settled):
+                    break
+                if process.size == process.capacity:
+                    kept = order[: (k + process.capacity) // 2]
+                    process.restart(values[kept], coordinates[:, kept])
+                if process.closed:
+                    process.continue_with(fresh())
+        except KeyboardInterrupt:
+            if process.size == 0:
+                raise
+            interrupted = True
+    values, coordinates, residuals = process.ritz()
+    wanted = _presented(values, which, k)
+    rows = process.vectors(coordinates[:, wanted])
+    rows /= torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    known: dict[str, Any] = {"which": which, "tol": tol, "floor": process.floor, "method": "lanczos"}
+    known |= {"asymmetry": process.asymmetry}
+    if interrupted:  # no more products: Lanczos' own values and residuals
+        estimates = (torch.from_numpy(values[wanted]), torch.from_numpy(residuals[wanted]))
+        return _result(op, rows, None, estimates, matvecs=steps, interrupted=True, **known)
+    return _result(op, rows, op @ rows.T, matvecs=steps + len(wanted), **known)
+
+
+class _Steadiness:
+    """Whether the wanted values have stopped changing, once an invariant subspace was met.
+
+    After that each fresh vector may bring another copy of a repeated eigenvalue, which residuals do not show.
+    """
+
+    def __init__(self) -> None:
+        self._met_invariant = False
+        self._values = np.empty(0)
+        self._since = 0
+
+    def update(self, values: np.ndarray, process: Lanczos) -> bool:
+        self._met_invariant |= process.closed
+        same = len(values) == len(self._values) and np.allclose(
+            values, self._values, rtol=1e-3, atol=process.floor
+        )
+        self._since = self._since + 1 if same else 0
+        self._values = values
+        return not self._met_invariant or self._since >= _STEADY_STEPS
+
+
+def _most_wanted(values: np.ndarray, which: str) -> np.ndarray:
+    """Indices of all values, the most wanted first."""
+    ascending = np.argsort(values, kind="stable")
+    if which == "SA":
+        return ascending
+    if which == "LA":
+        return ascending[::-1]
+    if which == "LM":
+        return np.argsort(-np.abs(values), kind="stable")
+    count = len(values)
+    both = np.empty(count, dtype=int)
+    both[0::2] = ascending[::-1][: math.ceil(count / 2)]
+    both[1::2] = ascending[: count // 2]
+    return both
+
+
+def _presented(values: np.ndarray, which: str, k: int) -> np.ndarray:
+    """Indices of the k wanted values in the order of the result."""
+    wanted = _most_wanted(values, which)[:k]
+    return wanted[np.argsort(-values[wanted], kind="stable")] if which == "BE" else wanted.copy()
+
+
+def _result(
+    op: CurvatureOperator,
+    rows: Tensor,
+    products: Tensor | None,
+    estimates: tuple[Tensor, Tensor] | None = None,
+    **known: Any,
+) -> Eigenpairs:
+    """Put a result together from unit vectors (k, n) and their products (n, k), or estimates without them."""
+    vectors = rows.T.contiguous()
+    signs = torch.gather(vectors, 0, vectors.abs().argmax(dim=0, keepdim=True)).sign()
+    if estimates is not None:
+        values, residuals = estimates
+    else:
+        assert products is not None
+        exact, image = vectors.double(), products.double()
+        values = (exact * image).sum(dim=0) / exact.square().sum(dim=0)
+        residuals = torch.linalg.vector_norm(image - exact * values, dim=0)
+    values, residuals = values.cpu(), residuals.cpu()
+    return Eigenpairs(
+        values=values,
+        vectors=(vectors * signs).cpu(),
+        residuals=residuals,
+        converged=residuals <= torch.clamp(known["tol"] * values.abs(), min=known["floor"]),
+        terms=op.terms,
+        layout=tuple((part.name, part.start, part.stop) for part in op.layout),
+        **known,
+    )
+
+
+def _warn(pairs: Eigenpairs, precision: float) -> None:
+    warn_if_asymmetric(pairs.asymmetry, precision)
+    missed = len(pairs.values) - int(pairs.converged.sum())
+    if missed and not pairs.interrupted:
+        warnings.warn(
+            f"{missed} of {len(pairs.values)} eigenpairs did not converge to tol={pairs.tol:g} within "
+            f"{pairs.matvecs} products: raise max_matvecs or tol",
+            RuntimeWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,9 @@
+"""Curvature as matrix-free operators: the base, and one file per operator."""
+
+from workbench.curvature.operators.base import CurvatureOperator
+from workbench.curvature.operators.ggn import GGN
+from workbench.curvature.operators.hessian import Hessian
+from workbench.curvature.operators.problem_operator import ProblemOperator
+from workbench.curvature.operators.wrapped import WrappedOperator, as_operator
+
+__all__ = ["GGN", "CurvatureOperator", "Hessian", "ProblemOperator", "WrappedOperator", "as_operator"]

@@ -1,0 +1,59 @@
+"""Products of vectors with the Jacobians of a retained graph."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+Tensors = list[Tensor]
+
+
+def vector_products(
+    outputs: Sequence[Tensor | None], inputs: Sequence[Tensor], vectors: Sequence[Tensor], *, batched: bool
+) -> Tensors:
+    """Return the gradients of ``sum <outputs, vectors>`` with respect to ``inputs``; the graph is kept.
+
+    An output that is None or has no graph contributes nothing, an input that no output depends on gets zeros:
+    both are what a derivative is there. With ``batched``, vectors and results have a leading dimension, and
+    all products are computed at once by ``torch.vmap``.
+    """
+    differentiable = [
+        (output, vector)
+        for output, vector in zip(outputs, vectors, strict=True)
+        if output is not None and output.requires_grad
+    ]
+    gradients: Sequence[Tensor | None] = [None] * len(inputs)
+    if differentiable:
+        gradients = torch.autograd.grad(
+            [output for output, _ in differentiable],
+            inputs,
+            grad_outputs=[vector.to(output.dtype) for output, vector in differentiable],
+            retain_graph=True,
+            allow_unused=True,
+            is_grads_batched=batched,
+        )
+    count = vectors[0].shape[:1] if batched else ()
+    return [
+        input.new_zeros(*count, *input.shape) if gradient is None else _as_strided(gradient)
+        for input, gradient in zip(inputs, gradients, strict=True)
+    ]
+
+
+def differentiable_gradient(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], vectors: Sequence[Tensor] | None = None
+) -> Sequence[Tensor | None]:
+    """Return the gradient of scalars, or of ``sum <outputs, vectors>``, with its own graph.
+
+    None stands for an input that no output depends on.
+    """
+    if not any(output.requires_grad for output in outputs):
+        return [None] * len(inputs)
+    gradients = torch.autograd.grad(
+        outputs, inputs, grad_outputs=vectors, create_graph=True, allow_unused=True
+    )
+    return [None if gradient is None else _as_strided(gradient) for gradient in gradients]
+
+
+def _as_strided(gradient: Tensor) -> Tensor:
+    """Embeddings with ``sparse=True`` give sparse gradients."""
+    return gradient.to_dense() if gradient.is_sparse else gradient

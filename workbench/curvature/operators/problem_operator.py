@@ -1,0 +1,160 @@
+"""``ProblemOperator``: the loop over the batches that all operators of a problem share."""
+
+import abc
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.curvature.operators.autograd import Tensors, differentiable_gradient, vector_products
+from workbench.curvature.operators.base import CurvatureOperator
+from workbench.curvature.operators.second_derivative import check_functions, second_derivatives
+from workbench.problem import Problem
+
+# Multiplies one tensor per parameter; with ``batched=True`` each has a leading dimension of columns.
+Product = Callable[..., Tensors]
+# Adds share * product(rows) to a total (k, n).
+Multiply = Callable[[Product, Tensor, float, Tensor], None]
+
+
+class ProblemOperator(CurvatureOperator):
+    """A curvature matrix of a problem, summed over its batches.
+
+    A new operator is one method, :meth:`_batch_product`. The sum runs in float32 or wider, each batch with
+    its share of the loss; per ``@`` the graph of a batch is built once and serves all columns.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is analysed; its parameters are read anew at each product.
+    regularization : bool
+        Add the Hessian of the problem's regulariser and weight decay.
+    """
+
+    def __init__(self, problem: Problem, *, regularization: bool = False) -> None:
+        super().__init__(
+            problem.num_parameters,
+            torch.promote_types(problem.dtype, torch.float32),
+            problem.device,
+            precision=torch.finfo(problem.dtype).eps,
+            layout=problem.layout,
+            terms=problem.terms(regularization),
+        )
+        self.problem = problem
+        self.regularization = regularization
+        self._checked = False
+        self._batches_columns: bool | None = None  # whether all columns at once work; found out by dense()
+
+    @abc.abstractmethod
+    def _batch_product(self, outputs: Any, loss: Tensor, parameters: Tensors, batch: Any) -> Product:
+        """Build the graph of one batch and return what multiplies with its curvature matrix.
+
+        Parameters
+        ----------
+        outputs : pytree of Tensor
+            The model's outputs for the batch, with their graph.
+        loss : Tensor ()
+            The batch's loss, with its graph.
+        parameters : list of Tensor
+            The leaves that vectors belong to.
+        batch : any
+            The batch itself.
+        """
+
+    def _multiply(self, block: Tensor) -> Tensor:
+        return self._accumulate(block, self._loop)
+
+    def _dense_block(self, block: Tensor) -> Tensor:
+        """All columns at once where that is possible and agrees with one column computed alone."""
+        if self._batches_columns is None:
+            self._batches_columns = self._try_batched(block)
+        return self._accumulate(block, self._at_once if self._batches_columns else self._loop)
+
+    def _try_batched(self, block: Tensor) -> bool:
+        alone = self._accumulate(block[:, :1], self._loop)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # torch warns where it would loop inside, at a high price
+                together = self._accumulate(block[:, :2], self._at_once)[:, :1]
+        except (RuntimeError, NotImplementedError, UserWarning):
+            return False
+        scale = max(alone.abs().max().item(), together.abs().max().item())
+        return (together - alone).abs().max().item() <= 100 * self.precision * scale
+
+    def _accumulate(self, block: Tensor, multiply: Multiply) -> Tensor:
+        """Sum over the batches, then the regulariser; nothing of it outlives this call.
+
+        After an interrupt or when memory ran out, the traceback would keep graphs alive: its frames are
+        cleared.
+        """
+        try:
+            return self._sum(block, multiply)
+        except (KeyboardInterrupt, torch.OutOfMemoryError) as error:
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+    def _sum(self, block: Tensor, multiply: Multiply) -> Tensor:
+        rows = block.T.contiguous()
+        total = torch.zeros_like(rows)
+        with torch.enable_grad(), second_derivatives():
+            for product, share in self._products():
+                multiply(product, rows, share, total)
+                del product  # the graph goes before the next batch's is built
+        return total.T
+
+    def _products(self) -> Iterator[tuple[Product, float]]:
+        """The product of each batch with its share, and of the regulariser."""
+        parameters = {name: p.detach().requires_grad_() for name, p in self.problem.parameters().items()}
+        leaves = list(parameters.values())
+        for batch, share in self.problem.batches():
+            outputs = self.problem.outputs(parameters, batch)
+            loss = self.problem.batch_loss(outputs, batch)
+            self._check(loss)
+            yield self._batch_product(outputs, loss, leaves, batch), share
+            del outputs, loss
+        if self.regularization:
+            yield hessian_product(self.problem.regularization(parameters), leaves), 1.0
+
+    def _check(self, loss: Tensor) -> None:
+        """Once per operator: is the loss' graph one that can be differentiated twice?"""
+        if self._checked:
+            return
+        check_functions(loss)
+        if not loss.requires_grad:
+            warnings.warn(
+                "the loss does not depend on the selected parameters (is there a detach() or no_grad() in "
+                "the model?): its curvature is zero",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self._checked = True
+
+    def _loop(self, product: Product, rows: Tensor, share: float, total: Tensor) -> None:
+        for row, sum_ in zip(rows, total, strict=True):
+            parts = product(self._split(row), batched=False)
+            for part, slice_ in zip(parts, self.layout, strict=True):
+                sum_[slice_.start : slice_.stop].add_(part.reshape(-1).to(self.dtype), alpha=share)
+
+    def _at_once(self, product: Product, rows: Tensor, share: float, total: Tensor) -> None:
+        parts = product(self._split(rows), batched=True)
+        for part, slice_ in zip(parts, self.layout, strict=True):
+            flat = part.reshape(part.shape[0], -1).to(self.dtype)
+            total[:, slice_.start : slice_.stop].add_(flat, alpha=share)
+
+    def _split(self, vectors: Tensor) -> Tensors:
+        """One tensor per parameter from a vector (n,) or from rows (k, n)."""
+        lead = vectors.shape[:-1]
+        return [vectors[..., s.start : s.stop].reshape(*lead, *s.shape) for s in self.layout]
+
+
+def hessian_product(scalar: Tensor, leaves: Sequence[Tensor]) -> Product:
+    """Return what multiplies with the Hessian of a scalar, by double backward on its retained graph."""
+    gradient = differentiable_gradient([scalar], leaves)
+
+    def multiply(vectors: Tensors, *, batched: bool) -> Tensors:
+        return vector_products(gradient, leaves, vectors, batched=batched)
+
+    return multiply

@@ -1,0 +1,139 @@
+"""``Eigenpairs``: eigenvalues with a certificate each."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from workbench.result import Result, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BLUE, _VERMILION = "#0072B2", "#D55E00"  # Okabe and Ito: told apart by all kinds of colour vision
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Eigenpairs(Result):
+    """Some eigenpairs of a symmetric operator, the most wanted first.
+
+    Attributes
+    ----------
+    values : Tensor (k,)
+        Rayleigh quotients of the vectors, float64.
+    vectors : Tensor (n, k)
+        Unit vectors, as columns; the entry of largest magnitude is positive.
+    residuals : Tensor (k,)
+        ``||A y - value * y||``, recomputed at the end with one product each: within this distance of the
+        value there is an eigenvalue. (After an interrupt: Lanczos' own estimate, which costs no product.)
+    converged : Tensor (k,) of bool
+        Whether the residual is at most ``max(tol * |value|, floor)``.
+    which : str
+        ``"LA"``, ``"SA"``, ``"LM"`` or ``"BE"``.
+    tol, floor : float
+        The tolerance asked for, and the residual below which products are rounding noise.
+    matvecs : int
+        Products used, those for the residuals included.
+    method : str
+        ``"lanczos"`` or ``"dense"``.
+    asymmetry : float
+        How far the operator is from its transpose, relative to its norm; about the rounding error if
+        all is well.
+    terms : str
+        What the operator is made of, e.g. ``"loss"``.
+    layout : tuple of (name, start, stop)
+        Which parameter stands where in a vector; empty for an operator that does not know.
+    interrupted : bool
+        Whether the computation was stopped before it was done.
+    """
+
+    values: Tensor
+    vectors: Tensor
+    residuals: Tensor
+    converged: Tensor
+    which: str
+    tol: float
+    floor: float
+    matvecs: int
+    method: str
+    asymmetry: float
+    terms: str
+    layout: tuple[tuple[str, int, int], ...]
+    interrupted: bool = False
+
+    def frame(self) -> pd.DataFrame:
+        """One row per eigenpair."""
+        return pd.DataFrame(
+            {
+                "index": range(1, len(self.values) + 1),
+                "eigenvalue": self.values.numpy(),
+                "residual": self.residuals.numpy(),
+                "converged": self.converged.numpy(),
+            }
+        )
+
+    def layer_mass(self) -> pd.DataFrame:
+        """Share of each parameter in the squared norm of each eigenvector; a vector's shares sum to 1.
+
+        Returns
+        -------
+        DataFrame
+            One row per vector and parameter: ``index`` (from 1), ``eigenvalue``, ``parameter``, ``share``.
+        """
+        squares = self.vectors.double().square()
+        squares = squares / squares.sum(dim=0)
+        layout = self.layout or (("all", 0, squares.shape[0]),)
+        rows = [
+            {"index": i + 1, "eigenvalue": value, "parameter": name, "share": share}
+            for i, value in enumerate(self.values.tolist())
+            for name, share in ((name, squares[start:stop, i].sum().item()) for name, start, stop in layout)
+        ]
+        return pd.DataFrame(rows)
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the eigenvalues with their residual norms; what did not converge is hollow and orange."""
+        from matplotlib.ticker import MaxNLocator
+
+        ax = new_axes(ax)
+        frame = self.frame()
+        ax.axhline(0, color="0.6", linewidth=0.8)
+        for converged, color, face, label in (
+            (True, _BLUE, _BLUE, "converged"),
+            (False, _VERMILION, "white", "NOT converged"),
+        ):
+            part = frame[frame["converged"] == converged]
+            if part.empty:
+                continue
+            ax.vlines(part["index"], 0, part["eigenvalue"], color=color, alpha=0.4)
+            ax.errorbar(
+                part["index"],
+                part["eigenvalue"],
+                yerr=part["residual"],
+                fmt="o" if converged else "X",
+                color=color,
+                markerfacecolor=face,
+                capsize=3,
+                label=f"{label}, ± residual norm",
+            )
+        ax.set_xlabel("index of the eigenpair")
+        ax.set_ylabel(f"eigenvalue ({self.terms})")
+        ax.set_title(self.summary().splitlines()[0], fontsize="small")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.legend(fontsize="small")
+        return ax
+
+    def summary(self) -> str:
+        """Extreme values, the worst residual, what did not converge, and the cost."""
+        values, count = self.values, len(self.values)
+        missed = count - int(self.converged.sum())
+        state = "all converged" if not missed else f"{missed} of {count} NOT CONVERGED"
+        if self.interrupted:
+            state += ", interrupted"
+        worst = float(np.max(self.residuals.numpy(), initial=0.0))
+        return (
+            f"{count} eigenpairs ({self.which}) from {values.max():.6g} to {values.min():.6g}, {state}\n"
+            f"largest residual {worst:.1e} (tolerance {self.tol:.0e}·|λ|, floor {self.floor:.0e}), "
+            f"{self.method}, {self.matvecs} products, of: {self.terms}"
+        )

@@ -1,0 +1,187 @@
+"""``spectral_density``: stochastic Lanczos quadrature."""
+
+import math
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from tqdm.auto import tqdm
+
+from workbench.curvature.choices import PROBES, check_choice, check_count, generator, random_vectors
+from workbench.curvature.density import SpectralDensity, standard_error
+from workbench.curvature.lanczos import Lanczos, warn_if_asymmetric
+from workbench.curvature.operators import CurvatureOperator, as_operator
+
+_POINTS = 1024  # of the grid, at least
+_WIDTH = 1 / 200  # of the Gaussian, as a share of the spectrum's range
+_NULL = 1e-3  # of the largest magnitude: what counts as near zero
+_TAIL = 4.0  # widths of the Gaussian beyond the outermost Ritz values
+_LOCKSTEP = 16  # probes that share the passes over the data, memory permitting
+
+
+def spectral_density(
+    op: Any,
+    probes: int = 10,
+    steps: int = 80,
+    *,
+    width: float | None = None,
+    distribution: str = "rademacher",
+    seed: int = 0,
+    progress: bool = True,
+) -> SpectralDensity:
+    r"""Estimate the density of the eigenvalues of a symmetric operator.
+
+    Each random probe v starts a Lanczos process; its Ritz values :math:`\theta_j`, weighted with the squared
+    first components of the eigenvectors of T, are a quadrature for the spectral measure of v, exact for
+    polynomials up to degree 2·steps − 1. The mean of that measure over probes is the density of the
+    eigenvalues.
+
+    Parameters
+    ----------
+    op : CurvatureOperator, or any object with ``shape`` and ``@``
+        The matrix (n × n).
+    probes : int
+        Independent random vectors; two or more give a standard error.
+    steps : int
+        Lanczos steps of each (n at most are made). A probe that meets an invariant subspace stops there: its
+        quadrature is exact.
+    width : float, optional
+        Standard deviation of the Gaussian that an eigenvalue is drawn as; by default 1/200 of the range.
+    distribution : {"rademacher", "gaussian"}
+        Of the probes, which are scaled to unit length.
+    seed : int
+        Of the probes.
+    progress : bool
+        Show a bar when it takes more than a second.
+
+    Returns
+    -------
+    SpectralDensity
+        With the trace and the Frobenius norm as by-products. An interrupt (Ctrl-C) returns the finished
+        probes, or if there is none the steps made so far.
+
+    Raises
+    ------
+    ValueError
+        If ``probes``, ``steps``, ``width`` or ``distribution`` is out of range.
+
+    Notes
+    -----
+    Cost: probes × steps products, up to 16 probes in one block. Memory: steps + 1 vectors per probe
+    of a block; the blocks are made smaller so that this stays within a quarter of the free memory.
+
+    Source: Ghorbani, Krishnan and Xiao, "An investigation into neural net optimization via Hessian eigenvalue
+    density", 2019; Ubaru, Chen and Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos
+    quadrature", 2017.
+    """
+    op = as_operator(op)
+    check_count("probes", probes)
+    check_count("steps", steps)
+    check_choice("distribution", distribution, PROBES)
+    if width is not None and not 0 < width < math.inf:
+        raise ValueError(f"width={width} is out of range: it must be positive")
+    source = generator(seed)
+    n = op.shape[0]
+    steps = min(steps, n)
+    processes: list[Lanczos] = []
+    interrupted = False
+    before = op.matvecs
+    with tqdm(
+        total=probes * steps, desc="spectral density", unit="product", delay=1, disable=not progress
+    ) as bar:
+        try:
+            while len(processes) < probes:
+                count = min(probes - len(processes), _lockstep(op, steps))
+                group = [
+                    Lanczos(start.to(op.device, op.dtype), steps, op.precision)
+                    for start in random_vectors(count, n, source, distribution)
+                ]
+                _run(op, group, steps, bar)
+                processes += [process.without_basis() for process in group]
+        except KeyboardInterrupt:
+            processes = processes or [process for process in group if process.size]
+            if not processes:
+                raise
+            interrupted = True
+    result = _evaluate(op, processes, width, matvecs=op.matvecs - before, interrupted=interrupted)
+    warn_if_asymmetric(result.asymmetry, op.precision)
+    return result
+
+
+def _run(op: CurvatureOperator, group: list[Lanczos], steps: int, bar: Any) -> None:
+    """Advance all processes side by side, so that a pass over the data serves all of them."""
+    active = group
+    while active:
+        products = op @ torch.stack([process.newest for process in active], dim=1)
+        for process, product in zip(active, products.T, strict=True):
+            process.absorb(product)
+        bar.update(len(active))
+        active = [process for process in active if process.size < steps and not process.closed]
+
+
+def _lockstep(op: CurvatureOperator, steps: int) -> int:
+    """Number of probes whose bases fit into a quarter of the free memory, from 1 to 16."""
+    basis = (steps + 1) * op.shape[0] * op.dtype.itemsize
+    free = (
+        psutil.virtual_memory().available
+        if op.device.type == "cpu"
+        else torch.cuda.mem_get_info(op.device)[0]
+    )
+    return int(min(max(free // 4 // basis, 1), _LOCKSTEP))
+
+
+def _evaluate(
+    op: CurvatureOperator, processes: list[Lanczos], width: float | None, *, matvecs: int, interrupted: bool
+) -> SpectralDensity:
+    n = op.shape[0]
+    quadratures = [_quadrature(process) for process in processes]
+    nodes = [values for values, _ in quadratures]
+    weights = [weight for _, weight in quadratures]
+    low, high = min(v[0] for v in nodes), max(v[-1] for v in nodes)
+    largest = max(abs(low), abs(high))
+    width = width or (high - low) * _WIDTH or largest * _WIDTH or _WIDTH
+    grid = _grid(low, high, width)
+    densities = np.array([_broaden(grid, v, w, width) for v, w in quadratures])
+    null = np.array([w[np.abs(v) <= _NULL * largest].sum() for v, w in quadratures])
+    traces = n * np.array([v @ w for v, w in quadratures])
+    squares = n * np.array([v**2 @ w for v, w in quadratures])
+    frobenius = math.sqrt(squares.mean())
+    return SpectralDensity(
+        grid=grid,
+        density=densities.mean(axis=0),
+        stderr=standard_error(densities),
+        width=float(width),
+        ritz_values=tuple(nodes),
+        weights=tuple(weights),
+        size=n,
+        null_mass=float(null.mean()),
+        null_stderr=float(standard_error(null)),
+        null_threshold=float(_NULL * largest),
+        trace=float(traces.mean()),
+        trace_stderr=float(standard_error(traces)),
+        frobenius=frobenius,
+        frobenius_stderr=float(standard_error(squares)) / (2 * frobenius) if frobenius else 0.0,
+        matvecs=matvecs,
+        terms=op.terms,
+        asymmetry=max(process.asymmetry for process in processes),
+        interrupted=interrupted,
+    )
+
+
+def _quadrature(process: Lanczos) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes, ascending, and weights of one probe."""
+    values, coordinates, _ = process.ritz()
+    return values, coordinates[0] ** 2
+
+
+def _grid(low: float, high: float, width: float) -> np.ndarray:
+    """Evenly spaced points, at least three per width."""
+    low, high = low - _TAIL * width, high + _TAIL * width
+    points = int(min(max(_POINTS, math.ceil(3 * (high - low) / width)), 100_000))
+    return np.linspace(low, high, points)
+
+
+def _broaden(grid: np.ndarray, values: np.ndarray, weights: np.ndarray, width: float) -> np.ndarray:
+    distance = (grid[:, None] - values[None, :]) / width
+    return np.exp(-0.5 * distance**2) @ weights / (width * math.sqrt(2 * math.pi))

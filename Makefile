@@ -46,7 +46,7 @@ lock:
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install -q --upgrade 'torch==2.13.0' 'triton==3.7.1' '.[dev,bench]'
-	$(VENV)-lock/bin/pip freeze --exclude training-workbench | sed 's/+cpu$$//' > constraints.txt
+	$(VENV)-lock/bin/pip freeze --all --exclude training-workbench --exclude pip | sed 's/+cpu$$//' > constraints.txt
 	rm -rf $(VENV)-lock
 
 $(READY): pyproject.toml constraints.txt

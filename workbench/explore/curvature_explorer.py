@@ -88,7 +88,7 @@ def _empty_figure() -> go.Figure:
             mode="markers",
             marker={"color": color, "symbol": symbol, "size": 9},
             error_y={"type": "data", "array": [], "color": color},
-            hovertemplate="eigenpair %{x}<br>λ = %{y:.6g} ± %{error_y.array:.1e}<extra>%{fullData.name}</extra>",
+            hovertemplate="%{x}: λ = %{y:.6g} ± %{error_y.array:.1e}<extra>%{fullData.name}</extra>",
             **left,
         )
     band = {"line": {"width": 0}, "mode": "lines", "hoverinfo": "skip", "showlegend": False}

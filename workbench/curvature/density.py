@@ -69,6 +69,15 @@ class SpectralDensity(Result):
     asymmetry: float
     interrupted: bool = False
 
+    @property
+    def floor(self) -> float:
+        """A tenth of the height at which one eigenvalue is drawn: below it there is nothing to see."""
+        return self._single / 10
+
+    @property
+    def _single(self) -> float:
+        return 1 / (self.size * self.width * math.sqrt(2 * math.pi))
+
     def cumulative(self, at: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """Share of the eigenvalues at or below ``at``, unbroadened: mean over probes and stderr."""
         at = np.asarray(at, dtype=float)
@@ -97,14 +106,13 @@ class SpectralDensity(Result):
         A dotted line shows the height of one eigenvalue; the axis ends a factor of ten below it.
         """
         ax = new_axes(ax)
-        single = 1 / (self.size * self.width * math.sqrt(2 * math.pi))
-        bottom = single / 10
+        bottom = self.floor
         ax.plot(self.grid, np.maximum(self.density, bottom), color=_BLUE, label="density")
         if np.isfinite(self.stderr).all():
             low = np.maximum(self.density - 2 * self.stderr, bottom)
             high = np.maximum(self.density + 2 * self.stderr, bottom)
             ax.fill_between(self.grid, low, high, color=_BLUE, alpha=0.25, linewidth=0, label="± 2 stderr")
-        ax.axhline(single, color="0.4", linestyle=":", linewidth=1, label="one eigenvalue")
+        ax.axhline(self._single, color="0.4", linestyle=":", linewidth=1, label="one eigenvalue")
         ax.set_yscale("log")
         ax.set_ylim(bottom, 2 * float(self.density.max()))
         ax.set_xlabel(f"eigenvalue ({self.terms})")

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from workbench.curvature.choices import check_choice, check_count, generator, random_vectors
 from workbench.curvature.lanczos import ROUNDINGS, Lanczos, warn_if_asymmetric
 from workbench.curvature.operators import CurvatureOperator, as_operator
 from workbench.curvature.pairs import Eigenpairs
+from workbench.progress import progress
 
 DENSE_SIZE = 2000  # up to this many rows, all columns and a dense solve are as cheap as a search
 _STEADY_STEPS = 10  # steps without news that end a search which met an invariant subspace
@@ -27,7 +27,6 @@ def eigenpairs(
     seed: int = 0,
     max_matvecs: int | None = None,
     method: str = "auto",
-    progress: bool = True,
 ) -> Eigenpairs:
     r"""Find k extreme eigenpairs of a symmetric operator, with the residual norm of each.
 
@@ -49,8 +48,6 @@ def eigenpairs(
         Products at most, the k for the final residuals included; by default 20 k + 200.
     method : {"auto", "lanczos", "dense"}
         ``"auto"`` computes the whole matrix when n ≤ 2000 (and within ``max_matvecs``, if given).
-    progress : bool
-        Show a bar when it takes more than a second.
 
     Returns
     -------
@@ -85,16 +82,16 @@ def eigenpairs(
         check_count("max_matvecs", max_matvecs, 2 * k)
     source = generator(seed)
     if method == "dense" or (method == "auto" and n <= min(DENSE_SIZE, max_matvecs or n)):
-        pairs = _solve_dense(op, k, which, tol, progress)
+        pairs = _solve_dense(op, k, which, tol)
     else:
-        pairs = _search(op, k, which, tol, source, max_matvecs or 20 * k + 200, progress)
+        pairs = _search(op, k, which, tol, source, max_matvecs or 20 * k + 200)
     _warn(pairs, op.precision)
     return pairs
 
 
-def _solve_dense(op: CurvatureOperator, k: int, which: str, tol: float, progress: bool) -> Eigenpairs:
+def _solve_dense(op: CurvatureOperator, k: int, which: str, tol: float) -> Eigenpairs:
     """All eigenvalues of the whole matrix in float64, then the wanted ones."""
-    matrix = op.dense(progress=progress).double()
+    matrix = op.dense().double()
     if not matrix.isfinite().all():
         raise ValueError("the matrix is not finite: is the loss finite at these parameters?")
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
@@ -121,7 +118,6 @@ def _search(
     tol: float,
     source: torch.Generator,
     budget: int,
-    progress: bool,
 ) -> Eigenpairs:
     """Thick-restart Lanczos until the wanted pairs have converged or the budget is used up."""
     n = op.shape[0]
@@ -133,7 +129,7 @@ def _search(
     steps = 0
     steady = _Steadiness()
     interrupted = False
-    with tqdm(desc="eigenpairs", unit="product", delay=1, disable=not progress) as bar:
+    with progress("Lanczos products", None) as advance:
         try:
             while True:
                 process.absorb(op @ process.newest)
@@ -142,8 +138,7 @@ def _search(
                 order = _most_wanted(values, which)
                 wanted = order[:k]
                 done = residuals[wanted] <= np.maximum(tol * np.abs(values[wanted]), process.floor)
-                bar.set_postfix(converged=f"{done.sum()}/{k}", refresh=False)
-                bar.update()
+                advance(1)
                 settled = steady.update(values[wanted], process) or process.size == n
                 if steps + k >= budget or (len(wanted) == k and done.all() and settled):
                     break

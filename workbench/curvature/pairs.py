@@ -74,6 +74,10 @@ class Eigenpairs(Result):
             }
         )
 
+    @property
+    def _layout(self) -> tuple[tuple[str, int, int], ...]:
+        return self.layout or (("all", 0, self.vectors.shape[0]),)
+
     def layer_mass(self) -> pd.DataFrame:
         """Share of each parameter in the squared norm of each eigenvector; a vector's shares sum to 1.
 
@@ -84,11 +88,15 @@ class Eigenpairs(Result):
         """
         squares = self.vectors.double().square()
         squares = squares / squares.sum(dim=0)
-        layout = self.layout or (("all", 0, squares.shape[0]),)
         rows = [
-            {"index": i + 1, "eigenvalue": value, "parameter": name, "share": share}
+            {
+                "index": i + 1,
+                "eigenvalue": value,
+                "parameter": name,
+                "share": squares[start:stop, i].sum().item(),
+            }
             for i, value in enumerate(self.values.tolist())
-            for name, share in ((name, squares[start:stop, i].sum().item()) for name, start, stop in layout)
+            for name, start, stop in self._layout
         ]
         return pd.DataFrame(rows)
 
@@ -122,6 +130,19 @@ class Eigenpairs(Result):
         ax.set_title(self.summary().splitlines()[0], fontsize="small")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend(fontsize="small")
+        return ax
+
+    def plot_layer_mass(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the share of each parameter in each eigenvector as a heat map, from 0 (white) to 1."""
+        ax = new_axes(ax)
+        share = self.layer_mass().pivot_table(index="index", columns="parameter", values="share")
+        share = share[[name for name, _, _ in self._layout]]  # in the model's order
+        image = ax.imshow(share.T, aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        ax.set_yticks(range(share.shape[1]), share.columns, fontsize="small")
+        ax.set_xticks(range(len(share)), [str(i) for i in share.index])
+        ax.set_xlabel("index of the eigenpair")
+        ax.set_ylabel("parameter")
+        ax.figure.colorbar(image, ax=ax, label="share of the squared norm")
         return ax
 
     def summary(self) -> str:

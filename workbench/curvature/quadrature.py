@@ -1,17 +1,18 @@
 """``spectral_density``: stochastic Lanczos quadrature."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import psutil
 import torch
-from tqdm.auto import tqdm
 
 from workbench.curvature.choices import PROBES, check_choice, check_count, generator, random_vectors
 from workbench.curvature.density import SpectralDensity, standard_error
 from workbench.curvature.lanczos import Lanczos, warn_if_asymmetric
 from workbench.curvature.operators import CurvatureOperator, as_operator
+from workbench.progress import progress
 
 _POINTS = 1024  # of the grid, at least
 _WIDTH = 1 / 200  # of the Gaussian, as a share of the spectrum's range
@@ -28,7 +29,6 @@ def spectral_density(
     width: float | None = None,
     distribution: str = "rademacher",
     seed: int = 0,
-    progress: bool = True,
 ) -> SpectralDensity:
     r"""Estimate the density of the eigenvalues of a symmetric operator.
 
@@ -52,8 +52,6 @@ def spectral_density(
         Of the probes, which are scaled to unit length.
     seed : int
         Of the probes.
-    progress : bool
-        Show a bar when it takes more than a second.
 
     Returns
     -------
@@ -87,9 +85,7 @@ def spectral_density(
     processes: list[Lanczos] = []
     interrupted = False
     before = op.matvecs
-    with tqdm(
-        total=probes * steps, desc="spectral density", unit="product", delay=1, disable=not progress
-    ) as bar:
+    with progress("spectral density", probes * steps) as advance:
         try:
             while len(processes) < probes:
                 count = min(probes - len(processes), _lockstep(op, steps))
@@ -97,7 +93,7 @@ def spectral_density(
                     Lanczos(start.to(op.device, op.dtype), steps, op.precision)
                     for start in random_vectors(count, n, source, distribution)
                 ]
-                _run(op, group, steps, bar)
+                _run(op, group, steps, advance)
                 processes += [process.without_basis() for process in group]
         except KeyboardInterrupt:
             processes = processes or [process for process in group if process.size]
@@ -109,14 +105,14 @@ def spectral_density(
     return result
 
 
-def _run(op: CurvatureOperator, group: list[Lanczos], steps: int, bar: Any) -> None:
+def _run(op: CurvatureOperator, group: list[Lanczos], steps: int, advance: Callable[[int], object]) -> None:
     """Advance all processes side by side, so that a pass over the data serves all of them."""
     active = group
     while active:
         products = op @ torch.stack([process.newest for process in active], dim=1)
         for process, product in zip(active, products.T, strict=True):
             process.absorb(product)
-        bar.update(len(active))
+        advance(len(active))
         active = [process for process in active if process.size < steps and not process.closed]
 
 

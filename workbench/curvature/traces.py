@@ -5,11 +5,11 @@ import warnings
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from workbench.curvature.choices import PROBES, check_choice, check_count, generator, random_vectors
 from workbench.curvature.density import standard_error
 from workbench.curvature.operators import as_operator
+from workbench.progress import progress
 from workbench.result import Estimate
 
 _BLOCK = 10  # probes per pass over the data; also the fewest that a standard error is believed from
@@ -23,7 +23,6 @@ def trace(
     rtol: float | None = None,
     distribution: str = "rademacher",
     seed: int = 0,
-    progress: bool = True,
 ) -> Estimate:
     r"""Estimate the trace of a symmetric operator as the mean of :math:`v^\top A v` over random v.
 
@@ -42,8 +41,6 @@ def trace(
         Of the entries of v; Rademacher has the smaller variance.
     seed : int
         Of the probes.
-    progress : bool
-        Show a bar when it takes more than a second.
 
     Returns
     -------
@@ -70,14 +67,14 @@ def trace(
     source = generator(seed)
     samples: list[float] = []
     interrupted = False
-    with tqdm(total=probes, desc="trace", unit="product", delay=1, disable=not progress) as bar:
+    with progress("trace", probes) as advance:
         try:
             while len(samples) < probes and not _reached(samples, rtol):
                 count = min(_BLOCK, probes - len(samples))
                 block = random_vectors(count, op.shape[0], source, distribution)
                 block = block.T.contiguous().to(device=op.device, dtype=op.dtype)
                 samples += ((op @ block).double() * block.double()).sum(dim=0).tolist()
-                bar.update(count)
+                advance(count)
         except KeyboardInterrupt:
             if not samples:
                 raise

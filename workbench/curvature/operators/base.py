@@ -8,7 +8,8 @@ import numpy as np
 import psutil
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+
+from workbench.progress import progress
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -89,10 +90,10 @@ class CurvatureOperator(abc.ABC):
             return self._counted(self._multiply, block[:, None])[:, 0]
         return self._counted(self._multiply, block)
 
-    def dense(self, *, progress: bool = True) -> Tensor:
+    def dense(self) -> Tensor:
         """Return the whole matrix (n, n), computed column by column and not symmetrised.
 
-        Cost: n products, in blocks. ``progress`` shows a bar when this takes more than a second.
+        Cost: n products, in blocks.
 
         Raises
         ------
@@ -107,13 +108,13 @@ class CurvatureOperator(abc.ABC):
                 "memory: use eigenpairs(), spectral_density() or restrict() the problem"
             )
         matrix = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-        with tqdm(total=n, desc="dense matrix", unit="column", delay=1, disable=not progress) as bar:
+        with progress("dense matrix", n) as advance:
             for start in range(0, n, DENSE_BLOCK):
                 stop = min(start + DENSE_BLOCK, n)
                 unit = torch.zeros(n, stop - start, dtype=self.dtype, device=self.device)
                 unit[start:stop].fill_diagonal_(1)
                 matrix[:, start:stop] = self._counted(self._dense_block, unit)
-                bar.update(stop - start)
+                advance(stop - start)
         return matrix
 
     def to_scipy(self) -> "LinearOperator":

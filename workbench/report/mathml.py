@@ -38,6 +38,7 @@ _ENVIRONMENTS = {
     **{name: name for name in ("matrix", "pmatrix", "bmatrix", "Bmatrix", "vmatrix", "Vmatrix")},
 }
 _LIMIT_OPERATORS = {"max", "min", "sup", "inf", "lim", "lim sup", "lim inf", "det", "gcd", "Pr"}
+_BAR = "\ue000"  # stands for | inside a formula of a table while Markdown is read
 _SPACES = {"negativethinmathspace": "-0.167em", "negativemediummathspace": "-0.222em"}
 
 
@@ -67,7 +68,7 @@ def to_mathml(latex: str, *, display: bool) -> str:
         root = converter.convert_to_element(source)
     except Exception as error:  # latex2mathml's errors have no common base, and its slips are IndexErrors
         reason = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
-        raise MathError(f"{reason} in {latex.strip()!r}") from error
+        raise MathError(f"{reason} in ${latex.strip()}$") from error
     for element in root.iter():
         _repair(element, latex)
     return tostring(root, encoding="unicode")
@@ -94,10 +95,12 @@ def markdown_problems(notebook: NotebookNode, folder: Path) -> list[str]:
 
 def render_markdown(source: str, renderer: "ReportRenderer") -> str:
     """Render Markdown to HTML; what could not be shown is added to ``renderer.problems``."""
-    return MarkdownWithMath(renderer=renderer, inline=_InlineParser(hard_wrap=False)).render(source)
+    source = "\n".join(_hide_bars(line) if line.startswith("|") else line for line in source.split("\n"))
+    markdown = MarkdownWithMath(renderer=renderer, inline=_InlineParser(hard_wrap=False))
+    return markdown.render(source).replace(_BAR, "|")
 
 
-class ReportRenderer(IPythonRenderer):  # type: ignore[misc]
+class ReportRenderer(IPythonRenderer):
     """nbconvert's Markdown renderer with formulas as MathML and pictures inside the page.
 
     Parameters
@@ -150,14 +153,14 @@ class ReportRenderer(IPythonRenderer):  # type: ignore[misc]
 
     def _formula(self, body: str, source: str, *, display: bool) -> str:
         try:
-            formula = to_mathml(body, display=display)
+            formula = to_mathml(body.replace(_BAR, "|"), display=display)
         except MathError as error:
             self.problems.append(str(error))
             return f'<code class="left-out" title="{html.escape(str(error))}">{html.escape(source)}</code>'
         return f'<span class="display-math">{formula}</span>' if display else formula
 
 
-class _InlineParser(MathInlineParser):  # type: ignore[misc]
+class _InlineParser(MathInlineParser):
     """nbconvert's parser, but ``$5 and $6`` is money: the two sides of a formula's delimiters look alike."""
 
     INLINE_MATH_TEX = (
@@ -173,6 +176,11 @@ class _InlineParser(MathInlineParser):  # type: ignore[misc]
         return m.end()
 
 
+def _hide_bars(row: str) -> str:
+    """Hide the bars of formulas in a row of a table, where they would end the column."""
+    return re.sub(_InlineParser.INLINE_MATH_TEX, lambda formula: formula[0].replace("|", _BAR), row)
+
+
 def _prepared(latex: str) -> str:
     """Rewrite what latex2mathml does not know, refuse what it would set wrongly without a word."""
     source = re.sub(r"\\label\{[^{}]*\}|\\(?:nonumber|notag)\b", "", latex)
@@ -180,7 +188,7 @@ def _prepared(latex: str) -> str:
         raise MathError("empty formula")
     braces = re.sub(r"\\.", "", source, flags=re.DOTALL)
     if braces.count("{") != braces.count("}"):
-        raise MathError(f"unbalanced braces in {latex.strip()!r}")
+        raise MathError(f"unbalanced braces in ${latex.strip()}$")
     source = re.sub(r"\\mathrm\{(\w)\}", r"\\mathrm{{\1}}", source)  # one letter alone would come out italic
     source = re.sub(r"\\(begin|end)\{([^{}]*)\}", lambda match: _environment(match, latex), source)
     return re.sub(r"(\\operatorname\*?)\{([^{}]*)\}", lambda match: _operator(match, latex), source)
@@ -189,7 +197,7 @@ def _prepared(latex: str) -> str:
 def _environment(match: re.Match[str], latex: str) -> str:
     side, name = match.groups()
     if name not in _ENVIRONMENTS:
-        raise MathError(f"unknown environment {name!r} in {latex.strip()!r}")
+        raise MathError(f"unknown environment {name!r} in ${latex.strip()}$")
     return f"\\{side}{{{_ENVIRONMENTS[name]}}}" if _ENVIRONMENTS[name] else ""
 
 
@@ -197,7 +205,7 @@ def _operator(match: re.Match[str], latex: str) -> str:
     command, name = match.groups()
     name = re.sub(r"\\[,:; ]|~|\s+", "\N{THIN SPACE}", name.strip())
     if "\\" in name:
-        raise MathError(f"a command inside {command} in {latex.strip()!r}")
+        raise MathError(f"a command inside {command} in ${latex.strip()}$")
     return f"{command}{{{name}}}"
 
 
@@ -206,12 +214,14 @@ def _repair(element: Element, latex: str) -> None:
     text = element.text = html.unescape(element.text) if element.text else element.text
     if text and element.tag != "mtext":
         if text.startswith("\\") and len(text) > 1:
-            raise MathError(f"unknown command {text} in {latex.strip()!r}")
+            raise MathError(f"unknown command {text} in ${latex.strip()}$")
         if text == "&" and r"\&" not in latex:
-            raise MathError(f"a stray & in {latex.strip()!r}")
-        if text == "~":  # latex2mathml's \sim
+            raise MathError(f"a stray & in ${latex.strip()}$")
+        if text in ("|", "\N{DOUBLE VERTICAL LINE}") and element.get("stretchy") != "true":
+            element.attrib.update(lspace="0", rspace="0")  # bars of a norm, not a relation
+        elif text == "~":  # latex2mathml's \sim
             element.tag, element.text = "mo", "\N{TILDE OPERATOR}"
-        elif len(text) > 1 and text.replace("\u2009", "").replace("\u2006", "").isalpha():
+        elif len(text) > 1 and _words(text).replace(" ", "").isalpha():
             _make_named_operator(element, text)
     if element.tag == "mspace" and element.get("width") in _SPACES:
         element.set("width", _SPACES[element.attrib["width"]])
@@ -223,19 +233,23 @@ def _repair(element: Element, latex: str) -> None:
         element.text = "".join(_styled(character, variant) for character in text)
 
 
+def _words(name: str) -> str:
+    """``lim sup`` with plain blanks; latex2mathml sets thin ones."""
+    return re.sub(r"\s", " ", name)
+
+
 def _make_named_operator(element: Element, name: str) -> None:
     """``log x``: a thin space after a function's name, which a plain identifier would not get."""
     element.tag = "mo"
     element.attrib.update(lspace="0.1em", rspace="0.167em")
-    if name.replace("\u2009", " ").replace("\u2006", " ") in _LIMIT_OPERATORS:
+    if _words(name) in _LIMIT_OPERATORS:
         element.set("movablelimits", "true")
 
 
 def _move_limits(element: Element) -> None:
     """Put limits under ``max`` and its like; browsers move them aside within a line of text."""
     base = element[0]
-    name = html.unescape(base.text or "").replace("\u2009", " ").replace("\u2006", " ")
-    if base.get("movablelimits") == "true" or name in _LIMIT_OPERATORS:
+    if base.get("movablelimits") == "true" or _words(html.unescape(base.text or "")) in _LIMIT_OPERATORS:
         element.tag = {"msub": "munder", "msup": "mover", "msubsup": "munderover"}[element.tag]
 
 

@@ -34,7 +34,9 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PRIORITY = [_PLOTLY, "text/html", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
 _HIDDEN_TAGS = {"parameters", "injected-parameters", "papermill-error-cell-tag"}
 _PROGRESS_BAR = re.compile(r"(\d+%\|.*\||\d+it) .*\[\d+:\d+")
-_REMOTE = re.compile(r"<(?:img|script|link|iframe|source)\b[^>]*?\b(?:src|href)\s*=\s*[\"']?(https?://[^\"'\s>]+)")
+_REMOTE = re.compile(
+    r"<(?:img|script|link|iframe|source)\b[^>]*?\b(?:src|href)\s*=\s*[\"']?(https?://[^\"'\s>]+)"
+)
 
 
 def write_page(
@@ -89,7 +91,7 @@ def write_page(
     _write_whole(path, body)
 
 
-class _Exporter(HTMLExporter):  # type: ignore[misc]
+class _Exporter(HTMLExporter):
     """nbconvert's exporter with the template beside this file and our Markdown."""
 
     def __init__(self, folder: Path) -> None:
@@ -113,14 +115,9 @@ class _Exporter(HTMLExporter):  # type: ignore[misc]
         attachments = context.get("cell", {}).get("attachments", {})
         return render_markdown(source, ReportRenderer(self._folder, attachments))
 
-    def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **options: Any) -> tuple[str, Any]:
-        """Hand the heading of the page to the template."""
-        self.environment.globals["page"] = resources["page"]
-        return super().from_notebook_node(nb, resources, **options)
-
 
 def _source_folder(notebook: NotebookNode, path: Path) -> Path:
-    """Return the folder that the notebook's pictures are relative to: that of its source, if papermill noted it."""
+    """Return what local pictures are relative to: the folder of the source, if papermill noted it."""
     source = notebook.metadata.get("papermill", {}).get("input_path")
     return Path(source).resolve().parent if source else path.resolve().parent
 
@@ -200,7 +197,7 @@ def _still(data: NotebookNode) -> str | None:
 
 
 def _failure(notebook: NotebookNode, status: str) -> tuple[NotebookNode | None, str | None]:
-    """Return the cell that failed, marked, and its error in a line; a killed kernel leaves no error output."""
+    """Return the cell that failed, marked, and its error in a line; a killed kernel leaves no error."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     for cell in code:
         errors = [output for output in cell.outputs if output.output_type == "error"]
@@ -216,7 +213,9 @@ def _failure(notebook: NotebookNode, status: str) -> tuple[NotebookNode | None, 
 
 
 def _has_plotly(notebook: NotebookNode) -> bool:
-    return any(_PLOTLY in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
+    return any(
+        _PLOTLY in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
+    )
 
 
 @functools.cache

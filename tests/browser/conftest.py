@@ -1,0 +1,62 @@
+"""A headless Chromium, and a JupyterLab to open in it.
+
+Chromium is the system's (Debian: ``apt-get install chromium``); where there is none these tests are skipped.
+"""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from jupyterlab_driver import Lab, running_lab
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+FLAGS = [
+    "--no-sandbox",  # containers and root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium() -> str | None:
+    """Path of a Chromium or Chrome on this machine."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    executable = chromium()
+    if executable is None:
+        pytest.skip("no chromium or google-chrome on PATH; on Debian: apt-get install chromium")
+    started = playwright.chromium.launch(executable_path=executable, headless=True, args=FLAGS)
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A fresh profile. The viewport is tall because JupyterLab draws only what is near it."""
+    fresh = browser.new_context(viewport={"width": 1400, "height": 1500})
+    yield fresh
+    fresh.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+@pytest.fixture(scope="session")
+def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab of this interpreter; put notebooks into ``lab.root`` and open them by name."""
+    with running_lab(tmp_path_factory.mktemp("lab")) as server:
+        yield server

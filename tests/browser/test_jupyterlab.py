@@ -1,0 +1,49 @@
+import nbformat
+import pytest
+from jupyterlab_driver import figure_data, open_notebook, press, run_all, wait_for_new_data
+from nbformat.v4 import new_code_cell, new_notebook
+
+CODE = """\
+import ipywidgets
+import plotly.graph_objects as go
+
+figure = go.FigureWidget(go.Figure(go.Scatter(x=[0, 1, 2], y=[0, 1, 2])))
+slider = ipywidgets.IntSlider(value=1, min=1, max=9)
+
+
+def rescale(change):
+    with figure.batch_update():
+        figure.data[0].y = [change.new * x for x in (0, 1, 2)]
+
+
+slider.observe(rescale, "value")
+ipywidgets.VBox([slider, figure])
+"""
+
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def write(path, *cells):
+    notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+
+
+def test_a_slider_changes_the_data_of_a_figure(lab, page):
+    write(lab.root / "slider.ipynb", CODE, "slider.value")
+    open_notebook(page, lab, "slider.ipynb")
+    run_all(page)
+    before = figure_data(page)
+    assert before == {"x": [0, 1, 2], "y": [0, 1, 2]}
+    press(page.locator(".jp-OutputArea .widget-slider .noUi-handle").first, "ArrowRight", times=3)
+    page.wait_for_function("() => document.querySelector('.widget-readout').textContent === '4'")
+    wait_for_new_data(page, before)
+    page.wait_for_function("() => document.querySelector('.js-plotly-plot')._fullData[0].y[2] === 8")
+
+
+def test_a_cell_that_raises_is_told_by_the_driver(lab, page):
+    write(lab.root / "raises.ipynb", "1 / 0", "2")
+    open_notebook(page, lab, "raises.ipynb")
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        run_all(page)

@@ -157,7 +157,7 @@ def _loss_and_gradient(
         gradients = torch.autograd.grad(
             loss, list(leaves.values()), allow_unused=True, materialize_grads=True
         )
-    return loss.detach(), torch.cat([gradient.reshape(-1).double() for gradient in gradients])
+    return loss.detach(), torch.cat([gradient.to_dense().reshape(-1).double() for gradient in gradients])
 
 
 @contextmanager

@@ -336,7 +336,7 @@ def _flat_gradient(loss: Tensor, parameters: Parameters) -> Tensor:
         loss, list(parameters.values()), allow_unused=True, materialize_grads=True
     )
     dtype = functools.reduce(torch.promote_types, [gradient.dtype for gradient in gradients])
-    return torch.cat([gradient.reshape(-1).to(dtype) for gradient in gradients])
+    return torch.cat([gradient.to_dense().reshape(-1).to(dtype) for gradient in gradients])
 
 
 def _convert_loss(loss: Loss, device: Any, dtype: torch.dtype | None) -> Loss:

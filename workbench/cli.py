@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -39,14 +40,11 @@ class _PairCommand(TyperCommand):
         for arg in rest:
             joined.append(arg)
             if arg == "-p":
-                pair = [value for value, _ in zip(rest, "nv", strict=False)]
-                joined.append("=".join(pair))
+                joined.append("=".join(islice(rest, 2)))
         return super().parse_args(ctx, joined)
 
 
-_Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="Notebooks; all if none is named.")
-]
+_Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Notebooks; all if none is named.")]
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="A notebook of `workbench list`, or a path.")]
 _Pairs = Annotated[
     list[str] | None,
@@ -123,7 +121,8 @@ def report(
 ) -> None:
     """Run a notebook and write a self-contained page.
 
-    Exit codes: 2 bad input, 3 a cell raised, 4 the kernel died, 5 a time limit, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 2 bad input, 3 a cell raised, 4 the kernel died, 5 a time limit, 130 Ctrl-C, 143 SIGTERM,
+    70 a fault of Workbench itself.
     """
     from workbench.parameters import read_notebook
     from workbench.report.prepare import prepare
@@ -159,7 +158,8 @@ def check(
 ) -> None:
     """Run notebooks and compare their figures with the baselines.
 
-    Each runs with its small preset; what it records is compared with reports/baselines/NAME.json. Exits 1 if a figure drifted, is missing or is new; a run that fails keeps its own code.
+    Each runs with its small preset; what it records is compared with reports/baselines/NAME.json.
+    Exits 1 if a figure drifted, is missing or is new; a run that fails keeps its own code.
     """
     from workbench.parameters import list_notebooks, read_notebook
     from workbench.report.prepare import prepare
@@ -241,10 +241,12 @@ def _check(name: str, folder: Path, update: bool) -> int:
 
 def _launch(folder: Path) -> dict[str, Any]:
     from workbench.report.launch import launch
-    from workbench.report.progress import show_progress
+    from workbench.report.progress import end_progress, show_progress
 
     print(_short(folder), flush=True)
-    return launch(folder, show_progress)
+    run = launch(folder, show_progress)
+    end_progress(run)
+    return run
 
 
 def _read_params(path: Path | None) -> dict[str, Any]:

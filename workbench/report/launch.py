@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from workbench.recording import RUN_VARIABLE
 from workbench.report.folder import LOG, NOTEBOOK, RUN, locked, read_json
@@ -89,15 +89,15 @@ def _child(folder: Path, request: Request, lock: int) -> "subprocess.Popen[bytes
 
 def _events(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any] | None]:
     """Yield the child's events, and None whenever a moment passes without one, until it ends."""
-    channel: IO[bytes] = child.stdout  # type: ignore[assignment]
-    os.set_blocking(channel.fileno(), False)
+    assert child.stdout is not None
+    channel = child.stdout.fileno()
     pending = b""
     with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)
         while True:
             if selector.select(_TICK):
-                part = channel.read()
-                if part == b"":
+                part = os.read(channel, 65536)
+                if not part:
                     return
                 *lines, pending = (pending + part).split(b"\n")
                 yield from map(json.loads, lines)

@@ -5,6 +5,7 @@ neither a process group nor the tree alone finds them. All inherit the variable 
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -27,11 +28,9 @@ def run_processes(folder: Path) -> set[psutil.Process]:
 def kill_run(folder: Path, known: set[psutil.Process] | None = None) -> None:
     """Kill all processes of a run, and those ``known`` from before, and wait for their end."""
     processes = (known or set()) | run_processes(folder)
-    while processes:
+    for _ in range(3):  # a process may be started between the look and the kill
         for process in processes:
-            try:
+            with suppress(psutil.Error):
                 process.kill()
-            except psutil.Error:
-                continue
         psutil.wait_procs(processes, timeout=5)
-        processes = run_processes(folder)  # what was started between the look and the kill
+        processes = run_processes(folder)

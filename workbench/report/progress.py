@@ -11,3 +11,9 @@ def show_progress(event: dict[str, Any]) -> None:
         print(f"  [{event['cell']}/{event['of']}] {event['line'][:_WIDTH]:<{_WIDTH}}", end="", flush=True)
     else:
         print(f" {event['seconds']:7.1f} s" + ("" if event["completed"] else "  failed"), flush=True)
+
+
+def end_progress(run: dict[str, Any]) -> None:
+    """End the line of a cell that the kernel never replied to; takes the content of ``run.json``."""
+    if run["cells"] and run["cells"][-1]["seconds"] is None:
+        print(f"  {run['status']}", flush=True)

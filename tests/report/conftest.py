@@ -1,0 +1,70 @@
+"""Small notebooks, made in code, and a place for their runs."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+# A machine may have any kernel registered under the name of ours.
+FOREIGN_KERNEL = {"argv": ["false", "{connection_file}"], "display_name": "Foreign", "language": "python"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A working directory with a reports folder, on a machine with settings that should not matter."""
+    folder = tmp_path_factory.mktemp("workplace")
+    kernels = folder / "jupyter" / "kernels" / "python3"
+    kernels.mkdir(parents=True)
+    (kernels / "kernel.json").write_text(json.dumps(FOREIGN_KERNEL))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_REPORTS", str(folder / "reports"))
+        patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+        patch.setenv("MPLBACKEND", "Agg")
+        patch.delenv("OMP_WAIT_POLICY", raising=False)
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def make_notebook(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    def make_notebook(
+        *cells: str, name: str = "01_probe", parameters: str = "", small: dict | None = None
+    ) -> Path:
+        first = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+        notebook = new_notebook(
+            cells=[new_markdown_cell("# A probe"), first, *map(new_code_cell, cells)],
+            metadata={"workbench": {"presets": {"small": small or {}}}},
+        )
+        path = tmp_path_factory.mktemp("notebooks") / f"{name}.ipynb"
+        nbformat.write(notebook, path)
+        return path
+
+    return make_notebook
+
+
+@pytest.fixture
+def start_report() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Start ``workbench report`` as a shell does; whatever still runs at the end is killed."""
+    started: list[subprocess.Popen] = []
+
+    def start_report(*arguments: object) -> subprocess.Popen:
+        command = [
+            sys.executable,
+            "-c",
+            "from workbench.cli import main; main()",
+            "report",
+            *map(str, arguments),
+        ]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start_report
+    for process in started:
+        process.kill()
+        process.communicate()

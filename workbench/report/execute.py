@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import workbench.report.no_iri_checks  # noqa: F401  # before anything that imports jsonschema
 from workbench.report.cells import CellWatch, Event
 from workbench.report.outcome import Outcome, cell_limit, kernel_died, stopped
 from workbench.report.prepare import Request, read_request

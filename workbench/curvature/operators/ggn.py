@@ -1,5 +1,7 @@
 """The generalised Gauss-Newton matrix of the loss."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -36,9 +38,19 @@ class GGN(ProblemOperator):
         dual = [head.new_zeros(head.shape).requires_grad_() for head in heads]
         pullback = differentiable_gradient(heads, parameters, dual)
 
-        def multiply(vectors: Tensors, *, batched: bool) -> Tensors:
-            tangents = vector_products(pullback, dual, vectors, batched=batched)
-            curved = loss_hessian(tangents, batched=batched)
-            return vector_products(heads, parameters, curved, batched=batched)
+        return partial(_multiply, pullback, dual, loss_hessian, heads, parameters)
 
-        return multiply
+
+def _multiply(
+    pullback: Sequence[Tensor | None],
+    dual: Tensors,
+    loss_hessian: Product,
+    heads: Tensors,
+    parameters: Tensors,
+    vectors: Tensors,
+    *,
+    batched: bool,
+) -> Tensors:
+    tangents = vector_products(pullback, dual, vectors, batched=batched)  # J v
+    curved = loss_hessian(tangents, batched=batched)  # H J v
+    return vector_products(heads, parameters, curved, batched=batched)  # Jᵀ H J v

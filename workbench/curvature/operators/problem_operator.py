@@ -4,6 +4,7 @@ import abc
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,6 +52,8 @@ class ProblemOperator(CurvatureOperator):
     @abc.abstractmethod
     def _batch_product(self, outputs: Any, loss: Tensor, parameters: Tensors, batch: Any) -> Product:
         """Build the graph of one batch and return what multiplies with its curvature matrix.
+
+        The graph has to be held by arguments of a ``functools.partial`` (see :func:`hessian_product`).
 
         Parameters
         ----------
@@ -112,25 +115,13 @@ class ProblemOperator(CurvatureOperator):
         for batch, share in self.problem.batches():
             outputs = self.problem.outputs(parameters, batch)
             loss = self.problem.batch_loss(outputs, batch)
-            self._check(loss)
+            if not self._checked:
+                check_functions(loss)
+                self._checked = True
             yield self._batch_product(outputs, loss, leaves, batch), share
             del outputs, loss
         if self.regularization:
             yield hessian_product(self.problem.regularization(parameters), leaves), 1.0
-
-    def _check(self, loss: Tensor) -> None:
-        """Once per operator: is the loss' graph one that can be differentiated twice?"""
-        if self._checked:
-            return
-        check_functions(loss)
-        if not loss.requires_grad:
-            warnings.warn(
-                "the loss does not depend on the selected parameters (is there a detach() or no_grad() in "
-                "the model?): its curvature is zero",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        self._checked = True
 
     def _loop(self, product: Product, rows: Tensor, share: float, total: Tensor) -> None:
         for row, sum_ in zip(rows, total, strict=True):
@@ -151,10 +142,8 @@ class ProblemOperator(CurvatureOperator):
 
 
 def hessian_product(scalar: Tensor, leaves: Sequence[Tensor]) -> Product:
-    """Return what multiplies with the Hessian of a scalar, by double backward on its retained graph."""
-    gradient = differentiable_gradient([scalar], leaves)
+    """Return what multiplies with the Hessian of a scalar, by double backward on its retained graph.
 
-    def multiply(vectors: Tensors, *, batched: bool) -> Tensors:
-        return vector_products(gradient, leaves, vectors, batched=batched)
-
-    return multiply
+    A ``partial``, not a closure: a frame in a kept traceback would hold a closure, and with it the graph.
+    """
+    return partial(vector_products, differentiable_gradient([scalar], leaves), leaves)

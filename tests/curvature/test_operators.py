@@ -1,0 +1,385 @@
+"""The operators against central differences and explicit Jacobians, in float64, case by case."""
+
+import gc
+import weakref
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from curvature_cases import Case, build
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
+
+import workbench as wb
+from workbench.curvature.operators import GGN, Hessian, as_operator
+
+
+def relative(difference: Tensor, truth: Tensor) -> float:
+    return (difference.norm() / truth.norm().clamp(min=1e-3)).item()
+
+
+def columns(op: wb.curvature.CurvatureOperator) -> Tensor:
+    """The matrix by products alone."""
+    return op @ torch.eye(op.shape[0], dtype=torch.float64)
+
+
+# ---- the numbers -----------------------------------------------------------------------------------------
+
+
+def test_hessian_equals_central_differences_of_the_gradient(case: Case) -> None:
+    matrix = columns(wb.curvature.hessian(case.problem()))
+    truth = case.hessian_by_differences(matrix)
+    assert relative(matrix - truth, truth) < 1e-7
+    assert relative(matrix - matrix.T, truth) < 1e-13
+
+
+def test_ggn_equals_jacobians_around_the_loss_hessian(case: Case) -> None:
+    matrix = columns(wb.curvature.ggn(case.problem()))
+    truth = case.ggn_by_outputs()
+    assert relative(matrix - truth, truth) < 1e-7
+    assert relative(matrix - matrix.T, truth) < 1e-13
+
+
+def test_the_comparisons_see_a_wrong_weighting_and_a_wrong_derivative() -> None:
+    case = build("unequal_last_batch")
+    problem = case.problem()
+    parts = [columns(wb.curvature.hessian(problem.with_data([batch]))) for batch, _ in problem.batches()]
+    equal = torch.stack(parts).mean(dim=0)  # every batch alike, the last one of 1 example too
+    truth = case.hessian_by_differences(equal)
+    assert relative(equal - truth, truth) > 1e-2
+
+    case = build("relu")
+    gauss_newton = case.ggn_by_outputs()
+    truth = case.hessian_by_differences(gauss_newton)
+    assert relative(gauss_newton - truth, truth) > 1e-2
+
+
+def test_dense_equals_products(case: Case) -> None:
+    for op in (wb.curvature.hessian(case.problem()), wb.curvature.ggn(case.problem())):
+        expected = columns(op)
+        assert relative(op.dense() - expected, expected) < 1e-13
+
+
+def test_all_columns_at_once_are_used_where_they_work() -> None:
+    fast = Hessian(wb.Problem(Calls(torch.sin), squares, classes()))
+    slow = Hessian(wb.Problem(Calls(Peeking.apply), squares, classes()))
+    slow.problem.model.load_state_dict(fast.problem.model.state_dict())
+    torch.testing.assert_close(fast.dense(), slow.dense())
+    assert (fast._batches_columns, slow._batches_columns) == (True, False)
+
+
+def test_a_linear_loss_and_unused_parameters_have_exact_zeros() -> None:
+    case = build("unused_parameters")
+    matrix = columns(wb.curvature.hessian(case.problem()))
+    unused = next(s for s in case.problem().layout if s.name == "unused.weight")
+    assert torch.count_nonzero(matrix[unused.start :]) == 0
+    assert torch.count_nonzero(matrix[: unused.start]) > 0
+
+    linear = wb.Problem(nn.Linear(3, 1).double(), lambda out, y: (out[:, 0] * y).mean(), regression_data())
+    for op in (wb.curvature.hessian(linear), wb.curvature.ggn(linear)):
+        assert torch.count_nonzero(columns(op)) == 0
+
+
+def test_regularization_is_added_on_request_and_named() -> None:
+    case = build("mlp")
+    plain = case.problem()
+    problem = case.problem(
+        regularizer=lambda parameters: parameters["0.weight"].pow(4).sum(), weight_decay=0.3
+    )
+    theta = problem.parameters_vector()
+    added = torch.full_like(theta, 0.3)
+    added[:20] += 12 * theta[:20] ** 2
+    for make in (wb.curvature.hessian, wb.curvature.ggn):
+        op = make(problem, regularization=True)
+        assert op.terms == "loss + regularizer + weight decay"
+        assert make(problem).terms == "loss"
+        torch.testing.assert_close(columns(make(problem)), columns(make(plain)), rtol=0, atol=0)
+        torch.testing.assert_close(columns(op), columns(make(plain)) + torch.diag(added))
+        torch.testing.assert_close(op.dense(), columns(op))
+
+
+def test_ggn_agrees_with_curvlinops() -> None:
+    """A peer's independent code, on a model where it is right (no LayerNorm)."""
+    curvlinops = pytest.importorskip("curvlinops", reason="the peer is in the extra `bench`")
+    case = build("unequal_last_batch")
+    problem = case.problem()
+    batches = [batch for batch, _ in problem.batches()]
+    peer = curvlinops.GGNLinearOperator(case.model, case.loss, case.parameters, batches)
+    vectors = torch.randn(problem.num_parameters, 3, dtype=torch.float64)
+    torch.testing.assert_close(wb.curvature.ggn(problem) @ vectors, peer @ vectors)
+
+
+# ---- how a product behaves -------------------------------------------------------------------------------
+
+
+def regression_data(count: int = 6) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(count, 3, generator=generator, dtype=torch.float64)
+    return x, torch.randn(count, generator=generator, dtype=torch.float64)
+
+
+def test_vectors_blocks_and_scipy_agree_and_are_counted() -> None:
+    op = wb.curvature.hessian(build("unequal_last_batch").problem())
+    block = torch.randn(op.shape[0], 3, dtype=torch.float64)
+    product = op @ block
+    assert op.matvecs == 3
+    torch.testing.assert_close(product[:, 1], op @ block[:, 1], rtol=0, atol=0)
+    torch.testing.assert_close(product, op @ block, rtol=0, atol=0)
+    assert op.matvecs == 7
+    scipy = op.to_scipy()
+    assert scipy.dtype == np.float64
+    np.testing.assert_allclose(scipy @ block.numpy(), product.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(scipy @ block[:, 0].numpy(), product[:, 0].numpy(), rtol=1e-12)
+
+
+def test_what_cannot_be_multiplied_is_refused() -> None:
+    op = wb.curvature.hessian(build("mlp").problem())
+    n = op.shape[0]
+    with pytest.raises(ValueError, match=rf"shape \(3,\) does not fit: pass \({n},\)"):
+        op @ torch.zeros(3)
+    with pytest.raises(TypeError, match="to_scipy"):
+        op @ np.zeros(n)  # type: ignore[operator]
+    with pytest.raises(TypeError, match="complex"):
+        op @ torch.zeros(n, dtype=torch.complex64)
+
+
+def test_a_product_follows_the_parameters() -> None:
+    case = build("mlp")
+    op = wb.curvature.hessian(case.problem())
+    vector = torch.randn(op.shape[0], dtype=torch.float64)
+    before = op @ vector
+    with torch.no_grad():
+        case.model[0].weight.mul_(2)  # type: ignore[index, union-attr]
+    torch.testing.assert_close(op @ vector, wb.curvature.hessian(case.problem()) @ vector, rtol=0, atol=0)
+    assert relative(op @ vector - before, before) > 1e-2
+
+
+def test_a_product_works_without_gradients_and_leaves_none() -> None:
+    case = build("cnn_batchnorm")
+    state = {name: tensor.clone() for name, tensor in case.model.state_dict().items()}
+    with torch.no_grad():
+        product = wb.curvature.hessian(case.problem()) @ torch.ones(_size(case), dtype=torch.float64)
+    assert product.norm() > 0
+    assert not product.requires_grad
+    assert all(p.grad is None for p in case.model.parameters())
+    assert all(torch.equal(state[name], tensor) for name, tensor in case.model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["mlp", "layernorm_attention", "cnn_batchnorm"])
+def test_bfloat16_and_float32_models_give_float32_products_of_their_precision(name: str) -> None:
+    problem = build(name).problem()
+    vector = torch.randn(problem.num_parameters, dtype=torch.float64)
+    for make in (wb.curvature.hessian, wb.curvature.ggn):
+        truth = make(problem) @ vector
+        for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 0.1)):
+            op = make(problem.to(dtype=dtype))
+            assert (op.dtype, op.precision) == (torch.float32, torch.finfo(dtype).eps)
+            product = op @ vector
+            assert product.dtype == torch.float32
+            assert relative(product.double() - truth, truth) < tolerance
+
+
+def _size(case: Case) -> int:
+    return sum(p.numel() for p in case.parameters)
+
+
+class Watched(nn.Module):
+    """A model that knows which of its graphs are alive: each holds a hook, which is remembered weakly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 1).double()
+        self.hooks: list[weakref.ref[Any]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.tanh(self.linear(x))[:, 0]
+
+        def hook(gradient: Tensor) -> None: ...
+
+        if hidden.requires_grad:
+            hidden.register_hook(hook)
+            self.hooks.append(weakref.ref(hook))
+        return hidden
+
+    def graphs(self) -> int:
+        return sum(reference() is not None for reference in self.hooks)
+
+
+def interrupted(product: Any, *args: Any, **keywords: Any) -> None:
+    product(*args, **keywords)
+    raise KeyboardInterrupt
+
+
+class InterruptedHessian(Hessian):
+    def _batch_product(self, *args: Any) -> Any:
+        return partial(interrupted, super()._batch_product(*args))
+
+
+class InterruptedGGN(GGN):
+    def _batch_product(self, *args: Any) -> Any:
+        return partial(interrupted, super()._batch_product(*args))
+
+
+def test_no_graph_outlives_a_product() -> None:
+    model = Watched()
+    problem = wb.Problem(model, nn.MSELoss(), regression_data())
+    gc.collect()
+    gc.disable()  # reference counts alone must do
+    try:
+        model.hooks.clear()
+        for make in (wb.curvature.hessian, wb.curvature.ggn):
+            op = make(problem)
+            for _ in range(3):
+                op @ torch.ones(4, 2, dtype=torch.float64)
+        assert len(model.hooks) == 6
+        assert model.graphs() == 0
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("operator", [InterruptedHessian, InterruptedGGN])
+def test_no_graph_outlives_an_interrupt_whose_traceback_is_kept(operator: Any) -> None:
+    model = Watched()
+    problem = wb.Problem(model, nn.MSELoss(), regression_data())
+    model.hooks.clear()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        operator(problem) @ torch.ones(4, dtype=torch.float64)
+    assert len(model.hooks) == 1
+    gc.collect()
+    assert caught.tb is not None
+    assert model.graphs() == 0
+
+
+# ---- what has no second derivative -----------------------------------------------------------------------
+
+
+class Peeking(torch.autograd.Function):
+    """The sine, with a backward that looks at the numbers, which torch.vmap refuses."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor | None:
+        return gradient * ctx.saved_tensors[0].cos() if bool(gradient.isfinite().all()) else None
+
+
+class OnceOnly(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient * ctx.saved_tensors[0].cos()
+
+
+class Calls(nn.Module):
+    """A linear layer followed by a function."""
+
+    def __init__(self, function: Any, outputs: int = 4) -> None:
+        super().__init__()
+        self.linear, self.function = nn.Linear(3, outputs).double(), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.linear(x))
+
+
+def squares(outputs: Tensor, targets: Tensor) -> Tensor:
+    return outputs.square().mean()
+
+
+def ctc(outputs: Tensor, targets: Tensor) -> Tensor:
+    steps = outputs.log_softmax(-1)[:, None]
+    return nn.functional.ctc_loss(
+        steps, torch.tensor([[1, 2]]), torch.tensor([len(outputs)]), torch.tensor([2])
+    )
+
+
+def classes() -> tuple[Tensor, Tensor]:
+    return regression_data()[0], torch.arange(6) % 4
+
+
+REFUSED = {
+    "once_differentiable in the model": (Calls(OnceOnly.apply), squares, "OnceOnly.*once_differentiable"),
+    "once_differentiable in the loss": (
+        Calls(torch.tanh),
+        lambda out, _: OnceOnly.apply(out).mean(),
+        "OnceOnly.*once_differentiable",
+    ),
+    "multi-margin": (Calls(torch.tanh), nn.MultiMarginLoss(), "nn.MultiMarginLoss.*CrossEntropy"),
+    "cdist": (Calls(lambda x: torch.cdist(x, x.flip(0))), squares, "torch.cdist"),
+}
+
+
+@pytest.mark.parametrize("make", [wb.curvature.hessian, wb.curvature.ggn])
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_has_no_second_derivative_is_refused_by_name(what: str, make: Any) -> None:
+    model, loss, message = REFUSED[what]
+    problem = wb.Problem(model, loss, classes(), weight="batch")
+    op = make(problem)
+    with pytest.raises(ValueError, match=message):
+        op @ torch.ones(op.shape[0], dtype=torch.float64)
+    with pytest.raises(ValueError, match=message):
+        make(problem).dense()
+
+
+@pytest.mark.parametrize("make", [wb.curvature.hessian, wb.curvature.ggn])
+def test_a_reentrant_checkpoint_is_refused_with_the_remedy(make: Any) -> None:
+    problem = wb.Problem(Calls(torch.sin), squares, classes())
+    problem.model.function = partial(checkpoint, torch.sin, use_reentrant=True)  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="use_reentrant=False"):
+        make(problem) @ torch.ones(16, dtype=torch.float64)
+
+
+def test_ctc_is_refused_by_name() -> None:
+    problem = wb.Problem(Calls(torch.tanh), ctc, classes(), weight="batch")
+    with pytest.raises(ValueError, match=r"nn\.CTCLoss has no second derivative"):
+        wb.curvature.hessian(problem) @ torch.ones(16, dtype=torch.float64)
+
+
+def test_a_checkpoint_without_reentry_and_other_errors_pass_through() -> None:
+    problem = wb.Problem(Calls(lambda x: checkpoint(torch.sin, x, use_reentrant=False)), squares, classes())
+    plain = wb.Problem(Calls(torch.sin), squares, classes())
+    plain.model.load_state_dict(problem.model.state_dict())
+    vector = torch.ones(16, dtype=torch.float64)
+    torch.testing.assert_close(wb.curvature.hessian(problem) @ vector, wb.curvature.hessian(plain) @ vector)
+
+
+# ---- any matrix as an operator ---------------------------------------------------------------------------
+
+
+def test_matrices_of_all_kinds_are_operators() -> None:
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.linalg import aslinearoperator
+
+    matrix = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
+    vector = torch.tensor([1.0, -1.0])
+    for kind in (
+        matrix,
+        matrix.float(),
+        matrix.int(),
+        matrix.numpy(),
+        csr_matrix(matrix.numpy()),
+        aslinearoperator(matrix.numpy()),
+    ):
+        op = as_operator(kind)
+        assert (op @ vector).tolist() == [1.0, -2.0]
+        assert op.dense().tolist() == matrix.tolist()
+    assert as_operator(op) is op
+
+
+def test_what_is_no_matrix_is_refused() -> None:
+    with pytest.raises(TypeError, match="list is not a matrix"):
+        as_operator([[1.0]])
+    with pytest.raises(ValueError, match=r"\(2, 3\) is not square"):
+        as_operator(torch.zeros(2, 3))
+    with pytest.raises(TypeError, match="complex"):
+        as_operator(torch.zeros(2, 2, dtype=torch.complex64))

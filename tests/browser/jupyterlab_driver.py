@@ -25,12 +25,15 @@ KERNEL_IS_IDLE = """() => {
   const kernel = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel;
   return kernel && kernel.connectionStatus === "connected" && kernel.status === "idle";
 }"""
-EVERY_CELL_HAS_RUN = r"""() => {
-  const cells = [...window.jupyterapp.shell.currentWidget.content.widgets];
-  const models = cells.map((cell) => cell.model);
-  const code = models.filter((model) => model.type === "code" && model.sharedModel.getSource().trim());
-  return code.length > 0 && code.every((model) => Number.isInteger(model.executionCount));
-}"""
+ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets
+  .filter((cell) => cell.model.type === "code")
+  .flatMap((cell) => cell.model.outputs.toJSON())
+  .filter((output) => output.output_type === "error")
+  .map((output) => `${output.ename}: ${output.evalue}`)"""
+EVERY_CELL_HAS_RUN = """() => window.jupyterapp.shell.currentWidget.content.widgets
+  .map((cell) => cell.model)
+  .filter((model) => model.type === "code" && model.sharedModel.getSource().trim())
+  .every((model) => Number.isInteger(model.executionCount))"""
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,11 @@ def running_lab(folder: Path) -> Iterator[Lab]:
 
 
 def open_notebook(page: Page, lab: Lab, name: str) -> None:
-    """Open a notebook of ``lab.root`` and wait for its kernel."""
-    page.goto(lab.url(name), timeout=STEP_MILLISECONDS)
-    page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=STEP_MILLISECONDS)
-    page.wait_for_function(KERNEL_IS_IDLE, timeout=STEP_MILLISECONDS)
+    """Open a notebook of ``lab.root`` and wait for its kernel; later steps on this page are patient too."""
+    page.set_default_timeout(STEP_MILLISECONDS)
+    page.goto(lab.url(name))
+    page.wait_for_selector(".jp-NotebookPanel .jp-Notebook")
+    page.wait_for_function(KERNEL_IS_IDLE)
 
 
 def run_all(page: Page) -> None:
@@ -79,11 +83,9 @@ def run_all(page: Page) -> None:
     """
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.wait_for_function(
-        f"() => {{ const done = {EVERY_CELL_HAS_RUN}; return done() || {_ERRORS}.length }}",
-        timeout=STEP_MILLISECONDS,
-    )
-    errors = page.evaluate(_ERRORS)
+    ended = f"() => ({EVERY_CELL_HAS_RUN})() || ({ERRORS})().length > 0"
+    page.wait_for_function(ended)
+    errors = page.evaluate(ERRORS)
     assert not errors, errors
 
 
@@ -97,10 +99,7 @@ def press(handle: Locator, key: str, times: int) -> None:
 
 def figure_data(page: Page, trace: int = 0, figure: int = 0) -> dict[str, list[float]]:
     """``x`` and ``y`` of a trace, as the plotly figure in the page has them."""
-    page.wait_for_function(
-        f"() => document.querySelectorAll('.js-plotly-plot')[{figure}]?._fullData?.length",
-        timeout=STEP_MILLISECONDS,
-    )
+    page.wait_for_function(f"() => document.querySelectorAll('.js-plotly-plot')[{figure}]?._fullData?.length")
     return page.evaluate(
         """([figure, trace]) => {
           const { x, y } = document.querySelectorAll(".js-plotly-plot")[figure]._fullData[trace];
@@ -118,12 +117,7 @@ def wait_for_new_data(page: Page, before: dict[str, list[float]], trace: int = 0
           return data && JSON.stringify(Array.from(data.y)) !== JSON.stringify(before);
         }""",
         arg=[figure, trace, before["y"]],
-        timeout=STEP_MILLISECONDS,
     )
-
-
-_ERRORS = """[...document.querySelectorAll(
-  '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')].map((node) => node.textContent)"""
 
 
 def _command(lab: Lab) -> list[str]:

@@ -44,7 +44,7 @@ def page(tmp_path):
     def write(*cells, title="A title", status="ok", parameters=(), details=None, metadata=None):
         notebook = new_notebook(cells=list(cells), metadata=metadata or {})
         nbformat.validate(notebook)
-        path = tmp_path / "out" / "report.html"
+        path = tmp_path / "report.html"
         write_page(
             notebook, path, title=title, status=status, parameters=list(parameters), details=details or {}
         )
@@ -238,6 +238,6 @@ def test_the_page_appears_whole_or_not_at_all(page, tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         page(code("second"))
-    kept = (tmp_path / "out" / "report.html").read_text()
+    kept = (tmp_path / "report.html").read_text()
     assert "first" in kept
     assert "second" not in kept

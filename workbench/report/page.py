@@ -12,7 +12,6 @@ import gzip
 import html
 import json
 import logging
-import os
 import re
 import uuid
 from pathlib import Path
@@ -25,6 +24,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from traitlets.config import Config
 
+from workbench.report.folder import write_whole
 from workbench.report.mathml import ReportRenderer, markdown_problems, render_markdown
 
 _log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def write_page(
     for problem in problems:
         _log.warning("%s: %s", path.name, problem)
     body, _ = _Exporter(folder).from_notebook_node(shown, {"page": page})
-    _write_whole(path, body)
+    write_whole(path, body)
 
 
 class _Exporter(HTMLExporter):
@@ -229,10 +229,3 @@ def _packed_plotly() -> str:
 def _inline_json(value: Any) -> str:
     """JSON that neither ends the script tag it stands in nor opens a comment there."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

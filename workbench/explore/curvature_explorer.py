@@ -104,7 +104,7 @@ def _empty_figure() -> go.Figure:
     figure.update_xaxes(title_text="index of the eigenpair", **left)
     figure.update_yaxes(title_text="eigenvalue ± residual norm", **left)
     figure.update_xaxes(title_text="eigenvalue", **right)
-    figure.update_yaxes(title_text="density", type="log", exponentformat="power", **right)
+    figure.update_yaxes(title_text="density", type="log", dtick=1, exponentformat="power", **right)
     figure.update_layout(
         height=460,
         margin={"l": 60, "r": 20, "t": 60, "b": 60},
@@ -140,7 +140,11 @@ def _scale_switch(figure: go.FigureWidget) -> widgets.Widget:
         tooltips=["shows single eigenvalues beside the bulk", "shows shares by area"],
         style={"description_width": "90px", "button_width": "80px"},
     )
-    switch.observe(lambda change: figure.update_yaxes(type=change["new"], row=1, col=2), names="value")
+
+    def rescale(change: dict[str, Any]) -> None:
+        figure.update_yaxes(type=change["new"], dtick=1 if change["new"] == "log" else None, row=1, col=2)
+
+    switch.observe(rescale, names="value")
     return switch
 
 

@@ -1,0 +1,45 @@
+"""Every notebook that ships is clean, describes itself, and runs to the figures of its baseline."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from workbench import paths
+from workbench.cli import app
+from workbench.parameters import list_notebooks
+
+NOTEBOOKS = list_notebooks()
+
+
+def test_there_are_notebooks():
+    assert "curvature" in [notebook.name for notebook in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
+class TestEachNotebook:
+    def test_defaults_and_presets_are_allowed(self, notebook):
+        notebook.lint()
+        assert "small" in notebook.presets
+        assert all(parameter.meaning for parameter in notebook.parameters)
+
+    def test_no_output_is_kept(self, notebook):
+        content = json.loads(notebook.path.read_text())
+        assert "widgets" not in content["metadata"]
+        assert content["metadata"]["kernelspec"]["name"] == "python3"
+        for cell in content["cells"]:
+            if cell["cell_type"] == "code":
+                assert not cell["outputs"]
+                assert cell["execution_count"] is None
+
+    def test_it_holds_no_analysis_of_its_own(self, notebook):
+        content = json.loads(notebook.path.read_text())
+        code = ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
+        assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.splitlines())
+
+    def test_it_runs_to_the_figures_of_its_baseline(self, notebook, tmp_path, monkeypatch):
+        baselines = paths.baselines()
+        monkeypatch.setenv("WORKBENCH_REPORTS", str(tmp_path))
+        (tmp_path / "baselines").symlink_to(baselines)
+        result = CliRunner().invoke(app, ["check", notebook.name])
+        assert result.exit_code == 0, result.output

@@ -75,6 +75,11 @@ class Lanczos:
         return self.coupling == 0.0
 
     @property
+    def nearly_closed(self) -> bool:
+        """Whether what lies beyond the basis may be rounding alone, which small couplings magnify."""
+        return self.coupling <= self.precision ** (2 / 3) * self.norm
+
+    @property
     def floor(self) -> float:
         """Smallest residual norm that products of this precision can resolve."""
         return ROUNDINGS * self.precision * self.norm

@@ -1,0 +1,340 @@
+"""Lanczos against matrices whose spectrum is known."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from curvature_cases import build
+from torch import Tensor
+
+import workbench as wb
+from workbench.curvature.lanczos import Lanczos
+from workbench.progress import listening
+
+
+def symmetric(eigenvalues: Any, seed: int = 0) -> Tensor:
+    """A dense matrix with these eigenvalues and random eigenvectors, float64."""
+    values = torch.as_tensor(np.asarray(eigenvalues), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    basis, _ = torch.linalg.qr(
+        torch.randn(len(values), len(values), generator=generator, dtype=torch.float64)
+    )
+    matrix = (basis * values) @ basis.T
+    return (matrix + matrix.T) / 2
+
+
+N = 300
+_WIGNER = np.random.default_rng(0).standard_normal((N, N))
+SPECTRA = {
+    "spread": np.arange(1, N + 1.0),
+    "outliers over a bulk": np.concatenate([[50, 30, 29, 5], np.linspace(-1, 1, N - 4)]),
+    "clustered": np.concatenate([10 + 1e-3 * np.arange(5), np.linspace(0, 1, N - 5)]),
+    "negative": -np.arange(1, N + 1.0),
+    "indefinite": np.concatenate([-20 * np.arange(1, 6.0), np.linspace(-1, 3, N - 5)]),
+    "huge null space": np.concatenate([[5, 4, 3, -2], np.zeros(N - 4)]),
+    "semicircle": np.linalg.eigvalsh(_WIGNER + _WIGNER.T),
+}
+
+
+def wanted(values: np.ndarray, k: int, which: str) -> np.ndarray:
+    """What an eigensolver should return, said without our code."""
+    ascending = np.sort(values)
+    if which == "LA":
+        return ascending[::-1][:k]
+    if which == "SA":
+        return ascending[:k]
+    if which == "LM":
+        return ascending[np.argsort(-np.abs(ascending), kind="stable")][:k]
+    return np.concatenate([ascending[::-1][: (k + 1) // 2], ascending[: k // 2][::-1]])
+
+
+@pytest.mark.parametrize("which", ["LA", "SA", "LM", "BE"])
+@pytest.mark.parametrize("name", SPECTRA)
+def test_known_spectra(name: str, which: str) -> None:
+    matrix = symmetric(SPECTRA[name])
+    pairs = wb.curvature.eigenpairs(matrix, 5, which, method="lanczos", tol=1e-6, max_matvecs=1000)
+    assert pairs.method == "lanczos"
+    assert pairs.converged.all()
+    np.testing.assert_allclose(pairs.values, wanted(SPECTRA[name], 5, which), rtol=1e-9, atol=1e-10)
+    image = matrix @ pairs.vectors
+    residuals = (image - pairs.vectors * pairs.values).norm(dim=0)
+    torch.testing.assert_close(pairs.residuals, residuals, rtol=1e-3, atol=1e-13)
+    assert (residuals <= torch.clamp(1e-6 * pairs.values.abs(), min=pairs.floor)).all()
+    torch.testing.assert_close(
+        pairs.vectors.T @ pairs.vectors, torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-12
+    )
+    assert pairs.asymmetry < 1e-13
+
+
+@pytest.mark.parametrize("which", ["LA", "SA", "LM", "BE"])
+def test_dense_and_lanczos_agree_on_a_network(which: str) -> None:
+    op = wb.curvature.hessian(build("layernorm_attention").problem())
+    dense = wb.curvature.eigenpairs(op, 6, which)
+    assert (dense.method, dense.matvecs) == ("dense", op.shape[0])
+    search = wb.curvature.eigenpairs(op, 6, which, method="lanczos", tol=1e-8)
+    torch.testing.assert_close(search.values, dense.values, rtol=1e-9, atol=1e-12)
+    overlap = (search.vectors * dense.vectors).sum(dim=0)
+    torch.testing.assert_close(overlap, torch.ones(6, dtype=torch.float64), rtol=0, atol=1e-6)
+
+
+def test_float32_products_suffice_for_the_tolerance() -> None:
+    matrix = symmetric(SPECTRA["outliers over a bulk"])
+    pairs = wb.curvature.eigenpairs(matrix.float(), 5, method="lanczos")
+    assert pairs.converged.all()
+    np.testing.assert_allclose(pairs.values, wanted(SPECTRA["outliers over a bulk"], 5, "LA"), rtol=1e-5)
+    assert 1e-9 < pairs.asymmetry < 1e-5
+
+
+def test_k_above_the_rank_finds_zeros() -> None:
+    values = np.concatenate([[5.0, 4, 3], np.zeros(N - 3)])
+    pairs = wb.curvature.eigenpairs(symmetric(values), 8, method="lanczos")
+    assert pairs.converged.all()
+    np.testing.assert_allclose(pairs.values, [5, 4, 3, 0, 0, 0, 0, 0], atol=1e-10)
+    torch.testing.assert_close(pairs.vectors.T @ pairs.vectors, torch.eye(8, dtype=torch.float64))
+
+
+def test_repeated_eigenvalues_are_all_found_behind_an_invariant_subspace() -> None:
+    values = np.repeat([3.0, 2.0, -1.0], N // 3)
+    pairs = wb.curvature.eigenpairs(symmetric(values), 6, method="lanczos")
+    np.testing.assert_allclose(pairs.values, np.full(6, 3.0), rtol=1e-10)
+    assert pairs.converged.all()
+
+
+def test_dense_lists_repeated_eigenvalues() -> None:
+    values = np.concatenate([[9.0, 9.0], np.arange(1.0, 9.0)])
+    pairs = wb.curvature.eigenpairs(symmetric(values), 3)
+    np.testing.assert_allclose(pairs.values, [9, 9, 8], rtol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 7, 8])
+def test_all_pairs_of_a_small_matrix(k: int) -> None:
+    values = np.arange(1.0, 9.0)
+    for method in ("lanczos", "dense"):
+        pairs = wb.curvature.eigenpairs(symmetric(values), k, method=method)
+        np.testing.assert_allclose(pairs.values, values[::-1][:k], rtol=1e-6)
+        assert pairs.converged.all()
+
+
+def test_zero_and_one_by_one_matrices() -> None:
+    zero = wb.curvature.eigenpairs(torch.zeros(5, 5), 2, method="lanczos")
+    assert zero.values.tolist() == [0, 0]
+    assert zero.converged.all()
+    assert wb.curvature.eigenpairs(torch.tensor([[-3.0]]), 1, method="lanczos").values.tolist() == [-3]
+
+
+def test_restarts_keep_the_basis_orthonormal_and_find_a_slow_spectrum() -> None:
+    """A dense edge needs far more products than the basis holds vectors (3 k + 60 = 63)."""
+    values = 1 - np.linspace(0, 1, 400) ** 2
+    pairs = wb.curvature.eigenpairs(_Diagonal(values), 2, method="lanczos", tol=1e-7, max_matvecs=2000)
+    assert pairs.matvecs > 200
+    assert pairs.converged.all()
+    np.testing.assert_allclose(pairs.values, values[:2], rtol=0, atol=1e-10)
+    torch.testing.assert_close(pairs.vectors.T @ pairs.vectors, torch.eye(2, dtype=torch.float64))
+
+
+def test_no_ghost_copies() -> None:
+    """After 100 steps: one Ritz value at the top with reorthogonalisation, several without it."""
+    matrix = symmetric(np.concatenate([[100.0], np.linspace(0, 1, 299)]), seed=1).float()
+    start = torch.randn(N, generator=torch.Generator().manual_seed(0))
+    process = Lanczos(start, 100, torch.finfo(torch.float32).eps)
+    for _ in range(100):
+        process.absorb(matrix @ process.newest)
+    assert (process.ritz()[0] > 99).sum() == 1
+    assert (process.basis @ process.basis.T - torch.eye(100)).norm() < 1e-5
+
+    diagonal, off = [], []
+    vector, previous, beta = start / start.norm(), torch.zeros(N), 0.0
+    for _ in range(100):  # textbook Lanczos
+        image = matrix @ vector - beta * previous
+        diagonal.append((image @ vector).item())
+        image = image - diagonal[-1] * vector
+        beta = image.norm().item()
+        off.append(beta)
+        previous, vector = vector, image / beta
+    plain = np.linalg.eigvalsh(np.diag(diagonal) + np.diag(off[:-1], 1) + np.diag(off[:-1], -1))
+    assert (plain > 99).sum() >= 2
+
+
+def test_estimated_residuals_are_the_true_ones() -> None:
+    matrix = symmetric(SPECTRA["semicircle"])
+    process = Lanczos(torch.ones(N, dtype=torch.float64), 40, 2e-16)
+    for _ in range(40):
+        process.absorb(matrix @ process.newest)
+    values, coordinates, estimates = process.ritz()
+    vectors = process.vectors(coordinates)
+    true = (vectors @ matrix - torch.from_numpy(values)[:, None] * vectors).norm(dim=1)
+    np.testing.assert_allclose(estimates, true, rtol=1e-8, atol=1e-10)
+    projected = process.basis @ matrix @ process.basis.T
+    np.testing.assert_allclose(process.projected, projected, atol=1e-10)
+
+
+# ---- honesty ---------------------------------------------------------------------------------------------
+
+
+class _Diagonal:
+    """A foreign operator: NumPy vectors, one at a time."""
+
+    dtype = np.float64
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.shape = values, (len(values), len(values))
+
+    def __matmul__(self, vector: np.ndarray) -> np.ndarray:
+        assert vector.ndim == 1
+        return self.values * vector
+
+
+def test_what_did_not_converge_says_so() -> None:
+    with pytest.warns(RuntimeWarning, match="eigenpairs did not converge to tol=1e-06 within 20 products"):
+        pairs = wb.curvature.eigenpairs(symmetric(SPECTRA["semicircle"]), 4, tol=1e-6, max_matvecs=20)
+    assert pairs.method == "lanczos"  # fewer products than columns
+    assert pairs.matvecs == 20
+    assert not pairs.converged.all()
+    assert "NOT CONVERGED" in pairs.summary()
+    labels = [text.get_text() for text in pairs.plot().get_legend().get_texts()]
+    assert any("NOT converged" in label for label in labels)
+    nearest = np.abs(SPECTRA["semicircle"][:, None] - pairs.values.numpy()).min(axis=0)
+    assert (nearest <= pairs.residuals.numpy()).all()  # what a residual norm promises
+
+
+def test_an_asymmetric_operator_is_noticed() -> None:
+    matrix = symmetric(SPECTRA["outliers over a bulk"])
+    skew = torch.randn(N, N, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    skew = skew - skew.T
+    wrong = matrix + 0.5 * skew / torch.linalg.matrix_norm(skew, 2)
+    for method in ("lanczos", "dense"):
+        with pytest.warns(RuntimeWarning) as caught:
+            pairs = wb.curvature.eigenpairs(wrong, 3, method=method)
+        assert "not symmetric" in str(caught[0].message)
+        assert not pairs.converged.all()  # its eigenvectors are none of the symmetric part
+        assert pairs.asymmetry > 1e-3
+    with pytest.warns(RuntimeWarning, match="not symmetric"):
+        wb.curvature.spectral_density(wrong, probes=2, steps=10)
+
+
+def test_the_asymmetry_is_the_projected_one() -> None:
+    matrix = symmetric(SPECTRA["semicircle"])
+    matrix = matrix + 0.01 * torch.triu(torch.ones(N, N, dtype=torch.float64))
+    process = Lanczos(torch.ones(N, dtype=torch.float64), 30, 2e-16)
+    for _ in range(30):
+        process.absorb(matrix @ process.newest)
+    skew = process.basis @ (matrix - matrix.T) @ process.basis.T
+    expected = torch.linalg.matrix_norm(skew, 2).item() / process.norm
+    assert process.asymmetry == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_interrupt_returns_what_is_there() -> None:
+    def interrupt(description: str, done: int, total: int | None) -> None:
+        if done == 25:
+            raise KeyboardInterrupt
+
+    matrix = symmetric(SPECTRA["outliers over a bulk"])
+    with listening(interrupt), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pairs = wb.curvature.eigenpairs(matrix, 6, method="lanczos", tol=1e-6)
+    assert pairs.interrupted
+    assert pairs.matvecs == 25
+    assert pairs.converged.any()
+    assert not pairs.converged.all()
+    assert "interrupted" in pairs.summary()
+    residuals = (matrix @ pairs.vectors - pairs.vectors * pairs.values).norm(dim=0)
+    torch.testing.assert_close(pairs.residuals, residuals, rtol=1e-6, atol=1e-10)
+
+
+def test_an_interrupt_before_anything_is_there_is_passed_on() -> None:
+    class Stops(_Diagonal):
+        def __matmul__(self, vector: np.ndarray) -> np.ndarray:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wb.curvature.eigenpairs(Stops(np.ones(10)), 2, method="lanczos")
+
+
+def test_the_seed_and_nothing_else_decides() -> None:
+    matrix = symmetric(SPECTRA["semicircle"])
+    torch.manual_seed(1)
+    first = wb.curvature.eigenpairs(matrix, 3, method="lanczos", seed=5)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    second = wb.curvature.eigenpairs(matrix, 3, method="lanczos", seed=5)
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(first.values, second.values)
+    assert torch.equal(first.vectors, second.vectors)
+    other = wb.curvature.eigenpairs(matrix, 3, method="lanczos", seed=6)
+    assert not torch.equal(first.vectors, other.vectors)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"k": 301}, "k=301 is out of range: it must be from 1 to 300"),
+        ({"k": 0}, "k=0"),
+        ({"which": "LAM"}, "which='LAM' is not one of 'LA', 'SA', 'LM', 'BE'; did you mean"),
+        ({"method": "lancsoz"}, "did you mean 'lanczos'"),
+        ({"tol": 0.0}, "tol=0.0 is out of range"),
+        ({"max_matvecs": 5}, "max_matvecs=5 is out of range: it must be at least 20"),
+        ({"seed": -1}, "seed=-1"),
+    ],
+)
+def test_bad_arguments_are_refused(keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        wb.curvature.eigenpairs(torch.eye(300), **keywords)
+
+
+def test_wrong_types_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"k=2.5 is a float, not a whole number"):
+        wb.curvature.eigenpairs(torch.eye(3), 2.5)  # type: ignore[arg-type]
+
+
+def test_products_that_are_not_finite_are_refused() -> None:
+    broken = torch.eye(10)
+    broken[0, 0] = torch.nan
+    for method in ("dense", "lanczos"):
+        with pytest.raises(ValueError, match="not finite"):
+            wb.curvature.eigenpairs(broken, 2, method=method)
+
+
+# ---- the result ------------------------------------------------------------------------------------------
+
+
+def test_layer_mass_is_the_share_of_the_squared_norm() -> None:
+    problem = build("several_heads").problem()
+    pairs = wb.curvature.eigenpairs(wb.curvature.ggn(problem), 3)
+    mass = pairs.layer_mass()
+    assert list(mass.columns) == ["index", "eigenvalue", "parameter", "share"]
+    assert len(mass) == 3 * len(problem.layout)
+    np.testing.assert_allclose(mass.groupby("index")["share"].sum(), 1, rtol=1e-12)
+    part = problem.layout[2]
+    expected = pairs.vectors[part.start : part.stop, 1].square().sum().item()
+    row = mass[(mass["index"] == 2) & (mass["parameter"] == part.name)]
+    np.testing.assert_allclose(row["share"], expected)
+    labels = [text.get_text() for text in pairs.plot_layer_mass().get_yticklabels()]
+    assert labels == [part.name for part in problem.layout]
+
+
+def test_layer_mass_without_a_layout_is_one_row_per_vector() -> None:
+    mass = wb.curvature.eigenpairs(torch.eye(4), 2).layer_mass()
+    assert mass["parameter"].tolist() == ["all", "all"]
+    np.testing.assert_allclose(mass["share"], 1)
+
+
+def test_pairs_survive_saving(tmp_path: Any) -> None:
+    pairs = wb.curvature.eigenpairs(wb.curvature.hessian(build("mlp").problem()), 4, "BE")
+    again = wb.load_result(pairs.save(tmp_path / "pairs.npz"))
+    assert isinstance(again, wb.curvature.Eigenpairs)
+    assert torch.equal(again.vectors, pairs.vectors)
+    assert again.frame().equals(pairs.frame())
+    assert again.layer_mass().equals(pairs.layer_mass())
+    assert again.summary() == pairs.summary()
+    assert "all converged" in pairs._repr_html_()
+
+
+def test_the_plot_shows_values_residuals_and_names() -> None:
+    pairs = wb.curvature.eigenpairs(symmetric(SPECTRA["spread"]), 5)
+    axes = pairs.plot()
+    container = axes.containers[0]
+    np.testing.assert_allclose(np.asarray(container.lines[0].get_ydata(), dtype=float), pairs.values)
+    assert axes.get_xlabel()
+    assert "eigenvalue" in axes.get_ylabel()

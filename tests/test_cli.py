@@ -17,6 +17,7 @@ from annotated_types import Interval
 k: Annotated[int, Interval(ge=1, le=200)] = 10  # number of [bold] eigenpairs
 which: Literal["LA", "SA"] = "LA"  # the end of the spectrum
 ranks: list[int] = [1, 2]  # several
+a_name_that_is_rather_long: int | None = None  # and a meaning that needs more room than one line has
 """
 
 
@@ -49,6 +50,12 @@ def test_describe_shows_the_schema_and_the_presets(shelf: Path) -> None:
     assert ["which", "choice", "LA", "'LA',", "'SA'", *["the", "end", "of", "the", "spectrum"]] in rows
     assert ["ranks", "list[int]", "[1,", "2]", "several"] in rows
     assert "preset small: k = 3" in result.stdout
+
+
+def test_a_narrow_terminal_cuts_no_name(shelf: Path) -> None:
+    result = CliRunner().invoke(app, ["describe", "first"], env={"COLUMNS": "80"})
+    assert "a_name_that_is_rather_long " in result.stdout
+    assert "…" not in result.stdout
 
 
 def test_describe_refuses_an_unknown_notebook_in_one_line(shelf: Path) -> None:

@@ -1,5 +1,6 @@
 """Baselines: the figures a notebook recorded when they were last accepted, and what differs from them now."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def _figure(name: str, then: dict[str, Any] | None, now: dict[str, Any] | None) 
         values = (then and then["value"], now and now["value"])
         return Difference(name, *values, None, _tolerance(figure), "new" if then is None else "missing")
     verdict = "ok" if _agree(then, now["value"]) else "drift"
-    if verdict == "ok" and _tolerance(then) != _tolerance(now):
+    if verdict == "ok" and not _as_tight(then, now):
         verdict = f"tolerance changed to {_tolerance(now)}"
     relative = _relative(then["value"], now["value"])
     return Difference(name, then["value"], now["value"], relative, _tolerance(then), verdict)
@@ -76,6 +77,11 @@ def _agree(then: dict[str, Any], now: Any) -> bool:
     if _is_number(then["value"]) and _is_number(now):
         return abs(now - then["value"]) <= then["atol"] + then["rtol"] * abs(then["value"])
     return type(now) is type(then["value"]) and now == then["value"]
+
+
+def _as_tight(then: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether the tolerances are the same; to a tenth, since one may be in units of a measured figure."""
+    return all(math.isclose(then[each], now[each], rel_tol=0.1) for each in ("rtol", "atol"))
 
 
 def _relative(then: Any, now: Any) -> float | None:

@@ -8,7 +8,8 @@ _WIDTH = 60
 def show_progress(event: dict[str, Any]) -> None:
     """Print an event of :class:`workbench.report.cells.CellWatch`: a line begins, or ends with its time."""
     if "line" in event:
-        print(f"  [{event['cell']}/{event['of']}] {event['line'][:_WIDTH]:<{_WIDTH}}", end="", flush=True)
+        number = f"{event['cell']:>{len(str(event['of']))}}/{event['of']}"
+        print(f"  [{number}] {event['line'][:_WIDTH]:<{_WIDTH}}", end="", flush=True)
     else:
         print(f" {event['seconds']:7.1f} s" + ("" if event["completed"] else "  failed"), flush=True)
 

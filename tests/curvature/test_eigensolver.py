@@ -243,6 +243,27 @@ def test_an_interrupt_returns_what_is_there() -> None:
     torch.testing.assert_close(pairs.residuals, residuals, rtol=1e-6, atol=1e-10)
 
 
+@pytest.mark.parametrize("at", [63, 64, 70])  # the basis is full at 63, and then shrunk
+def test_an_interrupt_around_a_restart_tells_the_truth(at: int) -> None:
+    class Stops(_Diagonal):
+        count = 0
+
+        def __matmul__(self, vector: np.ndarray) -> np.ndarray:
+            self.count += 1
+            if self.count > at:
+                raise KeyboardInterrupt
+            return super().__matmul__(vector)
+
+    values = 1 - np.linspace(0, 1, 400) ** 2
+    pairs = wb.curvature.eigenpairs(Stops(values), 1, method="lanczos", tol=1e-7)
+    assert pairs.interrupted
+    assert pairs.matvecs == at
+    vector = pairs.vectors[:, 0].numpy()
+    true = np.linalg.norm(values * vector - pairs.values.numpy() * vector)
+    assert pairs.residuals[0].item() == pytest.approx(true, rel=1e-6)
+    assert not pairs.converged.any()
+
+
 def test_an_interrupt_before_anything_is_there_is_passed_on() -> None:
     class Stops(_Diagonal):
         def __matmul__(self, vector: np.ndarray) -> np.ndarray:

@@ -53,6 +53,11 @@ def test_known_spectra(name: str, distribution: str) -> None:
     assert abs(density.null_mass - null) <= 3 * density.null_stderr + 0.02
 
 
+def test_the_distance_sees_too_few_steps() -> None:
+    density = spectral_density(symmetric(SPECTRA["semicircle"]), probes=10, steps=4)
+    assert distance(density, SPECTRA["semicircle"]) > 0.05
+
+
 def test_a_trained_network_in_float32() -> None:
     """Digits have pixels that are always 0: their weights have exactly no curvature."""
     from sklearn.datasets import load_digits
@@ -211,4 +216,3 @@ def test_results_survive_saving_and_have_tables_and_pictures(tmp_path: Any) -> N
     assert axes.get_xlabel()
     assert axes.get_ylabel()
     assert density.plot_cumulative().get_ylim()[1] >= 1
-    assert len(SPECTRA["spread"]) == N

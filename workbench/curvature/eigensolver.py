@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def eigenpairs(
     -------
     Eigenpairs
         The most wanted first (for ``"BE"`` in descending order). What has not converged within the budget is
-        returned as such, with a warning. An interrupt (Ctrl-C) returns what there is, as it is.
+        returned as such, with a warning. An interrupt (Ctrl-C) of Lanczos returns what there is, as it is.
 
     Raises
     ------
@@ -85,7 +86,8 @@ def eigenpairs(
         pairs = _solve_dense(op, k, which, tol)
     else:
         pairs = _search(op, k, which, tol, source, max_matvecs or 20 * k + 200)
-    _warn(pairs, op.precision)
+    warn_if_asymmetric(pairs.asymmetry, op.precision)
+    _warn_if_missed(pairs)
     return pairs
 
 
@@ -112,55 +114,75 @@ def _solve_dense(op: CurvatureOperator, k: int, which: str, tol: float) -> Eigen
 
 
 def _search(
-    op: CurvatureOperator,
-    k: int,
-    which: str,
-    tol: float,
-    source: torch.Generator,
-    budget: int,
+    op: CurvatureOperator, k: int, which: str, tol: float, source: torch.Generator, budget: int
 ) -> Eigenpairs:
-    """Thick-restart Lanczos until the wanted pairs have converged or the budget is used up."""
+    """Thick-restart Lanczos, then one product per pair for its true residual."""
     n = op.shape[0]
+    before = op.matvecs
 
     def fresh() -> Tensor:
         return random_vectors(1, n, source)[0].to(device=op.device, dtype=op.dtype)
 
     process = Lanczos(fresh(), min(n, 3 * k + 60), op.precision)
-    steps = 0
-    steady = _Steadiness()
-    interrupted = False
+    images: Tensor | None = None
+    try:
+        _iterate(op, process, k, which, tol, budget - k, fresh)
+        images = op @ _ritz_vectors(process, which, k)[0].T
+    except KeyboardInterrupt:
+        if process.size == 0:
+            raise
+    rows, values, residuals = _ritz_vectors(process, which, k)
+    return _result(
+        op,
+        rows,
+        images,
+        (values, residuals),
+        which=which,
+        tol=tol,
+        floor=process.floor,
+        matvecs=op.matvecs - before,
+        method="lanczos",
+        asymmetry=process.asymmetry,
+        interrupted=images is None,
+    )
+
+
+def _iterate(
+    op: CurvatureOperator,
+    process: Lanczos,
+    k: int,
+    which: str,
+    tol: float,
+    steps: int,
+    fresh: Callable[[], Tensor],
+) -> None:
+    """Advance until the k wanted pairs have converged, at most this many steps."""
+    steadiness = _Steadiness()
     with progress("Lanczos products", None) as advance:
-        try:
-            while True:
-                process.absorb(op @ process.newest)
-                steps += 1
-                values, coordinates, residuals = process.ritz()
-                order = _most_wanted(values, which)
-                wanted = order[:k]
-                done = residuals[wanted] <= np.maximum(tol * np.abs(values[wanted]), process.floor)
-                advance(1)
-                settled = steady.update(values[wanted], process) or process.size == n
-                if steps + k >= budget or (len(wanted) == k and done.all() and settled):
-                    break
-                if process.size == process.capacity:
-                    kept = order[: (k + process.capacity) // 2]
-                    process.restart(values[kept], coordinates[:, kept])
-                if process.closed:
-                    process.continue_with(fresh())
-        except KeyboardInterrupt:
-            if process.size == 0:
-                raise
-            interrupted = True
+        for _ in range(steps):
+            process.absorb(op @ process.newest)
+            advance(1)
+            values, coordinates, residuals = process.ritz()
+            order = _most_wanted(values, which)
+            wanted = order[:k]
+            done = residuals[wanted] <= np.maximum(tol * np.abs(values[wanted]), process.floor)
+            settled = steadiness.update(values[wanted], process)
+            if process.size == op.shape[0] or (len(wanted) == k and done.all() and settled):
+                return
+            if process.size == process.capacity:
+                kept = order[: (k + process.capacity) // 2]
+                process.restart(values[kept], coordinates[:, kept])
+            if process.closed:
+                process.continue_with(fresh())
+
+
+def _ritz_vectors(process: Lanczos, which: str, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Unit Ritz vectors (k, n), their values and estimated residuals (k,), in the order of the result."""
     values, coordinates, residuals = process.ritz()
     wanted = _presented(values, which, k)
     rows = process.vectors(coordinates[:, wanted])
     rows /= torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    known: dict[str, Any] = {"which": which, "tol": tol, "floor": process.floor, "method": "lanczos"}
-    known |= {"asymmetry": process.asymmetry}
-    if interrupted:  # no more products: Lanczos' own values and residuals
-        estimates = (torch.from_numpy(values[wanted]), torch.from_numpy(residuals[wanted]))
-        return _result(op, rows, None, estimates, matvecs=steps, interrupted=True, **known)
-    return _result(op, rows, op @ rows.T, matvecs=steps + len(wanted), **known)
+    return rows, torch.from_numpy(values[wanted]), torch.from_numpy(residuals[wanted])
 
 
 class _Steadiness:
@@ -209,20 +231,20 @@ def _presented(values: np.ndarray, which: str, k: int) -> np.ndarray:
 def _result(
     op: CurvatureOperator,
     rows: Tensor,
-    products: Tensor | None,
+    images: Tensor | None,
     estimates: tuple[Tensor, Tensor] | None = None,
     **known: Any,
 ) -> Eigenpairs:
-    """Put a result together from unit vectors (k, n) and their products (n, k), or estimates without them."""
+    """Put a result together from unit vectors (k, n) and A times them (n, k), or from estimates instead."""
     vectors = rows.T.contiguous()
     signs = torch.gather(vectors, 0, vectors.abs().argmax(dim=0, keepdim=True)).sign()
-    if estimates is not None:
-        values, residuals = estimates
+    if images is not None:
+        exact, images = vectors.double(), images.double()
+        values = (exact * images).sum(dim=0) / exact.square().sum(dim=0)
+        residuals = torch.linalg.vector_norm(images - exact * values, dim=0)
     else:
-        assert products is not None
-        exact, image = vectors.double(), products.double()
-        values = (exact * image).sum(dim=0) / exact.square().sum(dim=0)
-        residuals = torch.linalg.vector_norm(image - exact * values, dim=0)
+        assert estimates is not None
+        values, residuals = estimates
     values, residuals = values.cpu(), residuals.cpu()
     return Eigenpairs(
         values=values,
@@ -235,8 +257,7 @@ def _result(
     )
 
 
-def _warn(pairs: Eigenpairs, precision: float) -> None:
-    warn_if_asymmetric(pairs.asymmetry, precision)
+def _warn_if_missed(pairs: Eigenpairs) -> None:
     missed = len(pairs.values) - int(pairs.converged.sum())
     if missed and not pairs.interrupted:
         warnings.warn(

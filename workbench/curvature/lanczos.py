@@ -16,7 +16,7 @@ class Lanczos:
 
     The caller multiplies: ``process.absorb(A @ process.newest)`` adds one vector. Every new vector is
     orthogonalised twice against all earlier ones, so no ghost copies of converged eigenvalues appear and
-    ``coupling * |last component|`` is the true residual norm of a Ritz pair, up to rounding.
+    what leads out of the basis is the true residual norm of a Ritz pair, up to rounding.
 
     Orthogonalisation yields :math:`v_i^\top A v_j` for all i < j; the transposed numbers are known from
     earlier steps. Their difference is kept: it shows an operator that is not symmetric, at no cost.
@@ -34,8 +34,6 @@ class Lanczos:
     ----------
     size : int
         Vectors absorbed so far.
-    coupling : float
-        Norm of what A adds to the basis beyond it; 0 if the basis is invariant.
     norm : float
         Lower bound on the spectral norm of A, from the products seen.
 
@@ -46,7 +44,6 @@ class Lanczos:
         self.capacity = capacity
         self.precision = precision
         self.size = 0
-        self.coupling = 0.0
         self.norm = 0.0
         self._rows = start.new_empty(capacity + 1, start.numel())
         self._rows[0] = start / _norm(start)
@@ -70,14 +67,19 @@ class Lanczos:
         return self._projected[: self.size, : self.size]
 
     @property
+    def border(self) -> np.ndarray:
+        r"""What leads out of the basis: b (size,) in :math:`A V = V T + v b^\top`, v being the newest."""
+        return self._projected[self.size, : self.size]
+
+    @property
     def closed(self) -> bool:
         """Whether the basis is invariant under A, so that there is no next vector."""
-        return self.coupling == 0.0
+        return not self.border.any()
 
     @property
     def nearly_closed(self) -> bool:
         """Whether what lies beyond the basis may be rounding alone, which small couplings magnify."""
-        return self.coupling <= self.precision ** (2 / 3) * self.norm
+        return bool(np.linalg.norm(self.border) <= self.precision ** (2 / 3) * self.norm)
 
     @property
     def floor(self) -> float:
@@ -112,7 +114,7 @@ class Lanczos:
         self._skew[:j, j] = coefficients[:j] - self._projected[:j, j]
         self._projected[j, j] = coefficients[j]
         self._projected[j + 1, j] = self._projected[j, j + 1] = coupling
-        self.size, self.coupling = j + 1, coupling
+        self.size = j + 1  # last: an interrupt before it leaves the state as it was
 
     def continue_with(self, fresh: Tensor) -> None:
         """After an invariant subspace was found, go on from a fresh vector, made orthogonal to it."""
@@ -123,7 +125,7 @@ class Lanczos:
     def ritz(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return Ritz values (size,), ascending, coordinates as columns (size, size), residual norms."""
         values, coordinates = np.linalg.eigh(self.projected)
-        return values, coordinates, self.coupling * np.abs(coordinates[-1])
+        return values, coordinates, np.abs(self.border @ coordinates)
 
     def vectors(self, coordinates: np.ndarray) -> Tensor:
         """Return the vectors (k, n) with these coordinates (size, k) in the basis, as rows."""
@@ -133,7 +135,7 @@ class Lanczos:
         """Shrink the basis to p Ritz pairs, keeping all that the space knows about them."""
         kept = len(values)
         rows = self.vectors(coordinates)
-        border = self.coupling * coordinates[-1]
+        border = self.border @ coordinates
         self._largest_skew = max(self._largest_skew, self._current_skew())
         newest = self._rows[self.size].clone()
         self.size = 0  # an interrupt from here on finds an empty basis, not a wrong one

@@ -15,11 +15,11 @@ from workbench.training import accuracy
 
 def text_gpt(
     *,
-    width: int = 96,
+    width: int = 64,
     blocks: int = 3,
     context: int = 64,
     windows: int = 256,
-    epochs: int = 8,
+    epochs: int = 5,
     seed: int = 0,
     split: Split = "train",
 ) -> Problem:
@@ -68,7 +68,7 @@ def text_gpt(
         epochs=epochs,
         seed=seed,
         batch_size=32,
-        learning_rate=3e-3,
+        learning_rate=8e-3,
         weight_decay=0.1,
     ).network()
     shown = Dataset(_evenly_spaced(data.train, windows), _evenly_spaced(data.test, windows))

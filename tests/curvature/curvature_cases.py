@@ -197,6 +197,15 @@ class Bag(nn.Module):
         return self.head(torch.tanh(self.embedding(tokens).sum(dim=1)))
 
 
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells, self.head = nn.LSTM(2, 2, batch_first=True), nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.cells(x)[0][:, -1])
+
+
 def mlp(*, activation: nn.Module | None = None) -> nn.Module:
     return nn.Sequential(nn.Linear(4, 5), activation or nn.Tanh(), nn.Linear(5, 3))
 
@@ -279,6 +288,7 @@ _CASES: dict[str, Callable[[], Case]] = {
     "ignore_index": _ignoring,
     "multihead_attention": lambda: _regression(SelfAttention(), nn.MSELoss(), _reals(3, 3, 4), 2, [2, 1]),
     "encoder_layer": lambda: _regression(EncoderLayer(), nn.MSELoss(), _reals(3, 3, 4), 4, [2, 1]),
+    "recurrent": lambda: _regression(Recurrent(), nn.MSELoss(), _reals(3, 3, 2), 2, [2, 1]),
     "several_heads": _two_heads,
     "unused_parameters": lambda: _regression(Unused(), nn.MSELoss(), _reals(4, 3), 2, [3, 1]),
     "sparse_embedding": lambda: Case(

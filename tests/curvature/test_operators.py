@@ -345,12 +345,42 @@ def test_ctc_is_refused_by_name() -> None:
         wb.curvature.hessian(problem) @ torch.ones(16, dtype=torch.float64)
 
 
-def test_a_checkpoint_without_reentry_and_other_errors_pass_through() -> None:
-    problem = wb.Problem(Calls(lambda x: checkpoint(torch.sin, x, use_reentrant=False)), squares, classes())
-    plain = wb.Problem(Calls(torch.sin), squares, classes())
-    plain.model.load_state_dict(problem.model.state_dict())
-    vector = torch.ones(16, dtype=torch.float64)
-    torch.testing.assert_close(wb.curvature.hessian(problem) @ vector, wb.curvature.hessian(plain) @ vector)
+@pytest.mark.parametrize("make", [wb.curvature.hessian, wb.curvature.ggn])
+def test_checkpointed_attention_is_refused_with_the_remedy(make: Any) -> None:
+    case = build("layernorm_attention")
+    problem = case.problem()
+    forward = case.model.forward
+    case.model.forward = partial(checkpoint, forward, use_reentrant=False)  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="switch checkpointing off"):
+        make(problem) @ torch.ones(problem.num_parameters, dtype=torch.float64)
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(self.inner, x, use_reentrant=False)
+
+
+def test_a_checkpoint_without_reentry_is_right() -> None:
+    case = build("mlp")
+    checkpointed = Case(Checkpointed(case.model), case.loss, case.inputs, case.targets, [4, 2])
+    for make in (wb.curvature.hessian, wb.curvature.ggn):
+        torch.testing.assert_close(columns(make(checkpointed.problem())), columns(make(case.problem())))
+
+
+def test_other_errors_pass_through() -> None:
+    def broken(outputs: Tensor, targets: Tensor) -> Tensor:
+        if problem is not None:
+            raise RuntimeError("the user's own")
+        return outputs.square().mean()
+
+    problem: wb.Problem | None = None
+    problem = wb.Problem(Calls(torch.sin), broken, classes())
+    with pytest.raises(RuntimeError, match="the user's own"):
+        wb.curvature.hessian(problem) @ torch.ones(16, dtype=torch.float64)
 
 
 # ---- any matrix as an operator ---------------------------------------------------------------------------

@@ -83,6 +83,12 @@ def _is_once_differentiable(function: type) -> bool:
 def _explain(error: str) -> str | None:
     if "use_reentrant=True" in error:
         return f"a reentrant checkpoint has no second derivative: {_CHECKPOINT_ADVICE}"
+    if "torch.utils.checkpoint: " in error:
+        # Backward runs the block again, out of reach of what composes attention from products.
+        return (
+            "a checkpointed block with attention cannot be recomputed in a form that has a second "
+            "derivative: switch checkpointing off for the analysis"
+        )
     if "does not currently support double backward" in error:
         return "a compiled model has no second derivative: pass the model without torch.compile"
     if "once_differentiable" in error:

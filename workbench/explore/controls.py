@@ -33,6 +33,8 @@ def make_control(parameter: Parameter, value: Any) -> widgets.ValueWidget:
 
 
 def _whole_number(parameter: Parameter, common: dict[str, Any]) -> widgets.ValueWidget:
+    low: Any
+    high: Any
     assert parameter.interval is not None
     low = parameter.interval.ge if parameter.interval.ge is not None else _beside(parameter.interval.gt, +1)
     high = parameter.interval.le if parameter.interval.le is not None else _beside(parameter.interval.lt, -1)

@@ -16,6 +16,7 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from workbench.explore.controls import make_control
+from workbench.explore.fit import FitFigures
 from workbench.parameters import Notebook
 from workbench.progress import listening
 
@@ -66,11 +67,12 @@ class Explorer(widgets.VBox):
         parameters = {parameter.name: parameter for parameter in schema.parameters}
         self.controls = {name: make_control(parameters[name], value) for name, value in values.items()}
         self.figure = figure
+        figure._config = {**figure._config, "responsive": True}
         self.run_button = widgets.Button(
-            description="Run", button_style="primary", icon="play", tooltip="compute with these values"
+            description="Run", button_style="primary", tooltip="compute with these values"
         )
         self.cancel_button = widgets.Button(
-            description="Cancel", icon="stop", disabled=True, tooltip="stop the computation"
+            description="Cancel", disabled=True, tooltip="stop the computation"
         )
         self.progress = widgets.IntProgress(layout=widgets.Layout(width="100%", visibility="hidden"))
         self.status = widgets.HTML()
@@ -162,7 +164,9 @@ class Explorer(widgets.VBox):
             [heading, *self.controls.values(), buttons, self.progress, self.status, *extras],
             layout=widgets.Layout(flex="1 1 280px", max_width="360px"),
         )
-        main = widgets.Box([self.figure], layout=widgets.Layout(flex="3 1 480px", min_width="0"))
+        main = widgets.VBox(
+            [self.figure, FitFigures()], layout=widgets.Layout(flex="3 1 480px", min_width="0")
+        )
         return widgets.Box([side, main], layout=widgets.Layout(display="flex", flex_flow="row wrap"))
 
 

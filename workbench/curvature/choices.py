@@ -3,9 +3,6 @@
 import difflib
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     """Refuse a value that is not among the allowed ones, with the nearest of them."""
@@ -23,26 +20,3 @@ def check_count(name: str, value: int, low: int = 1, high: int | None = None) ->
     if value < low or (high is not None and value > high):
         allowed = f"from {low} to {high}" if high is not None else f"at least {low}"
         raise ValueError(f"{name}={value} is out of range: it must be {allowed}")
-
-
-PROBES = ("rademacher", "gaussian")
-
-
-def random_vectors(count: int, size: int, generator: torch.Generator, kind: str = "gaussian") -> Tensor:
-    """Return independent random rows (count, size) in float64 on the CPU, of unit variance per entry.
-
-    Rows come from the generator one by one, so more of them do not change the first ones.
-    """
-    rows = torch.empty(count, size, dtype=torch.float64)
-    for row in rows:
-        if kind == "rademacher":
-            row.copy_(torch.randint(0, 2, (size,), generator=generator).mul_(2).sub_(1))
-        else:
-            row.normal_(generator=generator)
-    return rows
-
-
-def generator(seed: int) -> torch.Generator:
-    """Return a generator of its own, so that results depend on ``seed`` and on nothing else."""
-    check_count("seed", seed, low=0)
-    return torch.Generator().manual_seed(seed)

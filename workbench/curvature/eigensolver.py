@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.curvature.choices import check_choice, check_count, generator, random_vectors
+from workbench.curvature.choices import check_choice, check_count
 from workbench.curvature.lanczos import ROUNDINGS, Lanczos, warn_if_asymmetric
 from workbench.curvature.operators import CurvatureOperator, as_operator
 from workbench.curvature.pairs import Eigenpairs
+from workbench.curvature.random_vectors import generator, random_vectors
 from workbench.progress import progress
 
 DENSE_SIZE = 2000  # up to this many rows, all columns and a dense solve are as cheap as a search

@@ -8,10 +8,11 @@ import numpy as np
 import psutil
 import torch
 
-from workbench.curvature.choices import PROBES, check_choice, check_count, generator, random_vectors
+from workbench.curvature.choices import check_choice, check_count
 from workbench.curvature.density import SpectralDensity, standard_error
 from workbench.curvature.lanczos import Lanczos, warn_if_asymmetric
 from workbench.curvature.operators import CurvatureOperator, as_operator
+from workbench.curvature.random_vectors import PROBES, generator, random_vectors
 from workbench.progress import progress
 
 _POINTS = 1024  # of the grid, at least
@@ -119,11 +120,8 @@ def _run(op: CurvatureOperator, group: list[Lanczos], steps: int, advance: Calla
 def _lockstep(op: CurvatureOperator, steps: int) -> int:
     """Number of probes whose bases fit into a quarter of the free memory, from 1 to 16."""
     basis = (steps + 1) * op.shape[0] * op.dtype.itemsize
-    free = (
-        psutil.virtual_memory().available
-        if op.device.type == "cpu"
-        else torch.cuda.mem_get_info(op.device)[0]
-    )
+    on_gpu = op.device.type == "cuda"
+    free = torch.cuda.mem_get_info(op.device)[0] if on_gpu else psutil.virtual_memory().available
     return int(min(max(free // 4 // basis, 1), _LOCKSTEP))
 
 

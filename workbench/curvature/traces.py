@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from workbench.curvature.choices import PROBES, check_choice, check_count, generator, random_vectors
+from workbench.curvature.choices import check_choice, check_count
 from workbench.curvature.density import standard_error
 from workbench.curvature.operators import as_operator
+from workbench.curvature.random_vectors import PROBES, generator, random_vectors
 from workbench.progress import progress
 from workbench.result import Estimate
 

@@ -17,8 +17,8 @@ class Hessian(ProblemOperator):
     Why not ``torch.func.hessian`` or ``jacrev``: on torch 2.13 they are wrong by several percent for a model
     with LayerNorm, and ``jvp(grad)`` raises for ``nn.MSELoss``, Huber and custom autograd Functions.
 
-    What torch cannot see: a custom autograd Function whose backward returns numbers that were computed without
-    a graph (fused losses that store their gradient in forward do) contributes nothing to the Hessian.
+    What torch cannot see: a custom autograd Function whose backward returns numbers that were computed
+    without a graph (fused losses that store their gradient in forward do) contributes nothing here.
 
     Cost per column about two gradients, and about one more per ``@`` for the graph. Memory: the graph of one
     batch. Source: Pearlmutter, "Fast exact multiplication by the Hessian", 1994.

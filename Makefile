@@ -37,7 +37,6 @@ lab: $(READY)
 	$(BIN)/workbench lab
 
 bench: $(READY)
-	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/curvature.py
 
 # The pinned set is what a clean environment resolves to. torch's local "+cpu" is dropped: the same pin then
@@ -45,7 +44,7 @@ bench: $(READY)
 lock:
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install -q --upgrade 'torch==2.13.0' 'triton==3.7.1' '.[dev,bench]'
+	$(VENV)-lock/bin/pip install -q --upgrade 'torch==2.13.0' 'triton==3.7.1' '.[dev]'
 	$(VENV)-lock/bin/pip freeze --all --exclude training-workbench --exclude pip | sed 's/+cpu$$//' > constraints.txt
 	rm -rf $(VENV)-lock
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from workbench import Problem
@@ -335,3 +336,32 @@ def test_bad_input_is_refused_in_words(arguments, error, words):
     call = {"model": make_model(), "loss": nn.CrossEntropyLoss(), "data": make_data(), **arguments}
     with pytest.raises(error, match=words):
         Problem(**call)
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant):
+        super().__init__()
+        self.stem = nn.Linear(5, 6)
+        self.body = nn.Sequential(nn.Tanh(), nn.Linear(6, 6), nn.Tanh())
+        self.head = nn.Linear(6, 3)
+        self.reentrant = reentrant
+
+    def forward(self, inputs):
+        return self.head(checkpoint(self.body, self.stem(inputs), use_reentrant=self.reentrant))
+
+
+def test_a_checkpointed_block_is_recomputed_with_the_parameters_asked_for():
+    torch.manual_seed(0)
+    model = Checkpointed(reentrant=False)
+    problem = Problem(model, nn.CrossEntropyLoss(), make_data())
+    theta = 1.5 * problem.parameters_vector()
+    other = copy.deepcopy(model)
+    nn.utils.vector_to_parameters(theta, other.parameters())
+    inputs, targets = make_data()
+    loss = F.cross_entropy(other.head(other.body(other.stem(inputs))), targets)
+    torch.testing.assert_close(problem.gradient(theta), flat(torch.autograd.grad(loss, other.parameters())))
+
+
+def test_a_reentrant_checkpoint_is_refused():
+    with pytest.raises(ValueError, match="use_reentrant=False"):
+        Problem(Checkpointed(reentrant=True), nn.CrossEntropyLoss(), make_data())

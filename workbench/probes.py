@@ -69,7 +69,16 @@ def _probe_data(problem: "Problem") -> tuple["Batch", "Batch"]:
 def _probe_loss(problem: "Problem", batch: "Batch") -> None:
     if not problem.weighting.weigh(batch, problem.batch_targets(batch)) > 0:
         return  # e.g. all targets ignored; such a batch is left out
-    loss, _ = _loss_and_gradient(problem, problem.parameters(), batch, needs_graph=True)
+    leaves = {name: tensor.detach().requires_grad_() for name, tensor in problem.parameters().items()}
+    with torch.enable_grad():
+        loss = problem.batch_loss(problem.outputs(leaves, batch), batch)
+    if not isinstance(loss, Tensor) or loss.dim() != 0 or not loss.is_floating_point():
+        raise ValueError(f"the loss returns {_describe(loss)}, not one real number: average or sum it")
+    if not loss.requires_grad:
+        raise ValueError(
+            "the loss does not depend on the selected parameters: is there a detach(), no_grad() or integer "
+            "operation between them?"
+        )
     if not torch.isfinite(loss):
         raise ValueError(f"the loss is {loss.item()} on the first batch, so nothing can be analysed here")
 
@@ -109,7 +118,7 @@ def _probe_split(problem: "Problem", batch: "Batch") -> None:
         weights = [1.0, 1.0, 1.0]
     parameters = _perturbed(problem)
     whole, *halves = (
-        weight * _loss_and_gradient(problem, parameters, piece)[1]
+        weight * problem.batch_gradient(parameters, piece).double()
         for weight, piece in zip(weights, pieces, strict=True)
     )
     scale = sum(float(half.norm()) for half in halves)
@@ -137,27 +146,6 @@ def _perturbed(problem: "Problem") -> "Parameters":
 
 def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(like.shape, generator=generator).to(like)
-
-
-def _loss_and_gradient(
-    problem: "Problem", parameters: "Parameters", batch: "Batch", *, needs_graph: bool = False
-) -> tuple[Tensor, Tensor]:
-    leaves = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
-    with torch.enable_grad():
-        loss = problem.batch_loss(problem.outputs(leaves, batch), batch)
-        if not isinstance(loss, Tensor) or loss.dim() != 0 or not loss.is_floating_point():
-            raise ValueError(f"the loss returns {_describe(loss)}, not one real number: average or sum it")
-        if not loss.requires_grad:
-            if needs_graph:
-                raise ValueError(
-                    "the loss does not depend on the selected parameters: is there a detach(), no_grad() or "
-                    "integer operation between them?"
-                )
-            return loss, torch.zeros(1)
-        gradients = torch.autograd.grad(
-            loss, list(leaves.values()), allow_unused=True, materialize_grads=True
-        )
-    return loss.detach(), torch.cat([gradient.to_dense().reshape(-1).double() for gradient in gradients])
 
 
 @contextmanager

@@ -200,16 +200,14 @@ class Problem:
 
     def gradient(self, theta: Tensor | None = None, *, regularization: bool = False) -> Tensor:
         """Gradient (n,) of the loss over the data, in float32 or wider. One forward and backward pass."""
-        parameters = {
-            name: tensor.detach().requires_grad_() for name, tensor in self._parameters_at(theta).items()
-        }
+        parameters = self._parameters_at(theta)
         total = torch.zeros(self.num_parameters, dtype=_at_least_float32(self.dtype), device=self.device)
-        with torch.enable_grad():
-            for batch, share in self.batches():
-                loss = self.batch_loss(self.outputs(parameters, batch), batch)
-                total.add_(_flat_gradient(loss, parameters), alpha=share)
-            if regularization:
-                total.add_(_flat_gradient(self.regularization(parameters), parameters))
+        for batch, share in self.batches():
+            total.add_(self.batch_gradient(parameters, batch), alpha=share)
+        if regularization:
+            leaves = _leaves(parameters)
+            with torch.enable_grad():
+                total.add_(_flat_gradient(self.regularization(leaves), leaves))
         return total
 
     def logits(self, theta: Tensor | None = None) -> Any:
@@ -240,10 +238,34 @@ class Problem:
 
     def outputs(self, parameters: Parameters, batch: Batch) -> Any:
         """Outputs of the model with these parameters in place of its own; differentiable in them."""
-        state = {f"model.{name}": tensor for name, tensor in self._fixed_state().items()}
-        state |= {f"model.{name}": tensor for name, tensor in parameters.items()}
-        with _lock(self.model), MathAttention():
-            return functional_call(_Forward(self.model, self._forward), state, (batch,))
+        return self._holding(parameters, lambda model: self._call(model, batch))
+
+    def batch_gradient(self, parameters: Parameters, batch: Batch) -> Tensor:
+        """Gradient (n,) of :meth:`batch_loss` at these parameters.
+
+        The backward pass runs while the model holds them: a checkpointed block is computed again then, with
+        what the model holds.
+
+        Raises
+        ------
+        ValueError
+            If the model uses a reentrant checkpoint, which gives no gradient with respect to given tensors.
+        """
+        leaves = _leaves(parameters)
+
+        def differentiate(model: nn.Module) -> Tensor:
+            return _flat_gradient(self.batch_loss(self._call(model, batch), batch), leaves)
+
+        try:
+            with torch.enable_grad():
+                return self._holding(leaves, differentiate)
+        except RuntimeError as error:
+            if "use_reentrant=True" not in str(error):
+                raise
+            raise ValueError(
+                "the model uses a reentrant checkpoint, which cannot be differentiated here: pass "
+                "use_reentrant=False to torch.utils.checkpoint.checkpoint"
+            ) from error
 
     def batch_loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Loss () of one batch from its outputs, averaged or summed as the loss itself does."""
@@ -316,17 +338,30 @@ class Problem:
     def _move(self, batch: Batch) -> Batch:
         return _batches.move(batch, self.device, self._data_dtype)
 
+    def _call(self, model: nn.Module, batch: Batch) -> Any:
+        return (self._forward or _batches.default_forward)(model, batch)
 
-class _Forward(nn.Module):
-    """The user's way of calling the model, as a module that ``functional_call`` can take."""
+    def _holding(self, parameters: Parameters, work: Callable[[nn.Module], Any]) -> Any:
+        """Run ``work(model)`` while the model holds these parameters in place of its own."""
+        state = {f"model.{name}": tensor for name, tensor in self._fixed_state().items()}
+        state |= {f"model.{name}": tensor for name, tensor in parameters.items()}
+        with _lock(self.model), MathAttention():
+            return functional_call(_Holder(self.model), state, (work,))
 
-    def __init__(self, model: nn.Module, forward: Forward | None) -> None:
+
+class _Holder(nn.Module):
+    """A model in the form in which ``functional_call`` takes any work with it."""
+
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.call = forward or _batches.default_forward
 
-    def forward(self, batch: Batch) -> Any:
-        return self.call(self.model, batch)
+    def forward(self, work: Callable[[nn.Module], Any]) -> Any:
+        return work(self.model)
+
+
+def _leaves(parameters: Parameters) -> Parameters:
+    return {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
 
 
 def _flat_gradient(loss: Tensor, parameters: Parameters) -> Tensor:

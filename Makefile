@@ -1,6 +1,6 @@
 # Two commands on a machine with Python 3.11+ and make:  make report  ·  make test
 # Each target sets up its own virtual environment; the second call finds it ready.
-#   make lab   make lint   make bench   make lock   make test-all     PYTHON=python3.12 make test
+#   make lab   make lint   make format   make bench   make lock   make test-all     PYTHON=python3.12 make test
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +13,7 @@ WORKERS ?= 2
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: report test test-all lint lab bench lock clean
+.PHONY: report test test-all lint format lab bench lock clean
 
 report: $(READY)
 	$(BIN)/workbench report $(NAME)
@@ -31,7 +31,12 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 
 lab: $(READY)
 	$(BIN)/workbench lab

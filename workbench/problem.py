@@ -216,6 +216,18 @@ class Problem:
         with torch.no_grad():
             return _batches.concatenate([self.outputs(parameters, batch) for batch, _ in self.batches()])
 
+    def fingerprint(self) -> int:
+        """Return a number, for this process, that changes with the parameters, buffers and end batches.
+
+        Of a loader, only the first batch is read. What the loss and ``forward`` compute is told apart by
+        their names alone.
+        """
+        data: Any = self._data
+        ends = [data[0], data[-1]] if isinstance(data, list | tuple) else [next(iter(data))]
+        names = (repr(self.loss), repr(self._forward), [part.name for part in self.layout], len(ends))
+        state = [tensor.detach() for tensor in self.model.state_dict().values()]
+        return hash((_batches.checksum([state, ends]), repr(names), self.weight_decay))
+
     # ---- what operators are built from ----------------------------------------------------------------
 
     def batches(self) -> Iterator[tuple[Batch, float]]:

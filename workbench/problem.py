@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from workbench import batches as _batches
-from workbench.attention import MathAttention
+from workbench.composed import Composed
 from workbench.batches import Batch, Forward, Targets
 from workbench.layout import lay_out, match, trainable
 from workbench.plan import Plan, make_plan
@@ -357,7 +357,7 @@ class Problem:
         """Run ``work(model)`` while the model holds these parameters in place of its own."""
         state = {f"model.{name}": tensor for name, tensor in self._fixed_state().items()}
         state |= {f"model.{name}": tensor for name, tensor in parameters.items()}
-        with _lock(self.model), MathAttention():
+        with _lock(self.model), Composed():
             return functional_call(_Holder(self.model), state, (work,))
 
 

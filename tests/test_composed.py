@@ -1,11 +1,11 @@
-"""Attention composed of products gives the fused numbers, has a second derivative, and sets no flag."""
+"""Composed functions give the numbers of the fused ones, have a second derivative, and set no flag."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workbench.attention import MathAttention
+from workbench.composed import Composed
 
 
 def random(*shape, seed=0):
@@ -18,21 +18,21 @@ def random(*shape, seed=0):
 def test_values_are_those_of_the_default_kernel(options):
     query, key, value = (random(2, 3, 6, 4, seed=seed) for seed in range(3))
     expected = F.scaled_dot_product_attention(query, key, value, **options)
-    with MathAttention():
+    with Composed():
         torch.testing.assert_close(F.scaled_dot_product_attention(query, key, value, **options), expected)
 
 
 def test_grouped_queries():
     query, key, value = random(2, 4, 6, 4), random(2, 2, 6, 4, seed=1), random(2, 2, 6, 4, seed=2)
     expected = F.scaled_dot_product_attention(query, key, value, enable_gqa=True)
-    with MathAttention():
+    with Composed():
         actual = F.scaled_dot_product_attention(query, key, value, enable_gqa=True)
     torch.testing.assert_close(actual, expected)
 
 
 def test_second_derivative_exists():
     query, key, value = (random(1, 1, 3, 2, seed=seed).requires_grad_() for seed in range(3))
-    with MathAttention():
+    with Composed():
         assert torch.autograd.gradgradcheck(F.scaled_dot_product_attention, (query, key, value))
 
 
@@ -43,7 +43,7 @@ def test_multi_head_attention(need_weights):
     inputs = random(2, 5, 8)
     with torch.no_grad():
         expected, weights = layer(inputs, inputs, inputs, need_weights=need_weights)
-    with MathAttention():
+    with Composed():
         actual, actual_weights = layer(inputs, inputs, inputs, need_weights=need_weights)
     torch.testing.assert_close(actual, expected)
     if need_weights:
@@ -56,7 +56,7 @@ def test_encoder_layer_has_a_second_derivative():
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True).double().eval()
     inputs = random(1, 3, 4).requires_grad_()
-    with MathAttention():
+    with Composed():
         loss = layer(inputs).square().sum()
         (gradient,) = torch.autograd.grad(loss, inputs, create_graph=True)
         (second,) = torch.autograd.grad(gradient.square().sum(), inputs)
@@ -65,5 +65,23 @@ def test_encoder_layer_has_a_second_derivative():
 
 def test_no_global_flag_is_touched():
     before = (torch.backends.mha.get_fastpath_enabled(), torch.backends.cuda.flash_sdp_enabled())
-    with MathAttention():
+    with Composed():
         assert (torch.backends.mha.get_fastpath_enabled(), torch.backends.cuda.flash_sdp_enabled()) == before
+
+
+@pytest.mark.parametrize("dim", [0, 1, None])
+@pytest.mark.parametrize("normalize", [nn.utils.parametrizations.weight_norm, nn.utils.weight_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
+def test_weight_normalisation(normalize, dim):
+    layer = normalize(nn.Linear(3, 2).double(), dim=dim)
+    inputs = random(4, 3)
+    expected = layer(inputs)
+    with Composed():
+        torch.testing.assert_close(layer(inputs), expected)
+
+    def apply(v, g):
+        with Composed():
+            return torch._weight_norm(v, g, 0)
+
+    weight, length = random(3, 2).requires_grad_(), random(3, 1, seed=1).requires_grad_()
+    assert torch.autograd.gradgradcheck(apply, (weight, length))

@@ -1,8 +1,10 @@
-"""Attention that can be differentiated twice, without touching a global switch.
+"""Fused functions that cannot be differentiated twice, composed of ones that can.
 
 The fused CPU and CUDA attention kernels have no second derivative. The usual remedies
 (``sdpa_kernel``, ``torch.backends.mha.set_fastpath_enabled``) change process-wide flags, which two threads
 leave wrong. A function mode belongs to the thread that entered it.
+
+The fused weight normalisation has a second derivative, but on torch 2.13 a wrong one (by 10 to 30 percent).
 """
 
 import inspect
@@ -16,8 +18,8 @@ from torch.overrides import TorchFunctionMode
 _MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
 
 
-class MathAttention(TorchFunctionMode):
-    """Inside this context, attention is composed of products and a softmax.
+class Composed(TorchFunctionMode):
+    """Inside this context, attention is products and a softmax, weight normalisation a norm and a quotient.
 
     ``nn.MultiheadAttention`` and ``nn.TransformerEncoderLayer`` leave their fused inference path by
     themselves while any function mode is active.
@@ -35,6 +37,8 @@ class MathAttention(TorchFunctionMode):
             return _attend(*args, **kwargs)
         if func is F.multi_head_attention_forward:
             return _attend_multi_head(*args, **kwargs)
+        if func is torch._weight_norm:
+            return _normalize_weight(*args, **kwargs)
         return func(*args, **kwargs)
 
 
@@ -61,3 +65,7 @@ def _attend_multi_head(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.T
     call.arguments["need_weights"] = True
     output, weights = F.multi_head_attention_forward(*call.args, **call.kwargs)
     return output, weights if wanted else None
+
+
+def _normalize_weight(v: torch.Tensor, g: torch.Tensor, dim: int = 0) -> torch.Tensor:
+    return v * (g / torch.norm_except_dim(v, 2, dim))

@@ -1,5 +1,6 @@
 """The command line. What a command needs is imported when it runs, so that ``--help`` answers at once."""
 
+import io
 import os
 import shutil
 import sys
@@ -25,6 +26,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the ``workbench`` command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # None if the shell closed it
+        sys.stdout.reconfigure(errors="replace")  # where λ cannot be shown, ? is better than the end of a run
     app(prog_name="workbench")
 
 
@@ -126,6 +129,7 @@ def report(
     """
     from workbench.parameters import read_notebook
     from workbench.report.prepare import prepare
+    from workbench.report.progress import say
 
     with _bad_input():
         values = {**_read_params(params), **_split(pairs or [])}
@@ -141,7 +145,7 @@ def report(
     if run["exit_code"]:
         _fail(run["exit_code"], f"{run['error']} ({_short(folder)}/notebook.ipynb)")
     page = folder / "report.html"
-    print(_short(page))
+    say(_short(page))
     if open_page:
         import webbrowser
 
@@ -241,10 +245,15 @@ def _check(name: str, folder: Path, update: bool) -> int:
 
 def _launch(folder: Path) -> dict[str, Any]:
     from workbench.report.launch import launch
-    from workbench.report.progress import end_progress, show_progress
+    from workbench.report.outcome import INTERNAL
+    from workbench.report.progress import end_progress, say, show_progress
 
-    print(_short(folder), flush=True)
-    run = launch(folder, show_progress)
+    say(_short(folder))
+    try:
+        run = launch(folder, show_progress)
+    except OSError as error:  # a full disk; anything of the run itself is told in run.json
+        say("")  # ends the line of a cell
+        _fail(INTERNAL, f"the run in {_short(folder)} could not be written down: {error}")
     end_progress(run)
     return run
 

@@ -1,6 +1,7 @@
 """Small notebooks, made in code, and a place for their runs."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -52,7 +53,7 @@ def start_report() -> Iterator[Callable[..., subprocess.Popen]]:
     """Start ``workbench report`` as a shell does; whatever still runs at the end is killed."""
     started: list[subprocess.Popen] = []
 
-    def start_report(*arguments: object) -> subprocess.Popen:
+    def start_report(*arguments: object, **environment: str) -> subprocess.Popen:
         command = [
             sys.executable,
             "-c",
@@ -60,7 +61,13 @@ def start_report() -> Iterator[Callable[..., subprocess.Popen]]:
             "report",
             *map(str, arguments),
         ]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         started.append(process)
         return process
 

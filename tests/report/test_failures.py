@@ -1,5 +1,6 @@
 """Runs that fail by themselves: one line, an exit code for each cause, and what ran is kept."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,8 +121,11 @@ def test_the_limit_of_the_whole_run(
 
 
 def test_a_child_that_is_killed_is_written_down_by_its_launcher(
-    make_notebook: Callable[..., Path], tmp_path: Path
+    make_notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    sockets = tmp_path / "s"
+    sockets.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(sockets))
     folder = prepare(
         read_notebook(make_notebook(FIRST, "import time; time.sleep(1000)")), {}, folder=tmp_path / "run"
     )
@@ -138,6 +142,7 @@ def test_a_child_that_is_killed_is_written_down_by_its_launcher(
     assert [row["completed"] for row in run["cells"]] == [True, False]
     assert "this ran" in (folder / "report.html").read_text()
     assert run_processes(folder) == set()
+    assert list(sockets.iterdir()) == []
 
 
 def test_a_page_that_cannot_be_drawn_does_not_hide_the_end(
@@ -163,3 +168,18 @@ class Clock:
 
     def time(self) -> float:
         return self.real.time() + self.ahead
+
+
+def test_a_full_disk_ends_in_one_line(
+    make_notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("workbench.report.finish.write_whole", write)
+    monkeypatch.setattr(launch_module.sys, "executable", "false")  # a child that could not write either
+    folder = tmp_path / "run"
+    result = CliRunner().invoke(app, ["report", str(make_notebook(FIRST)), "-o", str(folder)])
+    assert result.exit_code == 70
+    assert result.stderr.startswith(f"error: the run in {folder} could not be written down: ")
+    assert "No space left on device" in result.stderr

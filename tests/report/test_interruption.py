@@ -1,5 +1,6 @@
 """Runs that are stopped, and launchers that are killed: nothing is orphaned, nothing is lost or run twice."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -74,6 +75,66 @@ def test_a_run_outlives_its_launcher_and_a_second_one_waits_for_it(
     assert not (folder / "run.json").exists()
     assert launch(folder)["status"] == "ok"
     assert (folder / "ran").read_text() == "x"
+
+
+def test_a_run_without_its_launcher_minds_its_limit(
+    make_notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = read_notebook(make_notebook("import time; time.sleep(1000)"))
+    folder = prepare(notebook, {}, folder=tmp_path / "run", timeout=10)
+    sockets = tmp_path / "s"
+    sockets.mkdir()
+    code = (
+        "import pathlib, sys; from workbench.report import execute; execute._LATER = -5.0; "
+        "execute.main(*map(pathlib.Path, sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, str(folder), str(sockets)]
+    environment = {**os.environ, "WORKBENCH_RUN": str(folder)}
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, timeout=60, check=True)
+    assert (read_run(folder)["status"], read_run(folder)["exit_code"]) == ("time limit", 5)
+    assert run_processes(folder) == set()
+    assert not sockets.exists()
+
+
+def test_a_caller_that_raises_stops_the_run_and_keeps_what_ran(
+    make_notebook: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = make_notebook("print('this ran')", "import time; time.sleep(1000)")
+    folder = prepare(read_notebook(path), {}, folder=tmp_path / "run")
+
+    def raise_at_the_last(event: dict) -> None:
+        if event["cell"] == 2:
+            raise RuntimeError("of the caller")
+
+    with pytest.raises(RuntimeError, match="of the caller"):
+        launch(folder, raise_at_the_last)
+    assert read_run(folder)["status"] == "interrupted"
+    assert "this ran" in outputs(folder)
+    assert run_processes(folder) == set()
+
+
+@pytest.mark.parametrize("redirection", ["| head -1", "> /dev/full", ">&-"])
+def test_a_run_goes_on_when_its_progress_cannot_be_printed(
+    make_notebook: Callable[..., Path], tmp_path: Path, redirection: str
+) -> None:
+    path = make_notebook("print('this ran')")
+    command = f"from workbench.cli import main; main()' report '{path}' -o '{tmp_path / 'run'}' {redirection}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"'{sys.executable}' -c '{command}"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert read_run(tmp_path / "run")["status"] == "ok"
+
+
+def test_a_terminal_without_letters_shows_question_marks(
+    make_notebook: Callable[..., Path], start_report: Callable[..., subprocess.Popen], tmp_path: Path
+) -> None:
+    process = start_report(
+        make_notebook("print('λ')"), "-o", tmp_path / "run", PYTHONIOENCODING="ascii", PYTHONUTF8="0"
+    )
+    shown, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert "print('?')" in shown
 
 
 def test_two_runs_at_once_from_threads(make_notebook: Callable[..., Path]) -> None:

@@ -1,4 +1,4 @@
-"""The child process of a run: ``python -m workbench.report.execute RUN_FOLDER``.
+"""The child process of a run: ``python -m workbench.report.execute RUN_FOLDER SOCKET_FOLDER``.
 
 It executes the folder's notebook with papermill and a fresh kernel, tells its standard output one JSON
 object per step, and closes the folder. Everything else that is printed goes to standard error.
@@ -8,8 +8,9 @@ import contextlib
 import json
 import logging
 import os
+import shutil
+import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,20 +23,24 @@ from workbench.report.prepare import Request, read_request
 from workbench.report.processes import kill_run
 from workbench.report.signals import Stopped, ignore_stops, raise_when_stopped
 
+_LATER = 60.0  # seconds after the time limit at which the child stops itself: its launcher is gone
 
-def main(folder: Path) -> None:
-    """Run and close the folder."""
+
+def main(folder: Path, sockets: Path) -> None:
+    """Run and close the folder; remove the one of the kernel's sockets, which has a short path."""
     started = time.time()
     emit = _emitter()
     request = read_request(folder)
     watch = CellWatch(folder, emit)
     try:
         raise_when_stopped()
-        outcome = _execute(request, watch)
+        signal.setitimer(signal.ITIMER_REAL, request.timeout + _LATER)
+        outcome = _execute(request, watch, sockets)
     except Stopped as stop:
         outcome = stopped(stop.signum, watch.current, request.timeout)
     ignore_stops()
     kill_run(folder)  # data workers that outlived the kernel
+    shutil.rmtree(sockets, ignore_errors=True)
     if outcome.status not in ("ok", "failed"):
         watch.mark(outcome.status, outcome.error or "")
     from workbench.report.finish import finish  # the page's imports; not before the signals are in hand
@@ -56,7 +61,7 @@ def _emitter() -> Callable[[Event], None]:
     return emit
 
 
-def _execute(request: Request, watch: CellWatch) -> Outcome:
+def _execute(request: Request, watch: CellWatch, sockets: Path) -> Outcome:
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.execute import remove_error_markers
@@ -64,32 +69,31 @@ def _execute(request: Request, watch: CellWatch) -> Outcome:
     # It cannot read typed parameters and takes each for unknown; they were validated before.
     logging.getLogger("papermill").setLevel(logging.ERROR)
     papermill.engines.papermill_engines.register("workbench", _engine(watch))
-    with tempfile.TemporaryDirectory(prefix="wb-") as sockets:
-        try:
-            papermill.execute_notebook(
-                watch.notebook,
-                None,  # CellWatch saves, whole or not at all
-                parameters=request.changed,
-                engine_name="workbench",
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                start_timeout=120,
-                execution_timeout=request.cell_timeout,
-                sockets=Path(sockets),
-            )
-        except papermill.PapermillExecutionError:
-            pass  # the watch knows more
-        except CellTimeoutError:
-            return cell_limit(watch.current, request.cell_timeout)
-        except DeadKernelError:
-            return kernel_died(watch.current)
-        except RuntimeError:
-            if watch.current is not None:
-                raise
-            return kernel_died(None)
-        finally:
-            remove_error_markers(watch.notebook)
+    try:
+        papermill.execute_notebook(
+            watch.notebook,
+            None,  # CellWatch saves, whole or not at all
+            parameters=request.changed,
+            engine_name="workbench",
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            start_timeout=120,
+            execution_timeout=request.cell_timeout,
+            sockets=sockets,
+        )
+    except papermill.PapermillExecutionError:
+        pass  # the watch knows more
+    except CellTimeoutError:
+        return cell_limit(watch.current, request.cell_timeout)
+    except DeadKernelError:
+        return kernel_died(watch.current)
+    except RuntimeError:
+        if watch.current is not None:
+            raise
+        return kernel_died(None)
+    finally:
+        remove_error_markers(watch.notebook)
     return watch.verdict()
 
 
@@ -123,4 +127,4 @@ def _engine(watch: CellWatch) -> Any:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -3,8 +3,10 @@
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,7 +52,11 @@ def _run(folder: Path, lock: int, on_event: Callable[[dict[str, Any]], None]) ->
     started = time.time()
     request = read_request(folder)
     events: list[dict[str, Any]] = []
-    with kept_signals() as signals, _child(folder, request, lock) as child:
+    with (
+        kept_signals() as signals,
+        tempfile.TemporaryDirectory(prefix="wb-") as sockets,  # here, since the child may be killed
+        _child(folder, request, lock, sockets) as child,
+    ):
         try:
             signum = None
             for event in _events(child):
@@ -61,6 +67,9 @@ def _run(folder: Path, lock: int, on_event: Callable[[dict[str, Any]], None]) ->
                     signum = signals[0] if signals else LIMIT
                     _stop(child, folder, signum, signals)
                     break
+        except BaseException:  # of on_event: the child saves what ran before it ends
+            _stop(child, folder, signal.SIGTERM, signals)
+            raise
         finally:
             kill_run(folder)
             code = child.wait()
@@ -70,13 +79,13 @@ def _run(folder: Path, lock: int, on_event: Callable[[dict[str, Any]], None]) ->
         _finish(folder, request, outcome, events, started)
 
 
-def _child(folder: Path, request: Request, lock: int) -> "subprocess.Popen[bytes]":
+def _child(folder: Path, request: Request, lock: int, sockets: str) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, RUN_VARIABLE: str(folder)}
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of busy processes starve others
     environment.pop("MPLBACKEND", None)  # the kernel chooses the inline backend only if none is chosen
     with (folder / LOG).open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "workbench.report.execute", str(folder)],
+            [sys.executable, "-P", "-m", "workbench.report.execute", str(folder), sockets],
             cwd=request.directory,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ from workbench.report.folder import LOG, NOTEBOOK, PAGE, RUN, write_json, write_
 from workbench.report.outcome import Outcome, internal
 from workbench.report.page import write_page
 from workbench.report.prepare import Request
+from workbench.report.reproduce import command
 from workbench.report.versions import machine, versions
 
 
@@ -91,16 +92,17 @@ def _write_page(
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
         "machine": machine(),
     }
+    parameters = read_notebook(folder / NOTEBOOK).parameters
     write_page(
         notebook,
         folder / PAGE,
         title=request.title,
         parameters=[
-            (each.name, each.text(request.parameters[each.name]), each.meaning)
-            for each in read_notebook(folder / NOTEBOOK).parameters
+            (each.name, each.text(request.parameters[each.name]), each.meaning) for each in parameters
         ],
         status=outcome.status,
         details={name: text for name, text in details.items() if text},
+        command=command(request, parameters),
     )
 
 

@@ -7,10 +7,7 @@ such a page (a live widget, a remote picture, a formula that cannot be set) leav
 
 import base64
 import copy
-import functools
-import gzip
 import html
-import json
 import logging
 import re
 import uuid
@@ -24,6 +21,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from traitlets.config import Config
 
+from workbench.report.document import inline_json, packed_plotly
 from workbench.report.folder import write_whole
 from workbench.report.mathml import ReportRenderer, markdown_problems, render_markdown
 
@@ -47,6 +45,7 @@ def write_page(
     parameters: list[tuple[str, str, str]],
     status: str,
     details: dict[str, str],
+    command: str = "",
 ) -> None:
     """Write an executed notebook as a page that opens from ``file://`` without any request.
 
@@ -65,6 +64,8 @@ def write_page(
         error output in a cell that is not tagged ``raises-exception``.
     details : dict of str to str
         Versions, timings and the like; shown in a fold-out.
+    command : str
+        The line that runs this report again; left out if empty.
 
     Raises
     ------
@@ -83,7 +84,8 @@ def write_page(
         "problems": problems,
         "parameters": parameters,
         "details": details,
-        "plotly": _packed_plotly() if _has_plotly(shown) else None,
+        "command": command,
+        "plotly": packed_plotly() if _has_plotly(shown) else None,
     }
     for problem in problems:
         _log.warning("%s: %s", path.name, problem)
@@ -107,7 +109,7 @@ class _Exporter(HTMLExporter):
     def default_filters(self) -> Any:
         """Add the filter that writes JSON into a script tag."""
         yield from super().default_filters()
-        yield "inline_json", _inline_json
+        yield "inline_json", inline_json
 
     @pass_context
     def markdown2html(self, context: Context, source: str) -> str:
@@ -216,16 +218,3 @@ def _has_plotly(notebook: NotebookNode) -> bool:
     return any(
         _PLOTLY in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
     )
-
-
-@functools.cache
-def _packed_plotly() -> str:
-    """plotly.js, gzip and base64: 1.9 MB instead of 4.9."""
-    from plotly.offline import get_plotlyjs
-
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
-
-
-def _inline_json(value: Any) -> str:
-    """JSON that neither ends the script tag it stands in nor opens a comment there."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,71 +1,5 @@
 "use strict";
 
-// plotly.js is carried once per page, compressed; the browser unpacks it.
-async function loadPlotly() {
-  const packed = document.getElementById("plotly-js");
-  const bytes = Uint8Array.from(atob(packed.textContent.trim()), (character) => character.charCodeAt(0));
-  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const source = new Blob([await new Response(unpacked).arrayBuffer()], { type: "text/javascript" });
-  const script = document.createElement("script");
-  script.src = URL.createObjectURL(source);
-  await new Promise((resolve, reject) => {
-    script.onload = resolve;
-    script.onerror = () => reject(new Error("plotly.js could not be unpacked"));
-    document.head.append(script);
-  });
-  URL.revokeObjectURL(script.src);
-}
-
-async function drawFigure(figure) {
-  const live = figure.querySelector(".plotly-live");
-  const { data, layout = {}, config = {}, frames } = JSON.parse(figure.querySelector("script").textContent);
-  await Plotly.newPlot(live, {
-    data,
-    layout,
-    frames,
-    config: { ...config, plotlyServerURL: undefined, displaylogo: false, responsive: true },
-  });
-  figure.classList.add("drawn");
-}
-
-// Paper gets a picture: a live figure would be cut at the screen's width.
-async function keepStill(figure) {
-  const still = figure.querySelector(".plotly-still");
-  if (still.hasAttribute("src")) return;
-  const live = figure.querySelector(".plotly-live");
-  const width = live._fullLayout.autosize ? 720 : live._fullLayout.width;
-  still.src = await Plotly.toImage(live, { format: "svg", width, height: live._fullLayout.height });
-  await still.decode();
-}
-
-function complain(figure, error) {
-  console.error(error);
-  const note = document.createElement("p");
-  note.className = "left-out";
-  note.textContent = `This figure could not be drawn: ${error.message}`;
-  figure.append(note);
-}
-
-async function drawFigures() {
-  const figures = [...document.querySelectorAll(".plotly-figure")];
-  if (figures.length === 0) return;
-  try {
-    await loadPlotly();
-  } catch (error) {
-    figures.forEach((figure) => complain(figure, error));
-    return;
-  }
-  for (const step of [drawFigure, keepStill]) {
-    for (const figure of figures) {
-      try {
-        await step(figure);
-      } catch (error) {
-        complain(figure, error);
-      }
-    }
-  }
-}
-
 function offerCode() {
   const folds = [...document.querySelectorAll("details.code")];
   const button = document.getElementById("show-code");
@@ -77,22 +11,76 @@ function offerCode() {
   });
 }
 
+// Contents: a column beside the text where there is room, a fold above it elsewhere.
 function listSections() {
-  const headings = [...document.querySelectorAll("main h2[id]")];
+  const headings = [...document.querySelectorAll("main :is(h2, h3)[id]")];
   if (headings.length < 3) return;
-  const list = document.createElement("nav");
-  list.className = "sections";
-  list.setAttribute("aria-label", "Sections");
+  const links = document.getElementById("sections");
+  const taken = new Set();
   for (const heading of headings) {
+    for (let again = 2, id = heading.id; taken.has(heading.id); again += 1) heading.id = `${id}-${again}`;
+    taken.add(heading.id);
     const link = document.createElement("a");
-    link.href = `#${heading.id}`;
-    link.append(...[...heading.childNodes].filter((node) => node.className !== "anchor-link").map((node) => node.cloneNode(true)));
-    list.append(link);
+    link.href = `#${encodeURIComponent(heading.id)}`;
+    link.className = heading.localName;
+    const words = [...heading.childNodes].filter((node) => node.className !== "anchor-link");
+    link.append(...words.map((node) => node.cloneNode(true)));
+    links.append(link);
   }
-  document.body.prepend(list);
+  const fold = links.closest("details");
+  fold.hidden = false;
+  const wide = window.matchMedia("(min-width: 86rem)");
+  const unfold = () => (fold.open = wide.matches);
+  wide.addEventListener("change", unfold);
+  unfold();
+}
+
+// The clipboard needs a secure page in some browsers; then the line is selected, ready to be copied by hand.
+function offerCopy() {
+  const button = document.getElementById("copy-command");
+  if (!button) return;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const command = document.getElementById("command");
+    window.getSelection().selectAllChildren(command);
+    let copied = document.execCommand("copy");
+    try {
+      await navigator.clipboard.writeText(command.textContent);
+      copied = true;
+    } catch {
+      // as above
+    }
+    button.textContent = copied ? "Copied" : "Selected";
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  });
+}
+
+// A picture fills the window, or stands in its own size if that is more; a click or Escape closes it.
+function offerZoom() {
+  const dialog = document.getElementById("zoomed");
+  const large = new Image();
+  for (const image of document.querySelectorAll(".jp-RenderedImage img, .jp-RenderedMarkdown img")) {
+    if (image.closest("a")) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "zoom";
+    button.setAttribute("aria-label", `Enlarge: ${image.alt || "figure"}`);
+    image.replaceWith(button);
+    button.append(image);
+    button.addEventListener("click", () => {
+      const fit = Math.min((innerWidth * 0.96) / image.naturalWidth, (innerHeight * 0.92) / image.naturalHeight);
+      large.src = image.src;
+      large.alt = image.alt;
+      large.width = image.naturalWidth * Math.max(fit, 1);
+      dialog.prepend(large);
+      dialog.showModal();
+    });
+  }
+  dialog.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => large.remove());
 }
 
 offerCode();
 listSections();
-// data-figures is "ready" once every figure and its still picture stand, for whoever prints this page by machine.
-drawFigures().then(() => (document.documentElement.dataset.figures = "ready"));
+offerCopy();
+offerZoom();

@@ -35,7 +35,7 @@ def test_run_fills_the_figure_with_the_spectrum(problem, exact):
     assert "Done" in explorer.status.value
     np.testing.assert_allclose(explorer.figure.data[0].y, exact[:4], rtol=1e-3, atol=1e-6)
     assert not explorer.figure.data[1].y
-    assert len(explorer.figure.data[4].x) == len(explorer.result[1].grid)
+    assert len(explorer.figure.data[4].x) == len(explorer.results["density"].grid)
 
 
 def test_the_controls_are_what_is_computed(problem, exact):
@@ -56,7 +56,7 @@ def test_the_scale_changes_without_a_computation(problem):
     ]
     switch.value = "linear"
     assert explorer.figure.layout.yaxis2.type == "linear"
-    assert explorer.result is None
+    assert explorer.results is None
 
 
 def test_a_report_shows_the_same_figure_without_a_kernel(problem, exact, monkeypatch, tmp_path):
@@ -81,3 +81,13 @@ def test_known_results_are_shown_at_once(problem):
 def test_unknown_values_are_refused(problem):
     with pytest.raises(ValueError, match="did you mean 'steps'"):
         wb.explore.curvature(problem, step=3)
+
+
+def test_the_code_gives_the_same_results(problem):
+    explorer = wb.explore.curvature(problem, k=4, probes=2, steps=20, operator="ggn", which="LM")
+    explorer.run()
+    explorer.wait(60)
+    namespace = {"problem": problem}
+    exec(explorer._copy.text, namespace)
+    assert torch.equal(namespace["pairs"].values, explorer.results["eigenpairs"].values)
+    assert np.array_equal(namespace["density"].density, explorer.results["density"].density)

@@ -1,12 +1,17 @@
 """A result is computed once for the same problem and parameters, and anew when either changes."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
-from workbench import Problem
+from workbench import Estimate, Problem
 from workbench.explore import remembered as module
 from workbench.explore.remembered import remembered, result_key
+from workbench.result import Result
+
+ANSWER = {"trace": Estimate("trace", 1.0, 0.1, (0.9, 1.1), 2)}
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +30,8 @@ def test_the_same_question_is_answered_from_memory():
     calls = []
     for _ in range(2):
         key = result_key("curvature", make_problem(), {"k": 3})
-        result, known = remembered(key, lambda: calls.append(1) or "answer")
-    assert (result, known, len(calls)) == ("answer", True, 1)
+        result, known = remembered(key, lambda: calls.append(1) or ANSWER)
+    assert (result, known, len(calls)) == (ANSWER, True, 1)
 
 
 def test_any_change_is_another_question():
@@ -47,11 +52,18 @@ def test_any_change_is_another_question():
 def test_a_failure_is_not_remembered():
     with pytest.raises(ZeroDivisionError):
         remembered("key", lambda: 1 / 0)
-    assert remembered("key", lambda: 1) == (1, False)
+    assert remembered("key", lambda: ANSWER) == (ANSWER, False)
 
 
-def test_the_oldest_is_forgotten(monkeypatch):
-    monkeypatch.setattr(module, "_KEPT", 2)
+@dataclasses.dataclass(frozen=True, repr=False)
+class Large(Result):
+    values: torch.Tensor
+
+
+def test_the_oldest_is_forgotten_when_memory_is_used_up(monkeypatch):
+    monkeypatch.setattr(module, "_KEPT_BYTES", 1000)
     for key in "abc":
-        remembered(key, lambda: 0)
+        remembered(key, lambda: {"large": Large(torch.zeros(100))})
     assert list(module._results) == ["b", "c"]
+    remembered("too large", lambda: {"large": Large(torch.zeros(1000))})
+    assert not module._results

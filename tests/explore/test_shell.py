@@ -1,15 +1,25 @@
 """Work runs beside the page: it can be watched, cancelled, refused and can fail, and all of it is said."""
 
+import dataclasses
 import threading
 
 import plotly.graph_objects as go
 import pytest
+import torch
+from torch import nn
 
+from workbench import Estimate, Problem
+from workbench.explore import remembered, shell
 from workbench.explore.shell import Explorer
+from workbench.explore.view import Cost, View
 from workbench.parameters import read_notebook
 from workbench.progress import progress
 
 WAIT = 20
+
+
+def answer(n):
+    return {"trace": Estimate("trace", float(n), 0.1, (n - 0.1, n + 0.1), 2)}
 
 
 class Work:
@@ -19,26 +29,43 @@ class Work:
         self.calls = []
         self.begun, self.may_go_on = threading.Event(), threading.Event()
 
-    def __call__(self, values):
+    def __call__(self, problem, values):
         self.calls.append(values)
         with progress("adding", 2) as advance:
             advance(1)
             self.begun.set()
             assert self.may_go_on.wait(WAIT)
             advance(1)
-        return values["n"]
+        return answer(values["n"])
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    remembered._results.clear()
 
 
 @pytest.fixture
 def make(make_notebook):
     path = make_notebook("n: Annotated[int, Interval(ge=1, le=9)] = 3\nx: float = 0.5\n")
+    torch.manual_seed(0)
+    problem = Problem(nn.Linear(2, 1), nn.MSELoss(), (torch.randn(4, 2), torch.randn(4, 1)))
 
-    def build(compute):
-        def draw(figure, result):
-            figure.data[0].y = [result]
+    def build(compute, **options):
+        def draw(figure, results):
+            figure.data[0].y = [results["trace"].value]
 
-        figure = go.FigureWidget(go.Figure(go.Scatter(y=[0])))
-        return Explorer("An example", read_notebook(path), {"n": 3, "x": 0.5}, figure, compute, draw)
+        view = View(
+            title="An example",
+            notebook="example",
+            controls=("n", "x"),
+            help="<p>A <b>point</b>.</p>",
+            figure=lambda: go.Figure(go.Scatter(y=[0])),
+            compute=compute,
+            draw=draw,
+            code=lambda values: f"work(problem, n={values['n']})",
+        )
+        view = dataclasses.replace(view, **options)
+        return Explorer(view, read_notebook(path), problem, {"n": 3, "x": 0.5})
 
     return build
 
@@ -52,7 +79,7 @@ def test_run_computes_with_the_values_of_the_controls(make):
     explorer.run_button.click()
     explorer.wait(WAIT)
     assert work.calls == [{"n": 7, "x": 0.01}]
-    assert explorer.result == 7
+    assert explorer.results == answer(7)
     assert explorer.figure.data[0].y == (7,)
     assert "Done in" in explorer.status.value
     assert not explorer.run_button.disabled
@@ -75,19 +102,19 @@ def test_a_second_run_is_refused_while_one_is_under_way(make):
 def test_cancel_stops_the_work_and_keeps_the_last_result(make):
     work = Work()
     explorer = make(work)
-    explorer.show(5)
+    explorer.show(answer(5))
     explorer.run()
     assert work.begun.wait(WAIT)
     explorer.cancel_button.click()
     work.may_go_on.set()
     explorer.wait(WAIT)
     assert "Cancelled" in explorer.status.value
-    assert explorer.result == 5
+    assert explorer.results == answer(5)
     assert explorer.figure.data[0].y == (5,)
     work.begun.clear()
     explorer.run()
     explorer.wait(WAIT)
-    assert explorer.result == 3
+    assert explorer.results == answer(3)
 
 
 def test_a_value_that_is_not_allowed_is_named(make):
@@ -100,7 +127,7 @@ def test_a_value_that_is_not_allowed_is_named(make):
 
 
 def test_an_exception_shows_one_line_with_its_details_folded(make):
-    def fail(values):
+    def fail(problem, values):
         raise ValueError("too <curved>\nmore")
 
     explorer = make(fail)
@@ -111,3 +138,93 @@ def test_an_exception_shows_one_line_with_its_details_folded(make):
     assert "more" not in line
     assert "Traceback" in details
     assert not explorer.run_button.disabled
+
+
+def test_the_same_question_is_answered_from_memory(make):
+    work = Work()
+    work.may_go_on.set()
+    for text in ("Done in", "from memory"):
+        explorer = make(work)
+        explorer.run()
+        explorer.wait(WAIT)
+        assert text in explorer.status.value
+        assert explorer.results == answer(3)
+    assert len(work.calls) == 1
+
+
+def test_what_was_cancelled_is_not_remembered(make):
+    def stopped_early(problem, values):
+        explorer.cancel_button.click()
+        return answer(1)
+
+    explorer = make(stopped_early)
+    explorer.run()
+    explorer.wait(WAIT)
+    assert "Cancelled" in explorer.status.value
+    assert explorer.results is None
+    assert not remembered._results
+
+
+def test_a_large_computation_asks_first(make):
+    explorer = make(lambda problem, values: answer(1), estimate=lambda problem, values: Cost(7200, 2e9))
+    explorer.run()
+    explorer.wait(WAIT)
+    assert "about 120 min and 2.0 GB: press Run again" in explorer.status.value
+    assert explorer.results is None
+    explorer.run()
+    explorer.wait(WAIT)
+    assert explorer.results == answer(1)
+
+
+def test_a_confirmation_holds_for_its_values_only(make):
+    explorer = make(lambda problem, values: answer(1), estimate=lambda problem, values: Cost(7200, 0))
+    explorer.run()
+    explorer.wait(WAIT)
+    explorer.controls["n"].value = 4
+    explorer.run()
+    explorer.wait(WAIT)
+    assert "press Run again" in explorer.status.value
+
+
+def test_the_code_follows_the_controls(make):
+    explorer = make(Work())
+    explorer.controls["n"].value = 8
+    assert explorer._copy.text == "work(problem, n=8)"
+    assert "work(problem, n=8)" in explorer._code.value
+
+
+def test_save_writes_what_is_shown(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    explorer = make(Work())
+    explorer.save_button.click()
+    assert "nothing to save" in explorer.status.value
+    explorer.show(answer(5))
+    explorer._form.value = "csv"
+    explorer.save_button.click()
+    assert "Saved example-Linear-trace.csv" in explorer.status.value
+    assert (tmp_path / "example-Linear-trace.csv").read_text().startswith("sample,trace")
+
+
+def test_a_save_that_fails_is_said(make, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    explorer = make(Work())
+    explorer.show(answer(5))
+    gone.rmdir()
+    explorer.save_button.click()
+    assert "Error" in explorer.status.value
+
+
+def test_it_is_displayed_with_a_twin_for_the_time_after_the_kernel(make, monkeypatch):
+    shown = []
+    monkeypatch.setattr(shell, "display", lambda output, **options: shown.append(output))
+    explorer = make(Work())
+    explorer.show(answer(5))
+    explorer._ipython_display_()
+    live, still = shown
+    assert "application/vnd.jupyter.widget-view+json" in live
+    assert "wb-static" in still.data
+    assert "data:image/png;base64," in still.data
+    assert len(still.data) < 60_000
+    assert "wb-live" in explorer._dom_classes

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 from workbench.parameters import Parameter
 
 _SLIDER_STEPS = 1000  # a slider with more steps than pixels cannot be set
-_LAYOUT = widgets.Layout(width="100%", min_width="260px")
+_LAYOUT = widgets.Layout(width="auto", min_width="240px")
 _STYLE = {"description_width": "90px"}
 
 

@@ -1,25 +1,29 @@
 """The explorer of curvature: extreme eigenpairs with their residuals beside the spectral density."""
 
-from typing import Any
+import time
+from typing import Any, cast
 
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
-from matplotlib.figure import Figure
+import torch
 from plotly.subplots import make_subplots
 
 from workbench.curvature import Eigenpairs, SpectralDensity, eigenpairs, ggn, hessian, spectral_density
+from workbench.explore.present import present
 from workbench.explore.shell import Explorer
 from workbench.explore.still import Still
-from workbench.parameters import read_notebook
+from workbench.explore.style import BLUE, BLUE_BAND, VERMILION, styled
+from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
-from workbench.recording import run_folder
 
-_BLUE, _VERMILION = "#0072B2", "#D55E00"  # Okabe and Ito: told apart by all kinds of colour vision
-_CONTROLS = ("operator", "k", "which", "tolerance", "probes", "steps", "seed")
 _OPERATORS = {"hessian": hessian, "ggn": ggn}
-
-Spectrum = tuple[Eigenpairs, SpectralDensity]
+_HELP = """
+<p><b>Left</b>: the eigenvalues asked for. The bar of a point is its residual norm: within that distance there
+is an eigenvalue. An orange cross has not converged.</p>
+<p><b>Right</b>: how many eigenvalues lie where, as a share per unit of λ. The band is two standard errors
+over the random vectors. A step of gradient descent of size η is stable along an eigenvector only while
+η &lt; 2/λ.</p>"""
 
 
 def curvature(
@@ -50,39 +54,53 @@ def curvature(
     ValueError
         If a value is unknown or out of its range.
     """
-    schema = read_notebook("curvature")
-    checked = schema.validate(values)
-    chosen = {name: checked[name] for name in _CONTROLS}
-    known = (pairs, density) if pairs is not None and density is not None else None
-    if run_folder() is not None:
-        return _still(known or _compute(problem, chosen))
-    figure = go.FigureWidget(_empty_figure())
-    explorer = Explorer(
-        f"Curvature of {problem.name}",
-        schema,
-        chosen,
-        figure,
-        lambda current: _compute(problem, current),
-        _draw,
-        extras=[_scale_switch(figure)],
-    )
-    if known is not None:
-        explorer.show(known)
-    return explorer
+    known = pairs is not None and density is not None
+    results = {"eigenpairs": pairs, "density": density} if known else None
+    return present(_VIEW, problem, values, cast(Results | None, results))
 
 
-def _compute(problem: Problem, values: dict[str, Any]) -> Spectrum:
+def _compute(problem: Problem, values: Values) -> Results:
     operator = _OPERATORS[values["operator"]](problem)
     k, seed = min(values["k"], problem.num_parameters), values["seed"]
     pairs = eigenpairs(operator, k, values["which"], tol=values["tolerance"], seed=seed)
-    return pairs, spectral_density(operator, probes=values["probes"], steps=values["steps"], seed=seed)
+    density = spectral_density(operator, probes=values["probes"], steps=values["steps"], seed=seed)
+    return {"eigenpairs": pairs, "density": density}
 
 
-def _empty_figure() -> go.Figure:
+def _code(values: Values) -> str:
+    return (
+        "import workbench as wb\n\n"
+        f"operator = wb.curvature.{values['operator']}(problem)\n"
+        f"pairs = wb.curvature.eigenpairs(\n"
+        f"    operator, min({values['k']}, problem.num_parameters), {values['which']!r}, "
+        f"tol={values['tolerance']}, seed={values['seed']}\n"
+        ")\n"
+        f"density = wb.curvature.spectral_density(\n"
+        f"    operator, probes={values['probes']}, steps={values['steps']}, seed={values['seed']}\n"
+        ")\n"
+        "pairs.plot()\n"
+        "density.plot()"
+    )
+
+
+def _estimate(problem: Problem, values: Values) -> Cost:
+    """From the time of one product, and the bases of both Lanczos runs."""
+    operator = _OPERATORS[values["operator"]](problem)
+    vector = torch.ones(problem.num_parameters, dtype=operator.dtype, device=operator.device)
+    started = time.monotonic()
+    operator @ vector
+    product = time.monotonic() - started
+    n, steps = problem.num_parameters, min(values["steps"], problem.num_parameters)
+    search = min(n, 3 * values["k"] + 20)
+    vectors = 3 * values["k"] + 60 + min(values["probes"], 16) * (steps + 1)
+    return Cost(product * (search + values["probes"] * steps), vectors * n * operator.dtype.itemsize)
+
+
+def _figure() -> go.Figure:
     """All traces without data: pairs that converged, pairs that did not, the band's edges, the density."""
     figure = make_subplots(1, 2, subplot_titles=("extreme eigenvalues", "spectral density"))
     left, right = {"row": 1, "col": 1}, {"row": 1, "col": 2}
-    for name, color, symbol in (("converged", _BLUE, "circle"), ("NOT converged", _VERMILION, "x-open")):
+    for name, color, symbol in (("converged", BLUE, "circle"), ("NOT converged", VERMILION, "x-open")):
         figure.add_scatter(
             name=name,
             mode="markers",
@@ -93,11 +111,11 @@ def _empty_figure() -> go.Figure:
         )
     band = {"line": {"width": 0}, "mode": "lines", "hoverinfo": "skip", "showlegend": False}
     figure.add_scatter(**band, **right)
-    figure.add_scatter(fill="tonexty", fillcolor="rgba(0,114,178,0.25)", **band, **right)
+    figure.add_scatter(fill="tonexty", fillcolor=BLUE_BAND, **band, **right)
     figure.add_scatter(
         name="density ± 2 stderr",
         mode="lines",
-        line={"color": _BLUE},
+        line={"color": BLUE},
         hovertemplate="λ = %{x:.5g}<br>density %{y:.3g}<extra></extra>",
         **right,
     )
@@ -105,34 +123,26 @@ def _empty_figure() -> go.Figure:
     figure.update_yaxes(title_text="eigenvalue ± residual norm", **left)
     figure.update_xaxes(title_text="eigenvalue", **right)
     figure.update_yaxes(title_text="density", type="log", dtick=1, exponentformat="power", **right)
-    figure.update_layout(
-        height=460,
-        margin={"l": 60, "r": 20, "t": 60, "b": 60},
-        legend={"orientation": "h", "y": -0.2},
-        template="plotly_white",
-    )
-    return figure
+    return styled(figure)
 
 
-def _draw(figure: go.Figure, spectrum: Spectrum) -> None:
-    pairs, density = spectrum
+def _draw(figure: go.Figure, results: Results) -> None:
+    pairs, density = cast(Eigenpairs, results["eigenpairs"]), cast(SpectralDensity, results["density"])
     frame = pairs.frame()
     for trace, converged in zip(figure.data[:2], (True, False), strict=True):
         part = frame[frame["converged"] == converged]
         trace.x, trace.y = part["index"].tolist(), part["eigenvalue"].tolist()
         trace.error_y.array = part["residual"].tolist()
-    floor = density.floor
     stderr = np.nan_to_num(density.stderr)
     low, high = density.density - 2 * stderr, density.density + 2 * stderr
     for trace, line in zip(figure.data[2:], (low, high, density.density), strict=True):
-        trace.x, trace.y = density.grid.tolist(), np.maximum(line, floor).tolist()
-    figure.layout.annotations[0].text = f"extreme eigenvalues ({pairs.which}, {pairs.method})"
-    figure.layout.annotations[
-        1
-    ].text = f"spectral density, trace {density.trace:.4g} ± {density.trace_stderr:.1g}"
+        trace.x, trace.y = density.grid.tolist(), np.maximum(line, density.floor).tolist()
+    left, right = figure.layout.annotations
+    left.text = f"extreme eigenvalues ({pairs.which}, {pairs.method})"
+    right.text = f"spectral density, trace {density.trace:.4g} ± {density.trace_stderr:.1g}"
 
 
-def _scale_switch(figure: go.FigureWidget) -> widgets.Widget:
+def _scale_switch(figure: go.FigureWidget) -> list[widgets.Widget]:
     """Return a switch between a logarithmic and a linear density, which needs no new computation."""
     switch = widgets.ToggleButtons(
         options=["log", "linear"],
@@ -145,14 +155,18 @@ def _scale_switch(figure: go.FigureWidget) -> widgets.Widget:
         figure.update_yaxes(type=change["new"], dtick=1 if change["new"] == "log" else None, row=1, col=2)
 
     switch.observe(rescale, names="value")
-    return switch
+    return [switch]
 
 
-def _still(spectrum: Spectrum) -> Still:
-    figure = _empty_figure()
-    _draw(figure, spectrum)
-    picture = Figure(figsize=(11, 4.2), layout="constrained")
-    left, right = picture.subplots(1, 2)
-    spectrum[0].plot(left)
-    spectrum[1].plot(right)
-    return Still(figure, picture)
+_VIEW = View(
+    title="Curvature",
+    notebook="curvature",
+    controls=("operator", "k", "which", "tolerance", "probes", "steps", "seed"),
+    help=_HELP,
+    figure=_figure,
+    compute=_compute,
+    draw=_draw,
+    code=_code,
+    estimate=_estimate,
+    extras=_scale_switch,
+)

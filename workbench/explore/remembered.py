@@ -5,32 +5,41 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from workbench import __version__
 from workbench.problem import Problem
+from workbench.result import Result
 
-_KEPT = 32  # results of the last computations, shared by all explorers of a session
+_KEPT_BYTES = 256_000_000  # of the last results, shared by all explorers of a session
 
-_results: "OrderedDict[Hashable, Any]" = OrderedDict()
+_results: "OrderedDict[Hashable, Mapping[str, Result]]" = OrderedDict()
 _lock = threading.Lock()
 
 
-def remembered(key: Hashable, compute: Callable[[], Any]) -> tuple[Any, bool]:
-    """Return the result for ``key`` and whether it was known; it is computed outside the lock if not."""
+def remembered(
+    key: Hashable, compute: Callable[[], Mapping[str, Result]]
+) -> tuple[Mapping[str, Result], bool]:
+    """Return the results for ``key`` and whether they were known; computed outside the lock if not."""
     with _lock:
         if key in _results:
             _results.move_to_end(key)
             return _results[key], True
-    result = compute()
+    results = compute()
     with _lock:
-        _results[key] = result
-        while len(_results) > _KEPT:
+        _results[key] = results
+        while sum(map(_bytes, _results.values())) > _KEPT_BYTES:
             _results.popitem(last=False)
-    return result, False
+    return results, False
 
 
 def result_key(analysis: str, problem: Problem, values: Mapping[str, Any]) -> Hashable:
     """Return what a result depends on; another training step, batch or version makes another key."""
     versions = (__version__, torch.__version__)
     return analysis, problem.fingerprint(), tuple(sorted((k, repr(v)) for k, v in values.items())), versions
+
+
+def _bytes(results: Mapping[str, Result]) -> int:
+    fields = [field for result in results.values() for field in vars(result).values()]
+    return sum(field.nbytes for field in fields if isinstance(field, torch.Tensor | np.ndarray))

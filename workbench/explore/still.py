@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import plotly.graph_objects as go
-from matplotlib.figure import Figure
+
+from workbench.explore.picture import picture
+from workbench.explore.view import Results
 
 
 class Still:
@@ -16,18 +18,23 @@ class Still:
     ----------
     figure : go.Figure
         With hover and zoom, for the screen.
-    picture : matplotlib.figure.Figure
-        The same content, for print and for readers without scripts.
+    results : mapping of str to Result
+        The same content; its plots are for print and for readers without scripts.
     """
 
-    def __init__(self, figure: go.Figure, picture: Figure) -> None:
-        self.figure, self.picture = figure, picture
+    def __init__(self, figure: go.Figure, results: Results) -> None:
+        self.figure, self.results = figure, results
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        buffer = io.BytesIO()
-        self.picture.savefig(buffer, format="png", dpi=150)
         return {
             "application/vnd.plotly.v1+json": json.loads(self.figure.to_json()),
-            "image/png": base64.b64encode(buffer.getvalue()).decode(),
-            "text/plain": "a figure",
+            "image/png": png(self.results, dpi=150),
+            "text/plain": "\n\n".join(result.summary() for result in self.results.values()),
         }
+
+
+def png(results: Results, *, dpi: int) -> str:
+    """Return the printable picture of results as a PNG in base64."""
+    buffer = io.BytesIO()
+    picture(results).savefig(buffer, format="png", dpi=dpi)
+    return base64.b64encode(buffer.getvalue()).decode()

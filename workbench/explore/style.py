@@ -1,0 +1,26 @@
+"""How every explorer's figure looks: on a light and on a dark page, for all kinds of colour vision."""
+
+import plotly.graph_objects as go
+
+# Okabe and Ito's palette: told apart by all kinds of colour vision.
+BLUE, VERMILION, GREEN, SKY, ORANGE = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#E69F00"
+BLUE_BAND = "rgba(0,114,178,0.35)"
+_GRAY = "#767676"  # readable on white and on JupyterLab's dark ground
+_GRID = "rgba(128,128,128,0.25)"
+
+
+def styled(figure: go.Figure, *, height: int = 460) -> go.Figure:
+    """Give a figure the common look, in place: no ground of its own, gray text, legend below."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 60, "r": 20, "t": 60, "b": 60},
+        legend={"orientation": "h", "y": -0.2},
+        template="plotly_white",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": _GRAY},
+    )
+    axis = {"gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": _GRID}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return figure

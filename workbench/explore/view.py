@@ -1,0 +1,62 @@
+"""``View``: what an analysis brings to the shell that all explorers share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets as widgets
+import plotly.graph_objects as go
+
+from workbench.problem import Problem
+from workbench.result import Result
+
+Values = dict[str, Any]
+Results = Mapping[str, Result]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a computation is expected to take: seconds, and bytes beyond what is in use."""
+
+    seconds: float
+    bytes: float
+
+
+@dataclass(frozen=True)
+class View:
+    """What is particular to one analysis.
+
+    Attributes
+    ----------
+    title : str
+        Heading of the explorer.
+    notebook : str
+        Name of the notebook whose parameters cell is the schema of the controls.
+    controls : sequence of str
+        The parameters that get a control, in this order.
+    help : str
+        What the reader is looking at, as HTML.
+    figure : callable
+        ``figure() -> go.Figure``: all traces and axes, without data.
+    compute : callable
+        ``compute(problem, values) -> results by name``; long work reports to :mod:`workbench.progress`.
+    draw : callable
+        ``draw(figure, results)`` puts results into such a figure.
+    code : callable
+        ``code(values) -> str``: the calls that give the same results, from ``problem`` on.
+    estimate : callable, optional
+        ``estimate(problem, values) -> Cost``, quick; asked before each computation.
+    extras : callable, optional
+        ``extras(figure) -> widgets``: controls that change the figure without a computation.
+    """
+
+    title: str
+    notebook: str
+    controls: Sequence[str]
+    help: str
+    figure: Callable[[], go.Figure]
+    compute: Callable[[Problem, Values], Results]
+    draw: Callable[[go.Figure, Results], None]
+    code: Callable[[Values], str]
+    estimate: Callable[[Problem, Values], Cost] | None = None
+    extras: Callable[[go.FigureWidget], Sequence[widgets.Widget]] = lambda figure: ()

@@ -30,9 +30,9 @@ def test_run_fills_the_figure_with_the_spectrum(problem, exact):
     explorer = wb.explore.curvature(problem, k=4, probes=2, steps=20)
     assert isinstance(explorer, Explorer)
     assert not explorer.figure.data[0].y
-    explorer.run()
-    explorer.wait(60)
-    assert "Done" in explorer.status.value
+    explorer.job.run()
+    explorer.job.wait(60)
+    assert "Done" in explorer.job.status.value
     np.testing.assert_allclose(explorer.figure.data[0].y, exact[:4], rtol=1e-3, atol=1e-6)
     assert not explorer.figure.data[1].y
     assert len(explorer.figure.data[4].x) == len(explorer.results["density"].grid)
@@ -42,8 +42,8 @@ def test_the_controls_are_what_is_computed(problem, exact):
     explorer = wb.explore.curvature(problem, probes=2, steps=20)
     explorer.controls["k"].value = 2
     explorer.controls["which"].value = "SA"
-    explorer.run()
-    explorer.wait(60)
+    explorer.job.run()
+    explorer.job.wait(60)
     np.testing.assert_allclose(explorer.figure.data[0].y, exact[::-1][:2], rtol=1e-3, atol=1e-6)
     assert "SA" in explorer.figure.layout.annotations[0].text
 
@@ -85,8 +85,8 @@ def test_unknown_values_are_refused(problem):
 
 def test_the_code_gives_the_same_results(problem):
     explorer = wb.explore.curvature(problem, k=4, probes=2, steps=20, operator="ggn", which="LM")
-    explorer.run()
-    explorer.wait(60)
+    explorer.job.run()
+    explorer.job.wait(60)
     namespace = {"problem": problem}
     exec(explorer._copy.text, namespace)
     assert torch.equal(namespace["pairs"].values, explorer.results["eigenpairs"].values)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from workbench import Estimate, Problem
-from workbench.explore import remembered, shell
+from workbench.explore import remembered, twin
 from workbench.explore.shell import Explorer
 from workbench.explore.view import Cost, View
 from workbench.parameters import read_notebook
@@ -76,26 +76,26 @@ def test_run_computes_with_the_values_of_the_controls(make):
     explorer = make(work)
     explorer.controls["n"].value = 7
     explorer.controls["x"].value = "1e-2"
-    explorer.run_button.click()
-    explorer.wait(WAIT)
+    explorer.job.run_button.click()
+    explorer.job.wait(WAIT)
     assert work.calls == [{"n": 7, "x": 0.01}]
     assert explorer.results == answer(7)
     assert explorer.figure.data[0].y == (7,)
-    assert "Done in" in explorer.status.value
-    assert not explorer.run_button.disabled
-    assert explorer.cancel_button.disabled
+    assert "Done in" in explorer.job.status.value
+    assert not explorer.job.run_button.disabled
+    assert explorer.job.cancel_button.disabled
 
 
 def test_a_second_run_is_refused_while_one_is_under_way(make):
     work = Work()
     explorer = make(work)
-    explorer.run()
+    explorer.job.run()
     assert work.begun.wait(WAIT)
-    assert explorer.run_button.disabled
-    explorer.run()
-    assert "under way" in explorer.status.value
+    assert explorer.job.run_button.disabled
+    explorer.job.run()
+    assert "under way" in explorer.job.status.value
     work.may_go_on.set()
-    explorer.wait(WAIT)
+    explorer.job.wait(WAIT)
     assert len(work.calls) == 1
 
 
@@ -103,17 +103,17 @@ def test_cancel_stops_the_work_and_keeps_the_last_result(make):
     work = Work()
     explorer = make(work)
     explorer.show(answer(5))
-    explorer.run()
+    explorer.job.run()
     assert work.begun.wait(WAIT)
-    explorer.cancel_button.click()
+    explorer.job.cancel_button.click()
     work.may_go_on.set()
-    explorer.wait(WAIT)
-    assert "Cancelled" in explorer.status.value
+    explorer.job.wait(WAIT)
+    assert "Cancelled" in explorer.job.status.value
     assert explorer.results == answer(5)
     assert explorer.figure.data[0].y == (5,)
     work.begun.clear()
-    explorer.run()
-    explorer.wait(WAIT)
+    explorer.job.run()
+    explorer.job.wait(WAIT)
     assert explorer.results == answer(3)
 
 
@@ -121,8 +121,8 @@ def test_a_value_that_is_not_allowed_is_named(make):
     work = Work()
     explorer = make(work)
     explorer.controls["x"].value = "abc"
-    explorer.run()
-    assert "Not started: x = &#x27;abc&#x27; is not allowed" in explorer.status.value
+    explorer.job.run()
+    assert "Not started: x = &#x27;abc&#x27; is not allowed" in explorer.job.status.value
     assert not work.calls
 
 
@@ -131,13 +131,13 @@ def test_an_exception_shows_one_line_with_its_details_folded(make):
         raise ValueError("too <curved>\nmore")
 
     explorer = make(fail)
-    explorer.run()
-    explorer.wait(WAIT)
-    line, _, details = explorer.status.value.partition("<details>")
+    explorer.job.run()
+    explorer.job.wait(WAIT)
+    line, _, details = explorer.job.status.value.partition("<details>")
     assert "ValueError: too &lt;curved&gt;" in line
     assert "more" not in line
     assert "Traceback" in details
-    assert not explorer.run_button.disabled
+    assert not explorer.job.run_button.disabled
 
 
 def test_the_same_question_is_answered_from_memory(make):
@@ -145,45 +145,45 @@ def test_the_same_question_is_answered_from_memory(make):
     work.may_go_on.set()
     for text in ("Done in", "from memory"):
         explorer = make(work)
-        explorer.run()
-        explorer.wait(WAIT)
-        assert text in explorer.status.value
+        explorer.job.run()
+        explorer.job.wait(WAIT)
+        assert text in explorer.job.status.value
         assert explorer.results == answer(3)
     assert len(work.calls) == 1
 
 
 def test_what_was_cancelled_is_not_remembered(make):
     def stopped_early(problem, values):
-        explorer.cancel_button.click()
+        explorer.job.cancel_button.click()
         return answer(1)
 
     explorer = make(stopped_early)
-    explorer.run()
-    explorer.wait(WAIT)
-    assert "Cancelled" in explorer.status.value
+    explorer.job.run()
+    explorer.job.wait(WAIT)
+    assert "Cancelled" in explorer.job.status.value
     assert explorer.results is None
     assert not remembered._results
 
 
 def test_a_large_computation_asks_first(make):
     explorer = make(lambda problem, values: answer(1), estimate=lambda problem, values: Cost(7200, 2e9))
-    explorer.run()
-    explorer.wait(WAIT)
-    assert "about 120 min and 2.0 GB: press Run again" in explorer.status.value
+    explorer.job.run()
+    explorer.job.wait(WAIT)
+    assert "about 120 min and 2.0 GB: press Run again" in explorer.job.status.value
     assert explorer.results is None
-    explorer.run()
-    explorer.wait(WAIT)
+    explorer.job.run()
+    explorer.job.wait(WAIT)
     assert explorer.results == answer(1)
 
 
 def test_a_confirmation_holds_for_its_values_only(make):
     explorer = make(lambda problem, values: answer(1), estimate=lambda problem, values: Cost(7200, 0))
-    explorer.run()
-    explorer.wait(WAIT)
+    explorer.job.run()
+    explorer.job.wait(WAIT)
     explorer.controls["n"].value = 4
-    explorer.run()
-    explorer.wait(WAIT)
-    assert "press Run again" in explorer.status.value
+    explorer.job.run()
+    explorer.job.wait(WAIT)
+    assert "press Run again" in explorer.job.status.value
 
 
 def test_the_code_follows_the_controls(make):
@@ -197,11 +197,11 @@ def test_save_writes_what_is_shown(make, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     explorer = make(Work())
     explorer.save_button.click()
-    assert "nothing to save" in explorer.status.value
+    assert "nothing to save" in explorer.job.status.value
     explorer.show(answer(5))
     explorer._form.value = "csv"
     explorer.save_button.click()
-    assert "Saved example-Linear-trace.csv" in explorer.status.value
+    assert "Saved example-Linear-trace.csv" in explorer.job.status.value
     assert (tmp_path / "example-Linear-trace.csv").read_text().startswith("sample,trace")
 
 
@@ -213,12 +213,12 @@ def test_a_save_that_fails_is_said(make, tmp_path, monkeypatch):
     explorer.show(answer(5))
     gone.rmdir()
     explorer.save_button.click()
-    assert "Error" in explorer.status.value
+    assert "Error" in explorer.job.status.value
 
 
 def test_it_is_displayed_with_a_twin_for_the_time_after_the_kernel(make, monkeypatch):
     shown = []
-    monkeypatch.setattr(shell, "display", lambda output, **options: shown.append(output))
+    monkeypatch.setattr(twin, "display", lambda output, **options: shown.append(output))
     explorer = make(Work())
     explorer.show(answer(5))
     explorer._ipython_display_()

@@ -4,20 +4,28 @@ JupyterLab draws "model not found" for a widget whose kernel was restarted. The 
 and is hidden while a living one is in the same output.
 """
 
+import ipywidgets as widgets
+from IPython.display import HTML, display
+
 from workbench.explore.still import png
 from workbench.explore.view import Results
 
-LIVE_CLASS = "wb-live"
-
+_LIVE = "wb-live"
 _STYLE = f"""<style>
-.jp-OutputArea:has(.{LIVE_CLASS}) .wb-static {{ display: none }}
-.jp-OutputArea:has(.wb-static):not(:has(.{LIVE_CLASS}))
+.jp-OutputArea:has(.{_LIVE}) .wb-static {{ display: none }}
+.jp-OutputArea:has(.wb-static):not(:has(.{_LIVE}))
   .jp-OutputArea-output.jupyter-widgets {{ display: none }}
 </style>"""
 
 
-def twin(results: Results | None) -> str:
-    """Return the twin as HTML: a small picture of the results, and what to do to have controls again."""
+def display_with_twin(widget: widgets.DOMWidget, results: Results | None) -> None:
+    """Display a live widget, and beside it a small picture of the results for the time after its kernel."""
+    widget.add_class(_LIVE)
+    display(widget._repr_mimebundle_(), raw=True)
+    display(HTML(_twin(results)))
+
+
+def _twin(results: Results | None) -> str:
     shown = ""
     if results is not None:
         shown = (

@@ -1,0 +1,8 @@
+"""The explorers that exist, by the name of their notebook; each takes a problem."""
+
+from collections.abc import Callable
+from typing import Any
+
+from workbench.explore.curvature_explorer import curvature
+
+ANALYSES: dict[str, Callable[..., Any]] = {"curvature": curvature}

@@ -4,8 +4,9 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ NOTEBOOK = "notebook.ipynb"
 PAGE = "report.html"
 LOG = "log.txt"
 RUN = "run.json"
+_LOCK = ".lock"
+_TICK = 0.1  # seconds between two tries to take a lock
 
 
 def new_folder(parent: Path) -> Path:
@@ -45,12 +48,38 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def clear(folder: Path) -> None:
+    """Remove everything but the lock; ``run.json`` first, so that what is left never reads as finished."""
+    (folder / RUN).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[int]:
+def locked(folder: Path, signals: Sequence[int] = ()) -> Iterator[int]:
     """Hold the folder's lock; yields its file descriptor, which a child that inherits it goes on holding.
 
     Waits while another process runs this folder.
+
+    Raises
+    ------
+    InterruptedError
+        If ``signals``, to which others may add, is not empty while this waits.
     """
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with (folder / _LOCK).open("w") as file:
+        while not _taken(file.fileno()):
+            if signals:
+                raise InterruptedError(f"stopped while another process runs {folder}")
+            time.sleep(_TICK)
         yield file.fileno()
+
+
+def _taken(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

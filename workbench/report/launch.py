@@ -44,16 +44,33 @@ def launch(folder: Path, on_event: Callable[[dict[str, Any]], None] = lambda eve
     """
     with locked(folder) as lock:
         if not (folder / RUN).exists():
-            _run(folder, lock, on_event)
+            with kept_signals() as signals:
+                run_locked(folder, lock, signals, on_event)
         return read_json(folder / RUN)
 
 
-def _run(folder: Path, lock: int, on_event: Callable[[dict[str, Any]], None]) -> None:
+def run_locked(
+    folder: Path,
+    lock: int,
+    signals: list[int],
+    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+) -> None:
+    """Run a prepared folder whose lock is held, and write ``run.json``.
+
+    Parameters
+    ----------
+    folder : Path
+    lock : int
+        File descriptor of the lock, which the child inherits.
+    signals : list of int
+        Signals to stop the run for, which arrive here while it runs; a second one stops it at once.
+    on_event : callable
+        Takes each event of :class:`workbench.report.cells.CellWatch`.
+    """
     started = time.time()
     request = read_request(folder)
     events: list[dict[str, Any]] = []
     with (
-        kept_signals() as signals,
         tempfile.TemporaryDirectory(prefix="wb-") as sockets,  # here, since the child may be killed
         _child(folder, request, lock, sockets) as child,
     ):
@@ -82,6 +99,8 @@ def _run(folder: Path, lock: int, on_event: Callable[[dict[str, Any]], None]) ->
 def _child(folder: Path, request: Request, lock: int, sockets: str) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, RUN_VARIABLE: str(folder)}
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of busy processes starve others
+    if request.threads is not None:
+        environment["OMP_NUM_THREADS"] = str(request.threads)
     environment.pop("MPLBACKEND", None)  # the kernel chooses the inline backend only if none is chosen
     with (folder / LOG).open("wb") as log:
         return subprocess.Popen(

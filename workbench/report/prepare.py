@@ -32,6 +32,8 @@ class Request:
         Those that differ from the defaults: what papermill injects.
     timeout, cell_timeout : int
         Limits for the whole run and for one cell, in seconds.
+    threads : int or None
+        Of each process of the run; None leaves it to the environment.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Request:
     changed: dict[str, Any]
     timeout: int
     cell_timeout: int
+    threads: int | None = None
 
 
 def prepare(
@@ -77,9 +80,33 @@ def prepare(
     ValueError
         If a value, the preset or the problem is not allowed, or the folder cannot be written.
     """
+    request = make_request(notebook, values, preset=preset, timeout=timeout, cell_timeout=cell_timeout)
+    try:
+        return _written(request, folder)
+    except OSError as error:
+        place = folder or paths.reports() / notebook.name
+        raise ValueError(f"cannot write the report to {place}: {error.strerror}") from error
+
+
+def make_request(
+    notebook: Notebook,
+    values: Mapping[str, Any],
+    *,
+    preset: str | None,
+    timeout: int,
+    cell_timeout: int,
+    threads: int | None = None,
+) -> Request:
+    """Check what is asked, and write nothing.
+
+    Raises
+    ------
+    ValueError
+        If a value, the preset or the problem is not allowed.
+    """
     parameters = notebook.validate(values, preset)
     _require_problem(parameters)
-    request = Request(
+    return Request(
         name=notebook.name,
         title=notebook.title,
         source=str(notebook.path),
@@ -93,12 +120,14 @@ def prepare(
         },
         timeout=timeout,
         cell_timeout=cell_timeout,
+        threads=threads,
     )
-    try:
-        return _written(request, folder)
-    except OSError as error:
-        place = folder or paths.reports() / notebook.name
-        raise ValueError(f"cannot write the report to {place}: {error.strerror}") from error
+
+
+def write_request(folder: Path, request: Request, notebook: str) -> None:
+    """Write what a run starts from into its folder."""
+    write_whole(folder / NOTEBOOK, notebook)
+    write_json(folder / _REQUEST, dataclasses.asdict(request))
 
 
 def read_request(folder: Path) -> Request:
@@ -121,12 +150,12 @@ def _written(request: Request, folder: Path | None) -> Path:
         if any(folder.iterdir()):
             raise ValueError(f"the folder {folder} is not empty; a report needs a new one")
     folder = folder.resolve()
-    write_whole(folder / NOTEBOOK, _without_outputs(Path(request.source)))
-    write_json(folder / _REQUEST, dataclasses.asdict(request))
+    write_request(folder, request, clean_notebook(Path(request.source)))
     return folder
 
 
-def _without_outputs(path: Path) -> str:
+def clean_notebook(path: Path) -> str:
+    """Return a notebook file's text without outputs."""
     content = read_json(path)
     content["metadata"].pop("widgets", None)
     for cell in content["cells"]:

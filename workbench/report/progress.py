@@ -1,9 +1,22 @@
-"""One line per cell on the terminal, as it runs."""
+"""What the terminal shows of runs as they go: a line per cell of one run, a line for all runs of a sweep."""
 
 import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 _WIDTH = 60
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a sweep is: runs that are done, that failed (none of the former) and under way, of how many."""
+
+    done: int
+    failed: int
+    running: int
+    total: int
 
 
 def show_progress(event: dict[str, Any]) -> None:
@@ -19,6 +32,26 @@ def end_progress(run: dict[str, Any]) -> None:
     """End the line of a cell that the kernel never replied to; takes the content of ``run.json``."""
     if run["cells"] and run["cells"][-1]["seconds"] is None:
         say(f"  {run['status']}")
+
+
+def sweep_progress() -> Callable[[Progress], None]:
+    """Return a function that shows how far a sweep is.
+
+    On a terminal it is one line that changes, elsewhere a line whenever a run ends.
+    """
+    shown: set[int] = set()
+
+    def show(progress: Progress) -> None:
+        ended = progress.done + progress.failed
+        counts = f"{progress.done} done, {progress.failed} failed, {progress.running} running"
+        text = f"  {counts} of {progress.total}"
+        if sys.stdout.isatty():
+            say(f"\r{text:<{_WIDTH}}", end="\n" if ended == progress.total else "")
+        elif ended not in shown:
+            say(text)
+        shown.add(ended)
+
+    return show
 
 
 def say(text: str, end: str = "\n") -> None:

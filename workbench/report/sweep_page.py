@@ -2,15 +2,14 @@
 
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-
+from workbench import paths
+from workbench.report.document import packed_plotly, write_document
 from workbench.report.folder import PAGE
-from workbench.report.page import write_page
 from workbench.report.versions import machine, versions
 
 if TYPE_CHECKING:
@@ -23,46 +22,35 @@ _PANEL_HEIGHT = 280  # pixels
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito
 _SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star")
 
-_TABLE = Environment(autoescape=True).from_string(
-    """<table class="dataframe">
-<thead><tr>{% for name in header %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
-<tbody>
-{% for link, cells in rows %}<tr><th scope="row">{% if link %}<a href="{{ link }}">{{ cells[0] }}</a>
-{% else %}{{ cells[0] }}{% endif %}</th>{% for cell in cells[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</tbody>
-</table>"""
-)
-
 
 def write_sweep_page(sweep: "Sweep", path: Path) -> None:
-    """Write the page of a sweep; its links are relative to its folder."""
+    """Write the page of a sweep; its links are relative to the sweep's folder.
+
+    Raises
+    ------
+    OSError
+        If the page cannot be written.
+    """
+    numbers = _numbers(sweep)
     header, rows = sweep.table()
-    links = [
-        f"{run.name}/{PAGE}" if (sweep.folder / run.name / PAGE).exists() else None for run in sweep.runs
-    ]
-    runs = _TABLE.render(header=header, rows=list(zip(links, rows, strict=True)))
-    cells = [new_markdown_cell("## Runs"), _shown({"text/html": runs})]
-    if figures := _numbers(sweep):
-        drawn = json.loads(draw(sweep).to_json())
-        more = [f"{len(figures) - _PANELS} more are in the table."] if len(figures) > _PANELS else []
-        cells = [
-            new_markdown_cell("\n\n".join(["## Recorded figures over the grid", *more])),
-            _shown({"application/vnd.plotly.v1+json": drawn}),
-            *cells,
-        ]
-    good = all(run.status == "ok" for run in sweep.runs)
-    write_page(
-        new_notebook(cells=cells),
+    write_document(
         path,
-        title=f"Sweep: {sweep.notebook.title}",
+        "sweep.html.j2",
+        title=sweep.notebook.title,
+        good=all(run.status == "ok" for run in sweep.runs),
+        verdict=sweep.summary(),
         parameters=_parameters(sweep),
-        status="ok" if good else sweep.summary().partition(": ")[2],
         details={
-            "notebook": sweep.notebook.name,
-            "runs": sweep.summary(),
+            "again": _command(sweep),
             "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
             "machine": machine(),
         },
+        figure=json.loads(draw(sweep).to_json()) if numbers else None,
+        not_drawn=len(numbers[_PANELS:]),
+        plotly=packed_plotly() if numbers else None,
+        header=header,
+        rows=[_row(sweep, run, cells) for run, cells in zip(sweep.runs, rows, strict=True)],
+        errors=[(run.name, run.error) for run in sweep.runs if run.error],
     )
 
 
@@ -135,8 +123,30 @@ def _parameters(sweep: "Sweep") -> list[tuple[str, str, str]]:
     ]
 
 
-def _shown(data: dict[str, Any]) -> Any:
-    return new_code_cell(outputs=[new_output("display_data", data=data)], execution_count=1)
+def _row(sweep: "Sweep", run: "SweptRun", cells: list[str]) -> dict[str, Any]:
+    status = 1 + len(sweep.grid)
+    return {
+        "name": run.name,
+        "link": f"{run.name}/{PAGE}" if (sweep.folder / run.name / PAGE).exists() else None,
+        "point": cells[1:status],
+        "status": run.status,
+        "error": run.error or "",
+        "numbers": cells[status + 1 :],
+    }
+
+
+def _command(sweep: "Sweep") -> str:
+    """Return the command that asks for the same sweep, quoted for a shell."""
+    source = sweep.notebook.path
+    words = ["workbench", "sweep", sweep.notebook.name if source.parent == paths.notebooks() else str(source)]
+    first = sweep.runs[0].parameters
+    for each in sweep.notebook.parameters:
+        if each.name not in sweep.grid and first[each.name] != each.default:
+            words += ["-p", each.name, each.text(first[each.name])]
+    texts = {each.name: each.text for each in sweep.notebook.parameters}
+    for name, values in sweep.grid.items():
+        words += ["-g", name, ",".join(map(texts[name], values))]
+    return shlex.join(words)
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from workbench.progress import listening, progress
+from workbench.progress import listening, progress, still_at_work
 
 
 def work(steps=3):
@@ -37,6 +37,27 @@ def test_a_listener_can_stop_the_work():
 
     with pytest.raises(KeyboardInterrupt), listening(stop):
         work()
+
+
+def test_a_listener_can_stop_the_work_within_a_step():
+    heard = []
+
+    def stop(*event):
+        heard.append(event)
+        if len(heard) == 4:
+            raise KeyboardInterrupt
+
+    def nested_work():
+        with progress("outer", 2) as advance:
+            advance(1)
+            with progress("inner", 5):
+                pass
+            still_at_work()
+
+    with listening(stop), pytest.raises(KeyboardInterrupt):
+        nested_work()
+    assert heard == [("outer", 0, 2), ("outer", 1, 2), ("inner", 0, 5), ("outer", 1, 2)]
+    still_at_work()  # nobody listens any more
 
 
 def test_no_bar_while_a_report_runs(capsys, monkeypatch, tmp_path):

@@ -15,6 +15,7 @@ from workbench.recording import run_folder
 Listener = Callable[[str, int, int | None], None]
 
 _LISTENER: ContextVar[Listener | None] = ContextVar("workbench_progress", default=None)
+_TELL: ContextVar[Callable[[], object] | None] = ContextVar("workbench_progress_tell", default=None)
 
 
 @contextmanager
@@ -31,13 +32,27 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], ob
         return
     done = 0
 
+    def tell() -> None:
+        listener(description, done, total)
+
     def advance(steps: int) -> None:
         nonlocal done
         done += steps
-        listener(description, done, total)
+        tell()
 
-    listener(description, 0, total)
-    yield advance
+    tell()
+    token = _TELL.set(tell)
+    try:
+        yield advance
+    finally:
+        _TELL.reset(token)
+
+
+def still_at_work() -> None:
+    """Tell the listener of this thread again how far the work is: within a long step, it may stop it here."""
+    tell = _TELL.get()
+    if tell is not None:
+        tell()
 
 
 @contextmanager

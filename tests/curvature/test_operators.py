@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 import workbench as wb
 from workbench.curvature.operators import GGN, Hessian, as_operator
+from workbench.progress import listening, progress
 
 
 def relative(difference: Tensor, truth: Tensor) -> float:
@@ -413,3 +414,18 @@ def test_what_is_no_matrix_is_refused() -> None:
         as_operator(torch.zeros(2, 3))
     with pytest.raises(TypeError, match="complex"):
         as_operator(torch.zeros(2, 2, dtype=torch.complex64))
+
+
+@pytest.mark.parametrize("make", [wb.curvature.hessian, wb.curvature.ggn])
+def test_a_listener_can_stop_a_block_between_its_columns(make: Any) -> None:
+    op = make(build("relu").problem())
+    told = []
+
+    def stop(description: str, done: int, total: int | None) -> None:
+        told.append(done)
+        if len(told) == 4:  # the start of the work, then three products of the first of many columns
+            raise KeyboardInterrupt
+
+    with listening(stop), progress("a block", 1), pytest.raises(KeyboardInterrupt):
+        columns(op)
+    assert told == [0, 0, 0, 0]

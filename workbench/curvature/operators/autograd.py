@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from workbench.progress import still_at_work
+
 Tensors = list[Tensor]
 
 
@@ -15,8 +17,10 @@ def vector_products(
 
     An output that is None or has no graph contributes nothing, an input that no output depends on gets zeros:
     both are what a derivative is there. With ``batched``, vectors and results have a leading dimension, and
-    all products are computed at once by ``torch.vmap``.
+    all products are computed at once by ``torch.vmap``. An explorer may stop the work before each product: a
+    block of them can take a minute.
     """
+    still_at_work()
     differentiable = [
         (output, vector)
         for output, vector in zip(outputs, vectors, strict=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 _TICK = 0.2
+_PATIENCE = 10  # seconds in which a scheduler must answer
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def connected(scheduler: str | None, workers: int | None, threads: int) -> "Iter
         raise ValueError("sweeps need Dask's distributed: pip install 'training-workbench[sweep]'") from error
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout=10, set_as_default=False)
+            client = Client(scheduler, timeout=_PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ValueError(f"no Dask scheduler answers at {scheduler}: {error}") from error
         with client:

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from playwright.sync_api import Page
+from plotly.subplots import make_subplots
 
 from workbench.report.page import write_page
 
@@ -185,6 +186,28 @@ def test_it_fits_a_telephone(opened, scheme):
     ground = opened.evaluate("() => getComputedStyle(document.body).backgroundColor")
     shade = sum(map(int, re.findall(r"\d+", ground)[:3])) / 3
     assert (shade > 200) if scheme == "light" else (shade < 60)
+
+
+def test_plots_side_by_side_keep_a_width_that_can_be_read(browser, tmp_path):
+    figure = make_subplots(
+        1, 2, subplot_titles=("eigenvalues that are extreme", "density of all eigenvalues")
+    )
+    for column in (1, 2):
+        figure.add_scatter(x=X, y=X, row=1, col=column)
+    notebook = new_notebook(
+        cells=[cell("two", shown(figure)), cell("one", shown(go.Figure(go.Scatter(y=X))))]
+    )
+    path = tmp_path / "report.html"
+    write_page(notebook, path, title="Title", parameters=[], status="ok", details={})
+    context = browser.new_context(viewport={"width": 375, "height": 700})
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-figures=ready]", state="attached", timeout=120_000)
+    left, right = (page.locator(".annotation").nth(each).bounding_box() for each in (0, 1))
+    assert left["x"] + left["width"] < right["x"]
+    assert page.locator(".plotly-live").nth(1).bounding_box()["width"] <= 375
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 375
+    context.close()
 
 
 def test_without_javascript_a_still_or_a_note_stands_in(browser, report):

@@ -19,6 +19,7 @@ async function loadPlotly() {
 async function drawFigure(figure) {
   const live = figure.querySelector(".plotly-live");
   const { data, layout = {}, config = {}, frames } = JSON.parse(figure.querySelector("script").textContent);
+  live.classList.toggle("side-by-side", "xaxis2" in layout);
   await Plotly.newPlot(live, {
     data,
     layout,

@@ -94,3 +94,20 @@ def test_check_accepts_holds_and_finds_drift(
     assert "failing: cell [1] raised ZeroDivisionError" in mixed.stderr
     assert json.loads(baseline.read_text())["figures"]["top"]["value"] == pytest.approx(3.02)
     assert not baseline.with_name("failing.json").exists()
+
+
+def test_an_interrupt_ends_the_whole_check(
+    make_notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WORKBENCH_REPORTS", str(tmp_path))
+    launched: list[Path] = []
+
+    def launch(folder: Path) -> dict:
+        launched.append(folder)
+        return {"status": "interrupted", "exit_code": 130, "error": "interrupted by SIGINT in cell [1]"}
+
+    monkeypatch.setattr("workbench.cli._launch", launch)
+    paths = [make_notebook("1", name=name) for name in ("07_first", "08_second")]
+    result = CliRunner().invoke(app, ["check", *map(str, paths)])
+    assert result.exit_code == 130
+    assert [folder.parent.name for folder in launched] == ["first"]

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand
 
 from workbench import __version__, paths
+
+if TYPE_CHECKING:
+    from workbench.report.sweep import Sweep
 
 app = typer.Typer(
     help="Interactive, notebook-first analysis of the training of neural networks.",
@@ -32,7 +35,7 @@ def main() -> None:
 
 
 class _PairCommand(TyperCommand):
-    """A command whose ``-p`` takes two values, a name and what it is set to, as in papermill.
+    """A command whose ``-p`` and ``-g`` take two values, a name and what it is set to, as in papermill.
 
     Typer has no repeatable option of two values, so the two are joined before it parses them.
     """
@@ -42,7 +45,7 @@ class _PairCommand(TyperCommand):
         rest = iter(args)
         for arg in rest:
             joined.append(arg)
-            if arg == "-p":
+            if arg in ("-p", "-g"):
                 joined.append("=".join(islice(rest, 2)))
         return super().parse_args(ctx, joined)
 
@@ -147,9 +150,61 @@ def report(
     page = folder / "report.html"
     say(_short(page))
     if open_page:
-        import webbrowser
+        _browse(page)
 
-        webbrowser.open(page.as_uri())
+
+@app.command(cls=_PairCommand)
+def sweep(
+    name: _Name,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option("-g", metavar="NAME V1,V2,…", help="Sweep a parameter over values. May be repeated."),
+    ] = None,
+    pairs: _Pairs = None,
+    params: _ParamsFile = None,
+    preset: _Preset = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Runs at once here. [processors / threads]")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler, e.g. tcp://host:8786.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each process of a run.")] = 1,
+    timeout: _Timeout = 7200,
+    cell_timeout: _CellTimeout = 3600,
+    retry: Annotated[bool, typer.Option("--retry", help="Run those again that failed before.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", metavar="DIR", help="Folder of the sweep. [reports/NAME/sweeps/SWEEP]"),
+    ] = None,
+) -> None:
+    """Run a notebook at every point of a grid; what is done is not run again.
+
+    Exits 0 if every run is good, else with the code of the first that failed; 130 after Ctrl-C, 143 after
+    SIGTERM, which keep what is done.
+    """
+    from workbench.report.progress import say, sweep_progress
+    from workbench.report.sweep import SWEEP_PAGE
+    from workbench.report.sweep import sweep as run_sweep
+
+    with _bad_input():
+        swept = run_sweep(
+            name,
+            _split(axes or [], "-g"),
+            values={**_read_params(params), **_split(pairs or [])},
+            preset=preset,
+            folder=output,
+            workers=workers,
+            scheduler=scheduler,
+            threads=threads,
+            timeout=timeout,
+            cell_timeout=cell_timeout,
+            retry=retry,
+            on_progress=sweep_progress(),
+        )
+    _show_sweep(swept)
+    say(_short(swept.folder / SWEEP_PAGE))
+    raise typer.Exit(swept.exit_code)
 
 
 @app.command()
@@ -179,6 +234,65 @@ def check(
     ]
     failures = [code for code in codes if code > 1]
     raise typer.Exit(failures[0] if failures else max(codes, default=0))
+
+
+@app.command()
+def compare(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A run folder, NAME/RUN, or NAME/previous.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Likewise, or NAME/latest.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", metavar="FILE.html", help="The page. [in RUN_B's folder: compared-RUN_A.html]"),
+    ] = None,
+    open_page: _Open = False,
+) -> None:
+    """Put two runs side by side on a page: parameters, figures, results, versions.
+
+    The tolerances are those that RUN_A recorded. Exits 1 if a figure differs or one of the runs failed.
+    """
+    from workbench.report.compare import compare_runs, figure_rows, is_same, write_comparison
+    from workbench.report.outcome import DRIFT
+    from workbench.report.runs import find_run
+
+    with _bad_input():
+        a, b = find_run(run_a), find_run(run_b)
+        rows = compare_runs(a, b)
+        page = (output or b.folder / f"compared-{a.folder.name}.html").absolute()
+        try:
+            write_comparison(a, b, rows, page)
+        except OSError as error:
+            raise ValueError(f"cannot write {page}: {error.strerror}") from error
+    columns = ("name", "a", "b", "difference", "tolerance", "verdict")
+    _print_table(
+        ("figure", "A", "B", "B - A", "tolerance", "verdict"),
+        [tuple(row[column] for column in columns) for row in figure_rows(rows)],
+    )
+    print(_short(page))
+    if open_page:
+        _browse(page)
+    raise typer.Exit(0 if is_same(a, b, rows) else DRIFT)
+
+
+@app.command()
+def index(
+    output: Annotated[
+        Path | None, typer.Option("-o", metavar="FILE.html", help="The page. [reports/index.html]")
+    ] = None,
+    open_page: _Open = False,
+) -> None:
+    """Write one page of all runs, with a picture of each and filters."""
+    from workbench.report.index import write_index
+
+    page = (output or paths.reports() / "index.html").absolute()
+    with _bad_input():
+        try:
+            page.parent.mkdir(parents=True, exist_ok=True)
+            runs = write_index(page)
+        except OSError as error:
+            raise ValueError(f"cannot write {page}: {error.strerror}") from error
+    print(f"{_short(page)}: {runs} runs")
+    if open_page:
+        _browse(page)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -260,6 +374,18 @@ def _launch(folder: Path) -> dict[str, Any]:
     return run
 
 
+def _show_sweep(swept: "Sweep") -> None:
+    from workbench.report.progress import say
+
+    header, rows = swept.table()
+    say("")
+    _print_table(tuple(header), [tuple(row) for row in rows])
+    for run in swept.runs:
+        if run.error:
+            print(f"{run.name}: {run.error}", file=sys.stderr)
+    say(swept.summary())
+
+
 def _read_params(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
@@ -274,10 +400,10 @@ def _read_params(path: Path | None) -> dict[str, Any]:
     return values
 
 
-def _split(pairs: list[str]) -> dict[str, str]:
+def _split(pairs: list[str], option: str = "-p") -> dict[str, str]:
     for pair in pairs:
         if "=" not in pair:
-            raise ValueError(f"-p takes a name and a value; {pair!r} has no value")
+            raise ValueError(f"{option} takes a name and a value; {pair!r} has no value")
     return dict(pair.split("=", 1) for pair in pairs)
 
 
@@ -301,7 +427,7 @@ def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in header:
-        table.add_column(column, no_wrap=column == header[0])
+        table.add_column(column, no_wrap=column == header[0], overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console(markup=False, highlight=False).print(table)
@@ -309,6 +435,12 @@ def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
 def _figure(value: Any) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _browse(page: Path) -> None:
+    import webbrowser
+
+    webbrowser.open(page.as_uri())
 
 
 def _short(path: Path) -> str:

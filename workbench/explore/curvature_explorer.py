@@ -84,9 +84,10 @@ def _code(values: Values) -> str:
 
 
 def _estimate(problem: Problem, values: Values) -> Cost:
-    """From the time of one product, and the bases of both Lanczos runs."""
+    """From the time of a second product (the first also checks the graph), and the bases of both searches."""
     operator = _OPERATORS[values["operator"]](problem)
     vector = torch.ones(problem.num_parameters, dtype=operator.dtype, device=operator.device)
+    operator @ vector
     started = time.monotonic()
     operator @ vector
     product = time.monotonic() - started

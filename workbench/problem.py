@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from workbench import batches as _batches
-from workbench.composed import Composed
 from workbench.batches import Batch, Forward, Targets
+from workbench.composed import Composed
 from workbench.layout import lay_out, match, trainable
 from workbench.plan import Plan, make_plan
 from workbench.probes import probe

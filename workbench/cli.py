@@ -183,25 +183,29 @@ def sweep(
     Exits 0 if every run is good, else with the code of the first that failed; 130 after Ctrl-C, 143 after
     SIGTERM, which keep what is done.
     """
+    from workbench.report.outcome import INTERNAL
     from workbench.report.progress import say, sweep_progress
     from workbench.report.sweep import SWEEP_PAGE
     from workbench.report.sweep import sweep as run_sweep
 
-    with _bad_input():
-        swept = run_sweep(
-            name,
-            _split(axes or [], "-g"),
-            values={**_read_params(params), **_split(pairs or [])},
-            preset=preset,
-            folder=output,
-            workers=workers,
-            scheduler=scheduler,
-            threads=threads,
-            timeout=timeout,
-            cell_timeout=cell_timeout,
-            retry=retry,
-            on_progress=sweep_progress(),
-        )
+    try:
+        with _bad_input():
+            swept = run_sweep(
+                name,
+                _split(axes or [], "-g"),
+                values={**_read_params(params), **_split(pairs or [])},
+                preset=preset,
+                folder=output,
+                workers=workers,
+                scheduler=scheduler,
+                threads=threads,
+                timeout=timeout,
+                cell_timeout=cell_timeout,
+                retry=retry,
+                on_progress=sweep_progress(),
+            )
+    except OSError as error:  # a full disk; what is done is done, and the same command goes on from there
+        _fail(INTERNAL, f"the sweep could not be written down: {error}")
     _show_sweep(swept)
     say(_short(swept.folder / SWEEP_PAGE))
     raise typer.Exit(swept.exit_code)

@@ -1,5 +1,6 @@
 """Tasks on Dask: a cluster in this process, or a running scheduler wherever it is."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 _TICK = 0.2
+_LOOPBACK = "127.0.0.1:0"  # any free port
 _PATIENCE = 10  # seconds in which a scheduler must answer
 
 
 @contextlib.contextmanager
 def connected(scheduler: str | None, workers: int | None, threads: int) -> "Iterator[Client]":
-    """Connect to a scheduler by its address, or to one made here, which listens on no port.
+    """Connect to a scheduler by its address, or to one made here, which listens at 127.0.0.1 only.
 
     The cluster made here is threads of this process: a task does nothing but wait for its run, a process.
 
@@ -47,7 +49,9 @@ def connected(scheduler: str | None, workers: int | None, threads: int) -> "Iter
             n_workers=1,
             threads_per_worker=count,
             processes=False,
-            dashboard_address=None,
+            # Each starts a server for its state, on all interfaces unless it is told where.
+            worker_dashboard_address=_LOOPBACK,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": _LOOPBACK},
             memory_limit=0,  # it would count this process, not the runs
             silence_logs=logging.ERROR,
         ) as cluster,
@@ -84,9 +88,9 @@ def run_points(
     done: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
     client.subscribe_topic(sweep, lambda event: begun.add(event[1]))
     futures = []
-    for point in points:
+    for place, point in enumerate(points):
         name = point.folder.name
-        future = client.submit(run_point, sweep, point, key=f"{sweep}-{name}")
+        future = client.submit(run_point, sweep, point, key=f"{sweep}-{name}", priority=-place)
         future.add_done_callback(lambda future, name=name: done.put((name, future)))
         futures.append(future)
     while len(ended) < len(points) and not signals:
@@ -102,11 +106,11 @@ def run_points(
 
 
 def _result(future: "Future[Any]") -> dict[str, Any]:
-    """Return what a task returned; its end is an event, so this does not wait."""
-    if future.status == "finished":
+    """Return what a task returned, or why it is lost; Dask repeats one whose result went with its worker."""
+    try:
         return future.result()
-    error = "the scheduler is gone" if future.status in ("cancelled", "lost") else repr(future.exception())
-    return {"status": "lost", "error": " ".join(error.split())}
+    except (Exception, asyncio.CancelledError) as error:  # whatever it is: the others go on
+        return {"status": "lost", "error": " ".join(f"{type(error).__name__}: {error}".split())}
 
 
 def _end(client: "Client", sweep: str, signals: list[int]) -> None:

@@ -12,9 +12,10 @@ import pytest
 from runs import wait_for
 from sweeps import PARAMETERS, SAY, cluster, count, said, start_sweep
 
+from workbench.parameters import read_notebook
 from workbench.report import key
 from workbench.report.processes import run_processes
-from workbench.report.sweep import Sweep, sweep
+from workbench.report.sweep import Sweep, SweptRun, sweep
 
 EVIL = "</script><script>alert(1)</script>"
 BODY = """
@@ -67,6 +68,27 @@ def test_it_runs_what_is_not_done(probe: Path, tmp_path: Path) -> None:
     assert wider.exit_code == 0
     assert wider.runs[0] == swept.runs[0]
     assert said(log) == {"start 1": 1, "end 1": 1, "start 2": 2, "end 2": 1, "start 3": 1, "end 3": 1}
+
+
+def test_every_type_of_value_has_a_column(make_notebook: Callable[..., Path], tmp_path: Path) -> None:
+    parameters = "k: int | str | None = 1  # a\nseconds: float = 1.0  # b\nw: list[int] = [1]  # c"
+    notebook = read_notebook(make_notebook(parameters=parameters))
+    figures = {"whole": 2.0, "k": 5, "flag": True, "</script>": 1.5}
+    runs = tuple(
+        SweptRun(str(k), {"k": k, "seconds": 2.0, "w": [1, 2]}, "ok", 0, 0.5, None, figures)
+        for k in (1, "a<b>", None)
+    )
+    swept = Sweep(notebook, {"k": [1, "a<b>", None]}, tmp_path, runs)
+    swept.write()
+    table = pd.read_parquet(tmp_path / "summary.parquet")
+    assert table["k"].tolist()[:2] == ["1", "a<b>"]
+    assert table["seconds_parameter"].tolist() == [2.0] * 3
+    assert table["w"].tolist() == ["[1, 2]"] * 3
+    assert table["k_recorded"].tolist() == [5] * 3
+    assert table["whole"].dtype == "Float64"
+    assert table["flag"].dtype == "boolean"
+    panels = json.loads(swept.plot().to_json())["data"]
+    assert [panel["x"] for panel in panels] == [[1, "a&lt;b>", "None"]] * 3
 
 
 def _has_table_and_page(swept: Sweep) -> None:

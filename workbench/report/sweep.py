@@ -100,7 +100,9 @@ class Sweep:
         """
         import pandas as pd
 
-        return pd.DataFrame([self._row(run) for run in self.runs]).convert_dtypes()
+        rows = [self._row(run) for run in self.runs]
+        names = dict.fromkeys(name for row in rows for name in row)
+        return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows for people: name, swept parameters, status, seconds and figures of each run."""
@@ -340,8 +342,24 @@ def _cell(text: Callable[[Any], str], value: Any) -> Any:
     return text(value) if isinstance(value, list | dict) else value
 
 
+def _column(values: list[Any]) -> "pd.Series":
+    """Values of one type, some of them missing, keep their type; a whole float stays a float."""
+    import pandas as pd
+
+    types = {type(value) for value in values if value is not None}
+    for allowed, dtype in (
+        ({bool}, "boolean"),
+        ({int}, "Int64"),
+        ({int, float}, "Float64"),
+        ({str}, "string"),
+    ):
+        if types and types <= allowed:
+            return pd.Series(values, dtype=dtype)
+    return pd.Series(values, dtype=object)
+
+
 def _writable(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Values of several types in one column become text: a Parquet column has one type."""
+    """Values of several types, or of none, become text: a Parquet column has one type."""
     return frame.astype({name: "string" for name in frame if frame[name].dtype == object})
 
 

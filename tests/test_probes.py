@@ -128,3 +128,33 @@ def test_batch_statistics_in_eval_mode_do_not_decompose():
     model = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6, track_running_stats=False), nn.Linear(6, 3))
     with pytest.raises(ValueError, match="weight='batch'"):
         Problem(model.eval(), LOSS, (INPUTS, TARGETS))
+
+
+def test_spectral_normalisation_in_train_mode_is_refused():
+    model = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(5, 6)), nn.Linear(6, 3))
+    with pytest.raises(ValueError, match=r"_SpectralNorm\) is in train mode"):
+        Problem(model, LOSS, (INPUTS, TARGETS))
+    assert Problem(model.eval(), LOSS, (INPUTS, TARGETS)).loss_at() > 0
+
+
+def test_an_embedding_that_rescales_itself_is_refused_untouched():
+    model = nn.Sequential(nn.Embedding(5, 3, max_norm=0.1))
+    before = model[0].weight.detach().clone()
+    with pytest.raises(ValueError, match=r"0 \(Embedding\) with max_norm"):
+        Problem(model, LOSS, (torch.arange(3), torch.arange(3)))
+    assert torch.equal(model[0].weight, before)
+
+
+def test_a_coarse_layer_beside_finer_ones_sets_the_tolerance():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.coarse, self.fine = nn.Linear(5, 6).bfloat16(), nn.Linear(6, 3)
+
+        def forward(self, inputs):
+            return self.fine(torch.tanh(self.coarse(inputs.bfloat16())).float())
+
+    problem = Problem(Mixed(), LOSS, (INPUTS, TARGETS))
+    assert problem.dtype == torch.float32
+    assert problem.restrict("fine.*").coarsest_dtype == torch.bfloat16

@@ -2,6 +2,7 @@
 
 import copy
 import threading
+from collections import UserDict
 
 import pytest
 import torch
@@ -365,3 +366,187 @@ def test_a_checkpointed_block_is_recomputed_with_the_parameters_asked_for():
 def test_a_reentrant_checkpoint_is_refused():
     with pytest.raises(ValueError, match="use_reentrant=False"):
         Problem(Checkpointed(reentrant=True), nn.CrossEntropyLoss(), make_data())
+
+
+def gradient_by_differences(problem, direction, step=1e-5):
+    theta = problem.parameters_vector()
+    return (problem.loss_at(theta + step * direction) - problem.loss_at(theta - step * direction)) / (
+        2 * step
+    )
+
+
+def test_a_loss_that_reads_the_model_finds_the_parameters_asked_for():
+    model = make_model().double()
+    inputs, targets = make_data()
+
+    def loss(outputs, targets):
+        return F.cross_entropy(outputs, targets) + 0.1 * sum(p.square().sum() for p in model.parameters())
+
+    problem = Problem(model, loss, (inputs.double(), targets))
+    theta = problem.parameters_vector()
+    decay = 0.1 * (4 - 1) * theta.square().sum().item()
+    plain = Problem(model, nn.CrossEntropyLoss(), (inputs.double(), targets))
+    assert problem.loss_at(2 * theta) - plain.loss_at(2 * theta) == pytest.approx(decay * 4 / 3)
+    direction = torch.ones_like(theta)
+    assert float(problem.gradient() @ direction) == pytest.approx(
+        gradient_by_differences(problem, direction), rel=1e-6
+    )
+
+
+def test_a_forward_that_uses_another_model_is_refused(model):
+    other = make_model()
+    with pytest.raises(ValueError, match="another model than the one it is given"):
+        Problem(model, nn.CrossEntropyLoss(), make_data(), forward=lambda _, batch: other(batch[0]))
+    problem = Problem(
+        model,
+        nn.CrossEntropyLoss(),
+        make_data(),
+        forward=lambda _, batch: model(batch[0].float()),
+    )
+    with pytest.raises(ValueError, match="another model than the one it is given"):
+        problem.to(dtype=torch.float64)  # the copy is another model
+
+
+def test_a_module_put_in_later_is_followed(problem, model):
+    model[3] = nn.Linear(6, 3)
+    inputs, targets = make_data()
+    assert problem.loss_at() == pytest.approx(F.cross_entropy(model(inputs), targets).item(), rel=1e-6)
+    model[3] = nn.Linear(6, 4)
+    with pytest.raises(ValueError, match=r"'3\.weight'.*make a new Problem"):
+        problem.loss_at()
+
+
+def test_train_mode_is_refused_later_too(problem, model):
+    model.train()
+    with pytest.raises(ValueError, match=r"BatchNorm1d.*model\.eval\(\)"):
+        problem.loss_at()
+
+
+def test_what_a_forward_stores_in_its_modules_is_taken_back():
+    class Storing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.before = nn.Linear(5, 3), torch.zeros(())
+
+        def forward(self, inputs):
+            self.before = self.after = self.layer(inputs)
+            return self.after
+
+    model = Storing()
+    before = model.before
+    Problem(model, nn.CrossEntropyLoss(), make_data()).gradient()
+    assert model.before is before
+    assert not hasattr(model, "after")
+
+
+def test_a_loader_leaves_the_random_state_alone(model):
+    loader = DataLoader(TensorDataset(*make_data()), batch_size=10)
+    state = torch.get_rng_state()
+    problem = Problem(model, nn.CrossEntropyLoss(), loader)
+    problem.gradient()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_callers_in_inference_mode_get_the_same_numbers(problem):
+    inputs, targets = make_data()
+    expected = problem.gradient()
+    with torch.inference_mode():
+        inside = Problem(problem.model, problem.loss, (inputs.clone(), targets))
+        actual = inside.gradient()
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(inside.gradient(), expected)
+
+
+def test_a_model_made_in_inference_mode_is_refused():
+    with torch.inference_mode():
+        model = make_model()
+    with pytest.raises(ValueError, match=r"made in torch\.inference_mode"):
+        Problem(model, nn.CrossEntropyLoss(), make_data())
+
+
+def test_parameters_without_entries_are_refused():
+    class Empty(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.nothing = nn.Parameter(torch.empty(0, 3))
+
+    with pytest.raises(ValueError, match="are empty: nothing"):
+        Problem(Empty(), nn.CrossEntropyLoss(), make_data())
+
+
+def test_a_problem_can_be_copied(problem):
+    other = copy.deepcopy(problem)
+    assert other.model is not problem.model
+    assert other.loss_at() == problem.loss_at()
+
+
+def test_mappings_of_other_kinds_are_read_at_any_depth(model):
+    inputs, targets = make_data()
+
+    class Named(UserDict):
+        def __getattr__(self, name):
+            return self.__dict__["data"][name]
+
+    batches = [
+        (Named(scale=torch.tensor(1.0), inputs=inputs[part]), targets[part])
+        for part in (slice(20), slice(20, 24))
+    ]
+    named = Problem(model, nn.CrossEntropyLoss(), batches, forward=lambda model, b: model(b[0].inputs))
+    plain = Problem(model, nn.CrossEntropyLoss(), (inputs, targets))
+    torch.testing.assert_close(named.gradient(), plain.gradient())
+    assert named.to(dtype=torch.float64).gradient().dtype == torch.float64
+
+
+def test_scalars_do_not_count_the_examples(model):
+    inputs, targets = make_data()
+    batches = [
+        {"scale": torch.tensor(1.0), "inputs": inputs[part], "targets": targets[part]}
+        for part in (slice(20), slice(20, 24))
+    ]
+    problem = Problem(
+        model,
+        lambda outputs, batch: F.cross_entropy(outputs, batch["targets"]),
+        batches,
+        forward=lambda model, batch: model(batch["inputs"]),
+        targets=lambda batch: batch,
+    )
+    assert problem.loss_at() == pytest.approx(F.cross_entropy(model(inputs), targets).item(), rel=1e-6)
+    assert problem.num_examples == 24
+
+
+def test_outputs_that_are_not_tensors_stay_in_the_logits():
+    class Telling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(5, 3)
+
+        def forward(self, inputs):
+            logits = self.layer(inputs)
+            return {"logits": logits, "mean": logits.mean(), "depth": 1, "cache": None}
+
+    inputs, targets = make_data()
+    batches = [(inputs[:20], targets[:20]), (inputs[20:], targets[20:])]
+    outputs = Problem(Telling(), lambda out, y: F.cross_entropy(out["logits"], y), batches).logits()
+    assert outputs["logits"].shape == (24, 3)
+    assert outputs["mean"].shape == (2,)
+    assert (outputs["depth"], outputs["cache"]) == (1, None)
+
+
+def test_threads_at_other_parameters_do_not_see_one_another(problem):
+    theta = problem.parameters_vector()
+    expected = problem.gradient()
+    wrong = []
+
+    def work(seed):
+        other = theta + torch.randn(theta.shape, generator=torch.Generator().manual_seed(seed))
+        for _ in range(20):
+            problem.loss_at(other)
+            if not torch.equal(problem.gradient(), expected):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

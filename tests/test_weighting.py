@@ -147,3 +147,49 @@ def test_a_subclass_with_its_own_forward_is_not_taken_for_its_base():
             return super().forward(outputs, targets)
 
     assert find_weighting(Mine(), None).rule == "the number of examples"
+
+
+def test_targets_in_bytes_find_their_class_weights():
+    torch.manual_seed(0)
+    model, inputs, targets = nn.Linear(4, 3), torch.randn(9, 4), torch.arange(9).byte() % 3
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([0.2, 1.0, 3.0]))
+    problem = Problem(model, loss, [(inputs[:7], targets[:7]), (inputs[7:], targets[7:])])
+    assert problem.loss_at() == pytest.approx(loss(model(inputs), targets.long()).item(), rel=1e-6)
+
+
+def test_shapes_that_are_spread_are_named():
+    with pytest.raises(ValueError, match=r"shape \(9, 1\) and the targets \(9,\)"):
+        Problem(nn.Linear(4, 1), lambda o, y: (o - y).square().mean(), (torch.randn(9, 4), torch.randn(9)))
+
+
+def test_a_batch_that_cannot_be_split_needs_a_weight():
+    class Graph(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, nodes, edges):
+            return self.layer(nodes.index_add(0, edges[0], nodes[edges[1]]))
+
+    batch = (torch.randn(9, 4), torch.tensor([[0, 8], [8, 1]]), torch.arange(9) % 3)
+    with pytest.raises(ValueError, match=r"on a part of a batch.*pass weight="):
+        Problem(Graph(), nn.CrossEntropyLoss(), [batch])
+    assert Problem(Graph(), nn.CrossEntropyLoss(), [batch], weight=lambda b: len(b[0])).loss_at() > 0
+
+
+def test_targets_that_are_flattened_to_tokens():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7)).double()
+    tokens = torch.randint(0, 7, (6, 5))
+    labels = tokens.roll(-1, 1).clone()
+    labels[:4, 2:] = -100
+    batches = [{"x": tokens[:4], "y": labels[:4]}, {"x": tokens[4:], "y": labels[4:]}]
+    problem = Problem(
+        model,
+        nn.CrossEntropyLoss(),
+        batches,
+        forward=lambda m, batch: m(batch["x"]).flatten(0, 1),
+        targets=lambda batch: batch["y"].flatten(),
+    )
+    expected = F.cross_entropy(model(tokens).flatten(0, 1), labels.flatten()).item()
+    assert problem.loss_at() == pytest.approx(expected, rel=1e-12)

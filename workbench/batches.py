@@ -1,7 +1,8 @@
 """Batches: what may be passed as data, and how a batch is read, sliced, moved and recognised."""
 
+import copy
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -83,24 +84,46 @@ def check_default_form(batch: Batch, *, forward: bool, targets: bool) -> None:
 
 def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
     """Apply ``function`` to every tensor of nested tuples, lists and mappings; the rest stays as it is."""
-    if isinstance(tree, Mapping) and not isinstance(tree, dict):
-        tree = dict(tree)  # e.g. a tokenizer's BatchEncoding
-    return tree_map(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, tree)
+
+    def visit(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return function(leaf)
+        if isinstance(leaf, Mapping):  # one that torch does not know as a tree, e.g. a tokenizer's
+            return _with_values(leaf, {key: map_tensors(function, value) for key, value in leaf.items()})
+        return leaf
+
+    return tree_map(visit, tree)
+
+
+def _with_values(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Mapping[Any, Any]:
+    """Return a mapping of the same kind, which may be read by attributes too, with these values."""
+    if not isinstance(mapping, MutableMapping):
+        return values
+    other = copy.copy(mapping)
+    for key, value in values.items():
+        other[key] = value
+    return other
 
 
 def tensors(tree: Any) -> list[Tensor]:
     """Every tensor of nested tuples, lists and mappings, in order."""
-    if isinstance(tree, Mapping) and not isinstance(tree, dict):
-        tree = dict(tree)
-    return [leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor)]
+    found: list[Tensor] = []
+    map_tensors(found.append, tree)
+    return found
+
+
+def begin(data: Iterable[Batch]) -> Iterator[Batch]:
+    """Begin a pass. A DataLoader draws from the global generator then; that generator's state comes back."""
+    with torch.random.fork_rng(devices=[]):
+        return iter(data)
 
 
 def count_examples(tree: Any) -> int:
-    """Length of the first dimension of the first tensor; a scalar is one example."""
+    """Length of the first dimension of the first tensor that has one; scalars alone are one example."""
     leaves = tensors(tree)
     if not leaves:
         raise ValueError("a batch has no tensor, so its examples cannot be counted: pass weight=")
-    return leaves[0].shape[0] if leaves[0].dim() else 1
+    return next((leaf.shape[0] for leaf in leaves if leaf.dim()), 1)
 
 
 def slice_batch(batch: Batch, count: int, part: slice) -> Batch:
@@ -110,16 +133,28 @@ def slice_batch(batch: Batch, count: int, part: slice) -> Batch:
 
 def move(tree: Any, device: torch.device | None, dtype: torch.dtype | None) -> Any:
     """Move every tensor to ``device`` and cast the floating ones to ``dtype``; None leaves that as it is."""
-    return map_tensors(
-        lambda leaf: leaf.to(device=device, dtype=dtype if leaf.is_floating_point() else None), tree
-    )
+
+    def move_one(leaf: Tensor) -> Tensor:
+        leaf = leaf.clone() if leaf.is_inference() else leaf  # autograd does not take inference tensors
+        return leaf.to(device=device, dtype=dtype if leaf.is_floating_point() else None)
+
+    return map_tensors(move_one, tree)
 
 
 def concatenate(trees: list[Any]) -> Any:
-    """Join the tensors of equally built trees along their first dimension."""
+    """Join the tensors of equally built trees along their first dimension, scalars to a vector.
+
+    What is no tensor is taken from the first tree.
+    """
     columns = [tree_flatten(tree)[0] for tree in trees]
     _, structure = tree_flatten(trees[0])
-    return tree_unflatten([torch.cat(list(leaves)) for leaves in zip(*columns, strict=True)], structure)
+    return tree_unflatten([_join(leaves) for leaves in zip(*columns, strict=True)], structure)
+
+
+def _join(leaves: tuple[Any, ...]) -> Any:
+    if not isinstance(leaves[0], Tensor):
+        return leaves[0]
+    return torch.cat(leaves) if leaves[0].dim() else torch.stack(leaves)
 
 
 def checksum(batch: Batch) -> int:

@@ -21,11 +21,19 @@ class ParameterSlice:
 
 
 def lay_out(selection: Selection) -> tuple[ParameterSlice, ...]:
-    """Put the selected parameters one after the other."""
+    """Put the selected parameters one after the other.
+
+    Raises
+    ------
+    ValueError
+        If they have no entry between them.
+    """
     slices, start = [], 0
     for name, parameter in selection.items():
         slices.append(ParameterSlice(name, start, start + parameter.numel(), tuple(parameter.shape)))
         start += parameter.numel()
+    if not start:
+        raise ValueError(f"the selected parameters are empty: {', '.join(selection)}")
     return tuple(slices)
 
 
@@ -35,11 +43,17 @@ def trainable(model: nn.Module) -> Selection:
     Raises
     ------
     ValueError
-        If there is none, or one is complex, uninitialised or on another device than the rest.
+        If there is none, or one is complex, uninitialised, made in inference mode or on another device than
+        the rest.
     """
     for name, parameter in model.named_parameters():
         if isinstance(parameter, nn.parameter.UninitializedParameter):
             raise ValueError(f"parameter {name!r} is not initialised yet: run the model once on a batch")
+        if parameter.is_inference():
+            raise ValueError(
+                f"parameter {name!r} was made in torch.inference_mode(), so it cannot be differentiated: "
+                "build or load the model outside of it"
+            )
         if parameter.is_complex():
             raise ValueError(f"parameter {name!r} is complex, which is not supported: use two real ones")
     devices = {str(parameter.device) for parameter in model.parameters()}

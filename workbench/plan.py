@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.batches import Batch, Targets, checksum, count_examples, tensors
+from workbench.batches import Batch, Targets, begin, checksum, count_examples, tensors
 from workbench.weighting import Weighting
 
 
@@ -44,7 +44,7 @@ def make_plan(data: Iterable[Batch], targets_of: Targets, weighting: Weighting) 
     weights: list[float] = []
     checksums: list[int] = []
     examples = 0
-    for batch in data:
+    for batch in begin(data):
         targets = targets_of(batch)
         weights.append(weighting.weigh(batch, targets))
         examples += _count(batch, targets)

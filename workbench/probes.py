@@ -3,7 +3,7 @@
 They run on the first and last batch only and leave the random state as it was.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from workbench import batches as _batches
 
@@ -24,10 +25,11 @@ _SPLIT_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}  # relative to the
 
 def probe(problem: "Problem") -> None:
     """Refuse a problem whose numbers could not be trusted; see :class:`workbench.Problem`."""
-    _refuse_training_mode(problem.model)
-    with torch.random.fork_rng(devices=_cuda_devices(problem)):
+    refuse_training_mode(problem.model)
+    _refuse_rescaling(problem.model)
+    with torch.inference_mode(False), torch.random.fork_rng(devices=_cuda_devices(problem)):
         first, last = _probe_data(problem)
-        _probe_loss(problem, first)
+        probe_loss(problem, first)
         _probe_determinism(problem, first)
         if problem.weighting.decomposes:
             _probe_split(problem, first)
@@ -35,7 +37,8 @@ def probe(problem: "Problem") -> None:
                 _probe_split(problem, last)
 
 
-def _refuse_training_mode(model: nn.Module) -> None:
+def refuse_training_mode(model: nn.Module) -> None:
+    """Refuse a model that is random, or writes its own state, because of the mode that it is in."""
     for name, module in model.named_modules():
         if not module.training:
             continue
@@ -49,6 +52,20 @@ def _refuse_training_mode(model: nn.Module) -> None:
                 f"{label} is in train mode: it normalises by batch statistics and updates its running ones; "
                 "call model.eval() first"
             )
+        if isinstance(module, _SpectralNorm):
+            raise ValueError(
+                f"{label} is in train mode: it iterates on the norm of the weights in each forward pass; "
+                "call model.eval() first"
+            )
+
+
+def _refuse_rescaling(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.max_norm is not None:
+            raise ValueError(
+                f"{name or 'the model'} ({type(module).__name__}) with max_norm overwrites its weights in "
+                "the forward pass: set its max_norm to None for the analysis"
+            )
 
 
 def _probe_data(problem: "Problem") -> tuple["Batch", "Batch"]:
@@ -56,7 +73,8 @@ def _probe_data(problem: "Problem") -> tuple["Batch", "Batch"]:
     data: Any = problem._data
     first = next(iter(data))
     if isinstance(data, list | tuple):
-        return problem._move(first), problem._move(data[-1]) if len(data) > 1 else first
+        moved = problem._move(first)
+        return moved, problem._move(data[-1]) if len(data) > 1 else moved
     if _batches.checksum(first) != _batches.checksum(next(iter(data))):
         raise ValueError(
             "the first batch changes from pass to pass: the data shuffles or augments at random; use "
@@ -66,28 +84,45 @@ def _probe_data(problem: "Problem") -> tuple["Batch", "Batch"]:
     return moved, moved
 
 
-def _probe_loss(problem: "Problem", batch: "Batch") -> None:
+def probe_loss(problem: "Problem", batch: "Batch") -> None:
+    """Refuse a loss that is not a finite real number, or that no selected parameter has a part in."""
     if not problem.weighting.weigh(batch, problem.batch_targets(batch)) > 0:
         return  # e.g. all targets ignored; such a batch is left out
     leaves = {name: tensor.detach().requires_grad_() for name, tensor in problem.parameters().items()}
-    with torch.enable_grad():
-        loss = problem.batch_loss(problem.outputs(leaves, batch), batch)
+    with torch.inference_mode(False), torch.enable_grad():
+        _, loss = problem.evaluate(leaves, batch)
     if not isinstance(loss, Tensor) or loss.dim() != 0 or not loss.is_floating_point():
         raise ValueError(f"the loss returns {_describe(loss)}, not one real number: average or sum it")
-    if not loss.requires_grad:
+    if not loss.requires_grad or not reaches(loss, leaves.values()):
         raise ValueError(
             "the loss does not depend on the selected parameters: is there a detach(), no_grad() or integer "
-            "operation between them?"
+            "operation between them, or does forward= use another model than the one it is given?"
         )
     if not torch.isfinite(loss):
         raise ValueError(f"the loss is {loss.item()} on the first batch, so nothing can be analysed here")
 
 
+def reaches(loss: Tensor, leaves: Iterable[Tensor]) -> bool:
+    """Whether the graph of the loss ends in any of the leaves (a reentrant checkpoint hides that)."""
+    wanted = {id(leaf) for leaf in leaves}
+    seen: set[Any] = set()
+    stack: list[Any] = [loss.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if id(getattr(node, "variable", None)) in wanted or "CheckpointFunction" in node.name():
+            return True
+        stack.extend(successor for successor, _ in node.next_functions)
+    return False
+
+
 def _probe_determinism(problem: "Problem", batch: "Batch") -> None:
     with torch.no_grad(), _watch(problem.model) as first:
-        loss = problem.batch_loss(problem.outputs(problem.parameters(), batch), batch)
+        loss = problem.evaluate(problem.parameters(), batch)[1]
     with torch.no_grad(), _watch(problem.model) as second:
-        again = problem.batch_loss(problem.outputs(problem.parameters(), batch), batch)
+        again = problem.evaluate(problem.parameters(), batch)[1]
     if not _same(loss, again):
         culprit = next(
             (name for (name, a), (_, b) in zip(first, second, strict=False) if not _same(a, b)), None
@@ -105,7 +140,7 @@ def _probe_split(problem: "Problem", batch: "Batch") -> None:
     At perturbed parameters: at a minimum, or behind a layer of zeros, all gradients vanish and any weighting
     would pass.
     """
-    count = _batches.count_examples(batch)
+    count = _count_sliceable(batch, problem.batch_targets(batch))
     end = min(count, _SPLIT_EXAMPLES)
     if end < 2:
         return
@@ -117,14 +152,29 @@ def _probe_split(problem: "Problem", batch: "Batch") -> None:
     if problem.weighting.sums:
         weights = [1.0, 1.0, 1.0]
     parameters = _perturbed(problem)
-    whole, *halves = (
-        weight * problem.batch_gradient(parameters, piece).double()
-        for weight, piece in zip(weights, pieces, strict=True)
-    )
+    try:
+        whole, *halves = (
+            weight * problem.batch_gradient(parameters, piece).double()
+            for weight, piece in zip(weights, pieces, strict=True)
+        )
+    except Exception as error:
+        if problem.weighting.given:
+            return
+        raise ValueError(
+            f"the loss cannot be computed on a part of a batch, to see whether the number of its examples is "
+            f"what it counts by: pass weight= ({type(error).__name__}: {error})"
+        ) from error
     scale = sum(float(half.norm()) for half in halves)
     mismatch = float((whole - sum(halves)).norm()) / scale if scale else 0.0
-    if not mismatch <= _SPLIT_TOLERANCE.get(problem.dtype, 5e-2):  # also when it is nan
-        raise ValueError(_explain_mismatch(problem, mismatch))
+    if not mismatch <= _SPLIT_TOLERANCE.get(problem.coarsest_dtype, 5e-2):  # also when it is nan
+        raise ValueError(_explain_mismatch(problem, mismatch) + _note_shapes(problem, batch))
+
+
+def _count_sliceable(batch: "Batch", targets: Any) -> int:
+    """Number of examples along which the batch can be cut; targets may have been flattened to tokens."""
+    lengths = {leaf.shape[0] for leaf in _batches.tensors(batch) if leaf.dim()}
+    count = _batches.count_examples(targets) if isinstance(targets, Tensor) else 0
+    return count if count in lengths else _batches.count_examples(batch)
 
 
 def _explain_mismatch(problem: "Problem", mismatch: float) -> str:
@@ -133,6 +183,20 @@ def _explain_mismatch(problem: "Problem", mismatch: float) -> str:
         f"the gradient of a batch is off by {mismatch:.1%} from those of its two parts, {how}: pass "
         "weight=lambda batch: <what the batch's loss is divided by>, weight='sum' if it is a sum, or "
         "weight='batch' for a loss that does not decompose over examples (contrastive)"
+    )
+
+
+def _note_shapes(problem: "Problem", batch: "Batch") -> str:
+    with torch.no_grad():
+        outputs = problem.outputs(problem.parameters(), batch)
+    targets = problem.batch_targets(batch)
+    if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor) and targets.is_floating_point()):
+        return ""
+    if outputs.shape == targets.shape:
+        return ""
+    return (
+        f". The outputs have the shape {tuple(outputs.shape)} and the targets {tuple(targets.shape)}: if the "
+        "loss spreads one over the other, give them the same shape"
     )
 
 
@@ -145,7 +209,7 @@ def _perturbed(problem: "Problem") -> "Parameters":
 
 
 def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator).to(like)
+    return torch.randn(like.shape, generator=generator, device="cpu").to(like)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
@@ -14,16 +15,17 @@ from torch.func import functional_call
 from workbench import batches as _batches
 from workbench.batches import Batch, Forward, Targets
 from workbench.composed import Composed
-from workbench.layout import lay_out, match, trainable
+from workbench.layout import Selection, lay_out, match, trainable
 from workbench.plan import Plan, make_plan
-from workbench.probes import probe
+from workbench.probes import probe, probe_loss, refuse_training_mode
 from workbench.weighting import Loss, find_weighting
 
 Parameters = dict[str, Tensor]
 Regularizer = Callable[[Parameters], Tensor]
 
-# functional_call swaps the model's tensors for its duration, so two threads must not be inside one model.
+# functional_call swaps the model's tensors for its duration: no other thread may use or read them then.
 _LOCKS: "weakref.WeakKeyDictionary[nn.Module, threading.RLock]" = weakref.WeakKeyDictionary()
+_PLANNING = threading.RLock()  # one for all: a problem that held one could not be copied
 
 
 class Problem:
@@ -72,6 +74,9 @@ class Problem:
     Notes
     -----
     Construction costs a few forward and backward passes on the first and last batch, never one over the data.
+    What the probes cannot see: a loss of your own that leaves out targets, if none are left out in these
+    batches (pass ``weight=``), and a ``detach()`` between parameters and loss, which takes a part of the
+    function out of its derivatives.
     """
 
     def __init__(
@@ -116,29 +121,42 @@ class Problem:
     @property
     def num_examples(self) -> int:
         """Number of examples in the data (one pass over it, without the model, at first use)."""
-        return self._plan.examples
+        return self._plan().examples
+
+    @property
+    def coarsest_dtype(self) -> torch.dtype:
+        """Of all parameters, selected or not, the dtype that rounds most: gradients are right to that."""
+        dtypes = {p.dtype for p in self.model.parameters() if p.is_floating_point()}
+        return max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
 
     @property
     def num_batches(self) -> int:
         """Number of batches in the data, those of weight 0 included."""
-        return len(self._plan.shares)
+        return len(self._plan().shares)
 
     def restrict(self, patterns: str | Sequence[str]) -> Self:
         """Return the same problem in those of its parameters whose names match, e.g. ``"blocks.3.*"``."""
         other = copy.copy(self)
-        other._select(match(self.model, self._selected, patterns))
+        other._select(match(self.model, self._selected(), patterns))
         return other
 
     def to(self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Self:
-        """Return the problem on a copy of the model, the loss and the data in another dtype or place."""
+        """Return the problem on a copy of the model, the loss and the data in another dtype or place.
+
+        Raises
+        ------
+        ValueError
+            If the loss does not depend on the copy: ``forward`` has to use the model that it is given.
+        """
         other = copy.copy(self)
         other.model = copy.deepcopy(self.model).to(device=device, dtype=dtype)
         other.loss = _convert_loss(self.loss, device, dtype)
         other._data_dtype = dtype or self._data_dtype
         parameters = dict(other.model.named_parameters())
-        other._select({name: parameters[name] for name in self._selected})
+        other._select({part.name: parameters[part.name] for part in self.layout})
         if isinstance(self._data, list | tuple):
-            other._data = [_batches.move(batch, other.device, other._data_dtype) for batch in self._data]
+            other._data = [other._move(batch) for batch in self._data]
+        probe_loss(other, other._move(next(_batches.begin(other._data))))
         return other
 
     def with_data(self, data: Any) -> Self:
@@ -158,8 +176,9 @@ class Problem:
 
     def parameters(self) -> Parameters:
         """Return the selected parameters by name, detached, as they are now (not copied)."""
-        return {name: parameter.detach() for name, parameter in self._selected.items()}
+        return {name: parameter.detach() for name, parameter in self._selected().items()}
 
+    @torch.inference_mode(False)
     def parameters_vector(self) -> Tensor:
         """Return a copy of the selected parameters as one vector (n,)."""
         return torch.cat([p.reshape(-1).to(self.dtype) for p in self.parameters().values()])
@@ -176,13 +195,15 @@ class Problem:
             raise ValueError(
                 f"a parameter vector has shape ({self.num_parameters},), not {tuple(theta.shape)}"
             )
+        held = self._selected()
         return {
             part.name: theta[part.start : part.stop]
             .view(part.shape)
-            .to(device=self.device, dtype=self._selected[part.name].dtype)
+            .to(device=self.device, dtype=held[part.name].dtype)
             for part in self.layout
         }
 
+    @torch.inference_mode(False)
     def loss_at(self, theta: Tensor | None = None, *, regularization: bool = False) -> float:
         """Loss over the data at ``theta`` (n,), by default where the model is. One forward pass.
 
@@ -191,13 +212,13 @@ class Problem:
         parameters = self._parameters_at(theta)
         with torch.no_grad():
             total = sum(
-                share * self.batch_loss(self.outputs(parameters, batch), batch).double().item()
-                for batch, share in self.batches()
+                share * self.evaluate(parameters, batch)[1].double().item() for batch, share in self.batches()
             )
             if regularization:
                 total += self.regularization(parameters).double().item()
         return total
 
+    @torch.inference_mode(False)
     def gradient(self, theta: Tensor | None = None, *, regularization: bool = False) -> Tensor:
         """Gradient (n,) of the loss over the data, in float32 or wider. One forward and backward pass."""
         parameters = self._parameters_at(theta)
@@ -210,6 +231,7 @@ class Problem:
                 total.add_(_flat_gradient(self.regularization(leaves), leaves))
         return total
 
+    @torch.inference_mode(False)
     def logits(self, theta: Tensor | None = None) -> Any:
         """Outputs of the model for all examples, joined along the first dimension. One forward pass."""
         parameters = self._parameters_at(theta)
@@ -223,8 +245,9 @@ class Problem:
         their names alone.
         """
         data: Any = self._data
-        ends = [data[0], data[-1]] if isinstance(data, list | tuple) else [next(iter(data))]
-        names = (repr(self.loss), repr(self._forward), [part.name for part in self.layout], len(ends))
+        ends = [data[0], data[-1]] if isinstance(data, list | tuple) else [next(_batches.begin(data))]
+        functions = [self.loss, self._forward, self._targets, self.regularizer, self.weighting.rule]
+        names = (list(map(repr, functions)), [part.name for part in self.layout], len(ends))
         state = [tensor.detach() for tensor in self.model.state_dict().values()]
         return hash((_batches.checksum([state, ends]), repr(names), self.weight_decay))
 
@@ -236,11 +259,12 @@ class Problem:
         Raises
         ------
         ValueError
-            If the data yields other batches than in an earlier pass.
+            If the data yields other batches than in an earlier pass, or the model is in train mode by now.
         """
-        plan = self._plan
+        refuse_training_mode(self.model)
+        plan = self._plan()
         count = 0
-        for batch in self._data:
+        for batch in _batches.begin(self._data):
             plan.check(count, batch)
             share = plan.shares[count]
             count += 1
@@ -251,6 +275,15 @@ class Problem:
     def outputs(self, parameters: Parameters, batch: Batch) -> Any:
         """Outputs of the model with these parameters in place of its own; differentiable in them."""
         return self._holding(parameters, lambda model: self._call(model, batch))
+
+    def evaluate(self, parameters: Parameters, batch: Batch) -> tuple[Any, Tensor]:
+        """Outputs and loss of one batch; the model holds the parameters while the loss is computed, too."""
+
+        def work(model: nn.Module) -> tuple[Any, Tensor]:
+            outputs = self._call(model, batch)
+            return outputs, self.batch_loss(outputs, batch)
+
+        return self._holding(parameters, work)
 
     def batch_gradient(self, parameters: Parameters, batch: Batch) -> Tensor:
         """Gradient (n,) of :meth:`batch_loss` at these parameters.
@@ -279,8 +312,13 @@ class Problem:
                 "use_reentrant=False to torch.utils.checkpoint.checkpoint"
             ) from error
 
-    def batch_loss(self, outputs: Any, batch: Batch) -> Tensor:
-        """Loss () of one batch from its outputs, averaged or summed as the loss itself does."""
+    def batch_loss(self, outputs: Any, batch: Batch, parameters: Parameters | None = None) -> Tensor:
+        """Loss () of one batch from its outputs, averaged or summed as the loss itself does.
+
+        A loss may read the model's parameters; those given here are what it finds.
+        """
+        if parameters is not None:
+            return self._holding(parameters, lambda model: self.batch_loss(outputs, batch))
         return self.loss(outputs, self.batch_targets(batch))
 
     def batch_targets(self, batch: Batch) -> Any:
@@ -316,25 +354,34 @@ class Problem:
 
     # ---- inside ---------------------------------------------------------------------------------------
 
-    def _select(self, selection: dict[str, nn.Parameter]) -> None:
-        self._selected = selection
+    def _select(self, selection: Selection) -> None:
         self.layout = lay_out(selection)
         self.dtype = functools.reduce(torch.promote_types, [p.dtype for p in selection.values()])
         self.device = next(iter(selection.values())).device
 
     def _set_data(self, data: Any) -> None:
         self._data = _batches.as_batches(data)
-        self._plan_lock = threading.Lock()
         self._known_plan: Plan | None = None
-        first = next(iter(self._data), None)
+        first = next(_batches.begin(self._data), None)
         if first is None:
             raise ValueError("the data holds no batch")
         _batches.check_default_form(first, forward=self._forward is None, targets=self._targets is None)
         probe(self)
 
-    @property
+    def _selected(self) -> Selection:
+        """Look the selected parameters up in the model, which may have got new ones since."""
+        with _lock(self.model):  # while another thread evaluates the model, it holds other tensors
+            held = dict(self.model.named_parameters())
+        for part in self.layout:
+            if part.name not in held or held[part.name].shape != part.shape:
+                raise ValueError(
+                    f"parameter {part.name!r} of shape {part.shape} is gone from the model, which was "
+                    "changed after this problem was made: make a new Problem"
+                )
+        return {part.name: held[part.name] for part in self.layout}
+
     def _plan(self) -> Plan:
-        with self._plan_lock:
+        with _PLANNING:
             if self._known_plan is None:
                 self._known_plan = make_plan(self._data, self.batch_targets, self.weighting)
             return self._known_plan
@@ -344,7 +391,8 @@ class Problem:
 
     def _fixed_state(self) -> Parameters:
         """Parameters that are not selected, and copies of the buffers, which a forward may write."""
-        fixed = {name: p.detach() for name, p in self.model.named_parameters() if name not in self._selected}
+        selected = {part.name for part in self.layout}
+        fixed = {name: p.detach() for name, p in self.model.named_parameters() if name not in selected}
         return fixed | {name: buffer.clone() for name, buffer in self.model.named_buffers()}
 
     def _move(self, batch: Batch) -> Batch:
@@ -355,9 +403,9 @@ class Problem:
 
     def _holding(self, parameters: Parameters, work: Callable[[nn.Module], Any]) -> Any:
         """Run ``work(model)`` while the model holds these parameters in place of its own."""
-        state = {f"model.{name}": tensor for name, tensor in self._fixed_state().items()}
-        state |= {f"model.{name}": tensor for name, tensor in parameters.items()}
-        with _lock(self.model), Composed():
+        with _lock(self.model), _attributes_restored(self.model), Composed():
+            state = self._fixed_state() | parameters
+            state = {f"model.{name}": tensor for name, tensor in state.items()}
             return functional_call(_Holder(self.model), state, (work,))
 
 
@@ -370,6 +418,21 @@ class _Holder(nn.Module):
 
     def forward(self, work: Callable[[nn.Module], Any]) -> Any:
         return work(self.model)
+
+
+@contextmanager
+def _attributes_restored(model: nn.Module) -> Iterator[None]:
+    """Take back what a forward pass stores in the modules: hooks of normalised weights, kept activations."""
+    before = [(module, dict(vars(module))) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, attributes in before:
+            for name, value in list(vars(module).items()):
+                if isinstance(value, Tensor) and attributes.get(name) is not value:
+                    vars(module).pop(name)
+                    if name in attributes:
+                        vars(module)[name] = attributes[name]
 
 
 def _leaves(parameters: Parameters) -> Parameters:

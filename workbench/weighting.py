@@ -4,6 +4,7 @@ With unequal batches, ``sum_b w_b loss_b / sum_b w_b`` is the loss over all the 
 batch b's own mean was divided by: kept tokens, class weights, elements, or examples.
 """
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Hashable
@@ -52,12 +53,15 @@ class Weighting:
         The losses of batches are added as they are, rather than averaged.
     decomposes : bool
         The loss of a batch is the weighted mean (or the sum) of the losses of its parts, which is probed.
+    given : bool
+        The user said so, rather than it being inferred.
     """
 
     rule: str
     weigh: Callable[[Batch, Any], float]
     sums: bool = False
     decomposes: bool = True
+    given: bool = False
 
 
 def find_weighting(loss: Loss, weight: Any) -> Weighting:
@@ -71,11 +75,11 @@ def find_weighting(loss: Loss, weight: Any) -> Weighting:
         If ``weight`` is neither a word nor callable.
     """
     if callable(weight):
-        return Weighting("weight=", lambda batch, targets: float(weight(batch)))
+        return Weighting("weight=", lambda batch, targets: float(weight(batch)), given=True)
     if weight == "batch":
-        return Weighting("every batch alike", lambda batch, targets: 1.0, decomposes=False)
+        return Weighting("every batch alike", lambda batch, targets: 1.0, decomposes=False, given=True)
     if weight == "sum":
-        return _sum()
+        return dataclasses.replace(_sum(), given=True)
     if isinstance(weight, str):
         raise ValueError(f"weight={weight!r} is unknown: use 'batch', 'sum' or a function of a batch")
     if weight is not None:
@@ -124,7 +128,9 @@ def _by_class(class_weights: Tensor | None, ignore_index: int) -> Weighting:
         if targets.is_floating_point():  # class probabilities (N, C, ...): the mean is over N and the rest
             return targets.numel() / targets.shape[1] if targets.dim() > 1 else 1.0
         kept = targets[targets != ignore_index]
-        return float(kept.numel() if class_weights is None else class_weights.to(kept.device)[kept].sum())
+        return float(
+            kept.numel() if class_weights is None else class_weights.to(kept.device)[kept.long()].sum()
+        )
 
     return Weighting("kept targets" if class_weights is None else "class weights of kept targets", weigh)
 

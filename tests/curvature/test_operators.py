@@ -1,7 +1,10 @@
 """The operators against central differences and explicit Jacobians, in float64, case by case."""
 
 import gc
+import threading
+import warnings
 import weakref
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -429,3 +432,209 @@ def test_a_listener_can_stop_a_block_between_its_columns(make: Any) -> None:
     with listening(stop), progress("a block", 1), pytest.raises(KeyboardInterrupt):
         columns(op)
     assert told == [0, 0, 0, 0]
+
+
+# ---- what torch itself does not notice -------------------------------------------------------------------
+
+
+class FusedCrossEntropy(torch.autograd.Function):
+    """The gradient is computed in forward and kept, without a graph."""
+
+    @staticmethod
+    def forward(ctx: Any, outputs: Tensor, targets: Tensor) -> Tensor:
+        with torch.enable_grad():
+            copy = outputs.detach().requires_grad_()
+            loss = nn.functional.cross_entropy(copy, targets)
+            (ctx.gradient,) = torch.autograd.grad(loss, copy)
+        return loss.detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return gradient * ctx.gradient, None
+
+
+class FusedForFloat32(FusedCrossEntropy):
+    @staticmethod
+    def forward(ctx: Any, outputs: Tensor, targets: Tensor) -> Tensor:
+        if outputs.dtype != torch.float32:
+            raise RuntimeError("a kernel for float32")
+        return FusedCrossEntropy.forward(ctx, outputs, targets)
+
+
+class NumbersOnly(torch.autograd.Function):
+    """The sine, with a backward that computes without a graph."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return torch.from_numpy(ctx.saved_tensors[0].cos().detach().numpy()) * gradient
+
+
+@pytest.mark.parametrize("make", [wb.curvature.hessian, wb.curvature.ggn])
+@pytest.mark.parametrize(
+    ("function", "dtype"),
+    [
+        (FusedCrossEntropy, torch.float32),
+        (FusedCrossEntropy, torch.float64),
+        (FusedForFloat32, torch.float32),
+    ],
+)
+def test_a_fused_loss_is_refused(function: Any, dtype: torch.dtype, make: Any) -> None:
+    inputs, targets = classes()
+    torch.manual_seed(0)
+    problem = wb.Problem(
+        nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 4)).to(dtype),
+        lambda out, y: function.apply(3 * out, y),
+        (inputs.to(dtype), targets),
+    )
+    op = make(problem)
+    for _ in range(2):  # not at the first product only
+        with pytest.raises(ValueError, match=rf"{function.__name__}.*without a graph"):
+            op @ torch.ones(op.shape[0])
+
+
+def test_a_fused_layer_is_refused() -> None:
+    problem = wb.Problem(Calls(NumbersOnly.apply), nn.CrossEntropyLoss(), classes())
+    with pytest.raises(ValueError, match=r"NumbersOnly.*without a graph"):
+        wb.curvature.hessian(problem) @ torch.ones(16, dtype=torch.float64)
+
+
+def test_a_custom_function_that_is_right_passes_beside_kinks() -> None:
+    class OnlyFloat32(Peeking):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            if x.dtype != torch.float32:
+                raise RuntimeError("a kernel for float32")
+            return Peeking.forward(ctx, x)
+
+    for seed in range(5):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(3, 32), nn.ReLU(), Calls(OnlyFloat32.apply), nn.Linear(4, 4))
+        model[2].linear = nn.Linear(32, 4)
+        model.float()
+        problem = wb.Problem(model, nn.CrossEntropyLoss(), (torch.randn(50, 3), torch.arange(50) % 4))
+        for make in (wb.curvature.hessian, wb.curvature.ggn):
+            assert (make(problem) @ torch.ones(problem.num_parameters)).isfinite().all()
+
+
+@dataclass
+class Logits:
+    values: Tensor
+
+
+class WrappedOutputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 4).double()
+
+    def forward(self, x: Tensor) -> Logits:
+        return Logits(self.linear(x))
+
+
+def test_ggn_refuses_outputs_whose_tensors_it_cannot_find() -> None:
+    problem = wb.Problem(
+        WrappedOutputs(), lambda out, y: nn.functional.cross_entropy(out.values, y), classes()
+    )
+    op = wb.curvature.ggn(problem)
+    with pytest.raises(ValueError, match=r"forward= return a tensor"):
+        op @ torch.ones(16, dtype=torch.float64)
+    assert (wb.curvature.hessian(problem) @ torch.ones(16, dtype=torch.float64)).isfinite().all()
+
+
+def test_a_penalty_inside_the_loss_is_in_the_hessian_and_refused_by_the_ggn() -> None:
+    model = Calls(torch.tanh)
+    problem = wb.Problem(
+        model,
+        lambda out, y: nn.functional.cross_entropy(out, y) + model.linear.weight.square().sum(),
+        classes(),
+    )
+    plain = wb.Problem(model, nn.CrossEntropyLoss(), classes())
+    penalty = torch.diag(torch.tensor([2.0] * 12 + [0.0] * 4, dtype=torch.float64))
+    difference = wb.curvature.hessian(problem).dense() - wb.curvature.hessian(plain).dense()
+    torch.testing.assert_close(difference, penalty)
+    with pytest.raises(ValueError, match="regularizer="):
+        wb.curvature.ggn(problem) @ torch.ones(16, dtype=torch.float64)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
+@pytest.mark.parametrize("normalize", [nn.utils.parametrizations.weight_norm, nn.utils.weight_norm])
+def test_weight_normalisation(normalize: Any) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(normalize(nn.Linear(4, 3)), nn.Tanh(), nn.Linear(3, 3)).double()
+    weight = model[0].weight
+    problem = wb.Problem(model, nn.CrossEntropyLoss(), (torch.randn(6, 4).double(), torch.arange(6) % 3))
+    vector = torch.randn(problem.num_parameters, dtype=torch.float64)
+    theta, step = problem.parameters_vector(), 1e-5
+    ends = problem.gradient(theta + step * vector), problem.gradient(theta - step * vector)
+    truth = (ends[0] - ends[1]) / (2 * step)
+    assert relative(wb.curvature.hessian(problem) @ vector - truth, truth) < 1e-7
+    assert normalize is not nn.utils.weight_norm or model[0].weight is weight
+
+
+def test_scalar_parameters_and_empty_ones() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+            self.nothing = nn.Parameter(torch.empty(0, 3, dtype=torch.float64))
+            self.linear = nn.Linear(3, 4).double()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x) * self.scale + self.nothing.sum()
+
+    op = wb.curvature.hessian(wb.Problem(Odd(), nn.CrossEntropyLoss(), classes()))
+    assert op.shape == (17, 17)
+    torch.testing.assert_close(op.dense(), columns(op))
+
+
+def test_precision_is_that_of_the_coarsest_layer() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.coarse, self.fine = nn.Linear(3, 4).bfloat16(), nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fine(torch.tanh(self.coarse(x.bfloat16())).float())
+
+    problem = wb.Problem(Mixed(), nn.CrossEntropyLoss(), classes())
+    for part in (problem, problem.restrict("fine.*")):
+        assert wb.curvature.hessian(part).precision == torch.finfo(torch.bfloat16).eps
+
+
+def test_callers_in_inference_mode_and_on_another_default_device() -> None:
+    problem = wb.Problem(Calls(torch.tanh), nn.CrossEntropyLoss(), classes())
+    op = wb.curvature.hessian(problem)
+    expected = wb.curvature.eigenpairs(op, 2, method="lanczos").values
+    with torch.inference_mode(), torch.device("meta"):
+        actual = wb.curvature.eigenpairs(op, 2, method="lanczos").values
+        assert wb.curvature.trace(op, probes=3).value == wb.curvature.trace(op, probes=3).value
+    assert torch.equal(actual, expected)
+
+
+def test_threads_get_the_same_matrix_and_leave_the_filters_of_warnings() -> None:
+    problem = wb.Problem(Calls(torch.tanh), nn.CrossEntropyLoss(), classes())
+    expected = wb.curvature.hessian(problem).dense()
+    filters = list(warnings.filters)
+    matrices: list[Tensor] = []
+
+    def work() -> None:
+        for _ in range(5):
+            matrices.append(wb.curvature.hessian(problem).dense())
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(matrices) == 15
+    assert all(torch.equal(matrix, expected) for matrix in matrices)
+    assert warnings.filters == filters
+
+
+def test_only_problems_have_curvature() -> None:
+    with pytest.raises(TypeError, match=r"Linear is not a workbench\.Problem"):
+        wb.curvature.hessian(nn.Linear(2, 2))  # type: ignore[arg-type]

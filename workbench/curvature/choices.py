@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from numbers import Integral
 
 
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
@@ -15,7 +16,7 @@ def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
 
 def check_count(name: str, value: int, low: int = 1, high: int | None = None) -> None:
     """Refuse what is not a whole number from ``low`` to ``high``."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name}={value!r} is a {type(value).__name__}, not a whole number")
     if value < low or (high is not None and value > high):
         allowed = f"from {low} to {high}" if high is not None else f"at least {low}"

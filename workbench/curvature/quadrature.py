@@ -84,6 +84,7 @@ def spectral_density(
     n = op.shape[0]
     steps = min(steps, n)
     processes: list[Lanczos] = []
+    group: list[Lanczos] = []
     interrupted = False
     before = op.matvecs
     with progress("spectral density", probes * steps) as advance:

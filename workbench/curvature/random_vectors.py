@@ -13,10 +13,10 @@ def random_vectors(count: int, size: int, generator: torch.Generator, kind: str 
 
     Rows come from the generator one by one, so more of them do not change the first ones.
     """
-    rows = torch.empty(count, size, dtype=torch.float64)
+    rows = torch.empty(count, size, dtype=torch.float64, device="cpu")
     for row in rows:
         if kind == "rademacher":
-            row.copy_(torch.randint(0, 2, (size,), generator=generator).mul_(2).sub_(1))
+            row.copy_(torch.randint(0, 2, (size,), generator=generator, device="cpu").mul_(2).sub_(1))
         else:
             row.normal_(generator=generator)
     return rows
@@ -25,4 +25,4 @@ def random_vectors(count: int, size: int, generator: torch.Generator, kind: str 
 def generator(seed: int) -> torch.Generator:
     """Return a generator of its own, so that results depend on ``seed`` and on nothing else."""
     check_count("seed", seed, low=0)
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator(device="cpu").manual_seed(int(seed))

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from workbench.curvature.operators.autograd import Tensors, differentiable_gradient, vector_products
 from workbench.curvature.operators.problem_operator import ProblemOperator, Product, hessian_product
+from workbench.probes import reaches
+from workbench.problem import Parameters
 
 
 class GGN(ProblemOperator):
@@ -25,20 +28,72 @@ class GGN(ProblemOperator):
     Source: Schraudolph, "Fast curvature matrix-vector products", 2002.
     """
 
-    def _batch_product(self, outputs: Any, loss: Tensor, parameters: Tensors, batch: Any) -> Product:
-        leaves, structure = tree_flatten(outputs)
-        places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.requires_grad]
-        heads = [leaves[i] for i in places]
-        # The same values, cut from the model: the loss as a function of the outputs alone.
-        cut = [head.detach().requires_grad_() for head in heads]
-        for i, leaf in zip(places, cut, strict=True):
-            leaves[i] = leaf
-        loss_hessian = hessian_product(self.problem.batch_loss(tree_unflatten(leaves, structure), batch), cut)
+    def _batch_product(self, outputs: Any, loss: Tensor, parameters: Parameters, batch: Any) -> Product:
+        leaves = list(parameters.values())
+        heads, cut, cut_loss = self._cut(outputs, loss, parameters, batch)
+        loss_hessian = hessian_product(cut_loss, cut)
         # u -> Jᵀ u is linear, so its own vector-Jacobian product is v -> J v, at any u.
         dual = [head.new_zeros(head.shape).requires_grad_() for head in heads]
-        pullback = differentiable_gradient(heads, parameters, dual)
+        pullback = differentiable_gradient(heads, leaves, dual)
+        return partial(_multiply, pullback, dual, loss_hessian, heads, leaves)
 
-        return partial(_multiply, pullback, dual, loss_hessian, heads, parameters)
+    def _cut(
+        self, outputs: Any, expected: Tensor, parameters: Parameters, batch: Any
+    ) -> tuple[Tensors, Tensors, Tensor]:
+        """Outputs that depend on the parameters, the same values cut from the model, and their loss."""
+        items, structure = tree_flatten(outputs)
+        places = [i for i, item in enumerate(items) if isinstance(item, Tensor) and item.requires_grad]
+        heads = [items[i] for i in places]
+        cut = [head.detach().requires_grad_() for head in heads]
+        for i, head in zip(places, cut, strict=True):
+            items[i] = head
+        loss = self.problem.batch_loss(tree_unflatten(items, structure), batch, parameters)
+        same = torch.isclose(loss.double(), expected.double(), rtol=1000 * self.precision, equal_nan=True)
+        if not cut or not same or reaches(loss, parameters.values()):
+            raise ValueError(
+                "the loss depends on the parameters in other ways than through tensors in the outputs: let "
+                "forward= return a tensor, or tuples, lists and dicts of tensors, and pass what is added to "
+                "the loss as regularizer="
+            )
+        return heads, cut, loss
+
+    def batch_difference(self, batch: Any, direction: Tensor, step: float) -> Tensor:
+        """Product (n,) with one batch's matrix, both derivatives in it by central differences."""
+        problem = self.problem
+        theta = problem.parameters_vector()
+        ends = []
+        with torch.no_grad():
+            for shift in (step, -step):
+                moved = problem.outputs(problem.as_parameters(theta + shift * direction), batch)
+                ends.append([item for item in tree_flatten(moved)[0] if isinstance(item, Tensor)])
+        parameters = self._leaves()
+        outputs = problem.outputs(parameters, batch)
+        items, structure = tree_flatten(outputs)
+        tensors = [i for i, item in enumerate(items) if isinstance(item, Tensor)]
+        tangents = {
+            i: (plus - minus) / (2 * step)
+            for i, plus, minus in zip(tensors, *ends, strict=True)
+            if items[i].requires_grad
+        }
+
+        def loss_gradient(shift: float) -> list[Tensor]:
+            shifted = list(items)
+            for i, tangent in tangents.items():
+                shifted[i] = (items[i].detach() + shift * tangent).requires_grad_()
+            loss = problem.batch_loss(tree_unflatten(shifted, structure), batch, parameters)
+            return list(
+                torch.autograd.grad(
+                    loss, [shifted[i] for i in tangents], allow_unused=True, materialize_grads=True
+                )
+            )
+
+        curved = [
+            (plus - minus) / (2 * step)
+            for plus, minus in zip(loss_gradient(step), loss_gradient(-step), strict=True)
+        ]
+        leaves = list(parameters.values())
+        parts = vector_products([items[i] for i in tangents], leaves, curved, batched=False)
+        return torch.cat([part.reshape(-1) for part in parts])
 
 
 def _multiply(

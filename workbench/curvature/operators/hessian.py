@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from workbench.curvature.operators.autograd import Tensors
 from workbench.curvature.operators.problem_operator import ProblemOperator, Product, hessian_product
+from workbench.problem import Parameters
 
 
 class Hessian(ProblemOperator):
@@ -18,11 +18,12 @@ class Hessian(ProblemOperator):
     with LayerNorm, and ``jvp(grad)`` raises for ``nn.MSELoss``, Huber and custom autograd Functions.
 
     What torch cannot see: a custom autograd Function whose backward returns numbers that were computed
-    without a graph (fused losses that store their gradient in forward do) contributes nothing here.
+    without a graph (fused losses that store their gradient in forward do) contributes nothing. Where there is
+    a custom Function, the first product is preceded by a probe against central differences.
 
     Cost per column about two gradients, and about one more per ``@`` for the graph. Memory: the graph of one
     batch. Source: Pearlmutter, "Fast exact multiplication by the Hessian", 1994.
     """
 
-    def _batch_product(self, outputs: Any, loss: Tensor, parameters: Tensors, batch: Any) -> Product:
-        return hessian_product(loss, parameters)
+    def _batch_product(self, outputs: Any, loss: Tensor, parameters: Parameters, batch: Any) -> Product:
+        return hessian_product(loss, list(parameters.values()))

@@ -45,7 +45,10 @@ def check_functions(output: Tensor) -> None:
     ValueError
         If the graph holds a reentrant checkpoint or a Function marked ``once_differentiable``.
     """
-    for function in _custom_functions(output):
+    for node in _nodes(output):
+        function = getattr(node, "_forward_cls", None)
+        if function is None:
+            continue
         if function.__name__ == "CheckpointFunction":
             raise ValueError(f"a reentrant checkpoint has no second derivative: {_CHECKPOINT_ADVICE}")
         if _is_once_differentiable(function):
@@ -56,18 +59,24 @@ def check_functions(output: Tensor) -> None:
             )
 
 
-def _custom_functions(output: Tensor) -> Iterator[type]:
-    """Classes of the custom autograd Functions in a graph, one by one."""
+def written_by_hand(output: Tensor) -> list[str]:
+    """Names of the custom autograd Functions, of Python or C++, in the graph of ``output``."""
+    return [
+        node.name() for node in _nodes(output) if hasattr(node, "_forward_cls") or "CppNode" in node.name()
+    ]
+
+
+def _nodes(output: Tensor) -> Iterator[Any]:
+    """Nodes of a graph, one by one."""
     seen: set[Any] = set()
-    stack = [output.grad_fn]
+    stack: list[Any] = [output.grad_fn]
     while stack:
         node = stack.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
         stack.extend(successor for successor, _ in node.next_functions)
-        if hasattr(node, "_forward_cls"):
-            yield node._forward_cls
+        yield node
 
 
 _MARK = once_differentiable(lambda ctx: None).__code__

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from workbench.result import Result, new_axes
+from workbench.colors import BLUE
+from workbench.result import Result, new_axes, standard_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_BLUE = "#0072B2"
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -107,11 +106,11 @@ class SpectralDensity(Result):
         """
         ax = new_axes(ax)
         bottom = self.floor
-        ax.plot(self.grid, np.maximum(self.density, bottom), color=_BLUE, label="density")
+        ax.plot(self.grid, np.maximum(self.density, bottom), color=BLUE, label="density")
         if np.isfinite(self.stderr).all():
             low = np.maximum(self.density - 2 * self.stderr, bottom)
             high = np.maximum(self.density + 2 * self.stderr, bottom)
-            ax.fill_between(self.grid, low, high, color=_BLUE, alpha=0.25, linewidth=0, label="± 2 stderr")
+            ax.fill_between(self.grid, low, high, color=BLUE, alpha=0.25, linewidth=0, label="± 2 stderr")
         ax.axhline(self._single, color="0.4", linestyle=":", linewidth=1, label="one eigenvalue")
         ax.set_yscale("log")
         ax.set_ylim(bottom, 2 * float(self.density.max()))
@@ -126,11 +125,11 @@ class SpectralDensity(Result):
         ax = new_axes(ax)
         nodes = np.unique(np.concatenate([self.grid, *self.ritz_values]))
         share, stderr = self.cumulative(nodes)
-        ax.step(nodes, share, where="post", color=_BLUE, label="share at or below")
+        ax.step(nodes, share, where="post", color=BLUE, label="share at or below")
         if np.isfinite(stderr).all():
             low, high = share - 2 * stderr, share + 2 * stderr
             ax.fill_between(
-                nodes, low, high, step="post", color=_BLUE, alpha=0.25, linewidth=0, label="± 2 stderr"
+                nodes, low, high, step="post", color=BLUE, alpha=0.25, linewidth=0, label="± 2 stderr"
             )
         ax.set_xlabel(f"eigenvalue ({self.terms})")
         ax.set_ylabel("share of the eigenvalues")
@@ -151,11 +150,3 @@ class SpectralDensity(Result):
             f"trace {self.trace:.5g} ± {self.trace_stderr:.2g}, Frobenius norm {self.frobenius:.5g} ± "
             f"{self.frobenius_stderr:.2g}, {self.matvecs} products, of: {self.terms}"
         )
-
-
-def standard_error(samples: np.ndarray) -> np.ndarray:
-    """Return the standard error of the mean over the first axis; nan for one sample."""
-    count = len(samples)
-    if count < 2:
-        return np.full(samples.shape[1:], math.nan)
-    return samples.std(axis=0, ddof=1) / math.sqrt(count)

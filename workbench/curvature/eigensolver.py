@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.curvature.choices import check_choice, check_count
+from workbench.choices import check_choice, check_count
 from workbench.curvature.lanczos import ROUNDINGS, Lanczos, warn_if_asymmetric
 from workbench.curvature.operators import CurvatureOperator, as_operator
 from workbench.curvature.pairs import Eigenpairs
-from workbench.curvature.random_vectors import generator, random_vectors
 from workbench.progress import progress
+from workbench.random_vectors import generator, random_vectors
 
 DENSE_SIZE = 2000  # up to this many rows, all columns and a dense solve are as cheap as a search
 _STEADY_STEPS = 10  # steps without news that end a search which met an invariant subspace

@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from workbench.colors import BLUE, VERMILION
 from workbench.result import Result, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_BLUE, _VERMILION = "#0072B2", "#D55E00"  # Okabe and Ito: told apart by all kinds of colour vision
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -108,8 +107,8 @@ class Eigenpairs(Result):
         frame = self.frame()
         ax.axhline(0, color="0.6", linewidth=0.8)
         for converged, color, face, label in (
-            (True, _BLUE, _BLUE, "converged"),
-            (False, _VERMILION, "white", "NOT converged"),
+            (True, BLUE, BLUE, "converged"),
+            (False, VERMILION, "white", "NOT converged"),
         ):
             part = frame[frame["converged"] == converged]
             if part.empty:

@@ -8,12 +8,13 @@ import numpy as np
 import psutil
 import torch
 
-from workbench.curvature.choices import check_choice, check_count
-from workbench.curvature.density import SpectralDensity, standard_error
+from workbench.choices import check_choice, check_count
+from workbench.curvature.density import SpectralDensity
 from workbench.curvature.lanczos import Lanczos, warn_if_asymmetric
 from workbench.curvature.operators import CurvatureOperator, as_operator
-from workbench.curvature.random_vectors import PROBES, generator, random_vectors
 from workbench.progress import progress
+from workbench.random_vectors import PROBES, generator, random_vectors
+from workbench.result import standard_error
 
 _POINTS = 1024  # of the grid, at least
 _WIDTH = 1 / 200  # of the Gaussian, as a share of the spectrum's range

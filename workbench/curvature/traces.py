@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from workbench.curvature.choices import check_choice, check_count
-from workbench.curvature.density import standard_error
+from workbench.choices import check_choice, check_count
 from workbench.curvature.operators import as_operator
-from workbench.curvature.random_vectors import PROBES, generator, random_vectors
 from workbench.progress import progress
-from workbench.result import Estimate
+from workbench.random_vectors import PROBES, generator, random_vectors
+from workbench.result import Estimate, standard_error
 
 _BLOCK = 10  # probes per pass over the data; also the fewest that a standard error is believed from
 

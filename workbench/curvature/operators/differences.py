@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # In float64 nothing but a missing part shows. In float32 rounding and kinks do where few examples have a loss
 # left, but then the steps disagree as well: a fused loss is off by a half to 1 while they agree to 1e-3.
-_MISMATCH = {torch.float64: 0.02, torch.float32: 0.3}
+_MISMATCH = {torch.float64: 0.05, torch.float32: 0.3}
 _AGREEMENT = 30  # how much closer than the product two differences must be to each other
-_STEPS = {torch.float64: (1e-5, 1e-6), torch.float32: (1e-3, 1e-4, 1e-5)}  # relative to the parameters
+_STEPS = (1e-3, 1e-4, 1e-5, 1e-6)  # relative to the parameters
 _EXAMPLES = 4  # few, since a step past the kink of a ReLU is more likely with many
 
 
@@ -41,7 +41,8 @@ def check_products(operator: "ProblemOperator", functions: Sequence[str]) -> Non
         dtype = operator.problem.coarsest_dtype
         if dtype not in _MISMATCH:
             return  # too coarse for differences
-        mismatch = _measure(operator)
+        # What a fused loss takes away is all of a Gauss-Newton matrix, but far from a minimum little of a Hessian.
+        mismatch = max(_measure(operator), _measure(operator.gauss_newton()))
     if mismatch > _MISMATCH[dtype]:
         raise ValueError(
             f"a product is off by {mismatch:.0%} from differences of the gradient: the backward of "
@@ -61,9 +62,7 @@ def _measure(operator: "ProblemOperator") -> float:
     for seed in (0, 1):
         direction = _direction(parameters, seed)
         product = operator.batch_column(batch, direction)
-        differences = [
-            operator.batch_difference(batch, direction, step) for step in _STEPS[problem.coarsest_dtype]
-        ]
+        differences = [operator.batch_difference(batch, direction, step) for step in _STEPS]
         mismatches.append(_mismatch(product, differences))
     return min(mismatches)
 

@@ -19,8 +19,8 @@ from workbench.curvature.operators.second_derivative import (
     second_derivatives,
     written_by_hand,
 )
-from workbench.curvature.random_vectors import generator, random_vectors
 from workbench.problem import Parameters, Problem
+from workbench.random_vectors import generator, random_vectors
 
 # Multiplies one tensor per parameter; with ``batched=True`` each has a leading dimension of columns.
 Product = Callable[..., Tensors]
@@ -96,6 +96,12 @@ class ProblemOperator(CurvatureOperator):
         outputs, loss = self.problem.evaluate(parameters, batch)
         product = self._batch_product(outputs, loss, parameters, batch)
         return torch.cat([part.reshape(-1) for part in product(self._split(direction), batched=False)])
+
+    def gauss_newton(self) -> "ProblemOperator":
+        """Return the generalised Gauss-Newton matrix of the same problem."""
+        from workbench.curvature.operators.ggn import GGN  # which is a ProblemOperator itself
+
+        return GGN(self.problem)
 
     def of(self, problem: Problem) -> Self:
         """Return the same operator of another problem."""

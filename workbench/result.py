@@ -8,6 +8,7 @@ import dataclasses
 import html
 import io
 import json
+import math
 import os
 import zipfile
 from importlib import import_module
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 import torch
+
+from workbench.colors import BLUE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +126,7 @@ class Estimate(Result):
         samples = np.asarray(self.samples)
         count = np.arange(1, len(samples) + 1)
         mean = np.cumsum(samples) / count
-        ax.plot(count, mean, color="C0", label="running mean")
+        ax.plot(count, mean, color=BLUE, label="running mean")
         if len(samples) > 1:
             ax.axhspan(
                 self.value - self.stderr, self.value + self.stderr, alpha=0.2, label="± standard error"
@@ -168,6 +171,14 @@ def new_axes(ax: "Axes | None") -> "Axes":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(6.4, 4.0), layout="constrained").subplots()
+
+
+def standard_error(samples: np.ndarray) -> np.ndarray:
+    """Return the standard error of the mean over the first axis; nan for one sample."""
+    count = len(samples)
+    if count < 2:
+        return np.full(samples.shape[1:], math.nan)
+    return samples.std(axis=0, ddof=1) / math.sqrt(count)
 
 
 def _find_type(name: str) -> type[Result]:

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from tqdm.auto import tqdm
 
 from workbench.batches import default_forward, default_targets
+from workbench.colors import BLUE, VERMILION
 from workbench.result import Result, new_axes
 
 if TYPE_CHECKING:
@@ -106,11 +107,11 @@ class History(Result):
             ends = self._epoch_ends()
             step = np.arange(1, self.steps + 1)
             means = [self.loss[self.epoch == self.epoch[end]].mean() for end in ends]
-            ax.plot(step, self.loss, color="C0", alpha=0.3, linewidth=0.8, label="minibatch")
-            ax.plot(step[ends], means, color="C0", marker=".", label="epoch mean")
+            ax.plot(step, self.loss, color=BLUE, alpha=0.3, linewidth=0.8, label="minibatch")
+            ax.plot(step[ends], means, color=BLUE, marker=".", label="epoch mean")
             if len(self.held_out_loss):
                 ends = ends[: len(self.held_out_loss)]
-                ax.plot(step[ends], self.held_out_loss, color="C1", marker=".", label="held out")
+                ax.plot(step[ends], self.held_out_loss, color=VERMILION, marker=".", label="held out")
             if (self.loss > 0).all():
                 ax.set_yscale("log")
             ax.legend()

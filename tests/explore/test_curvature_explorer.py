@@ -51,10 +51,7 @@ def test_the_controls_are_what_is_computed(problem, exact):
 def test_the_scale_changes_without_a_computation(problem):
     explorer = wb.explore.curvature(problem)
     assert explorer.figure.layout.yaxis2.type == "log"
-    (switch,) = [
-        w for w in explorer.children[0].children[0].children if getattr(w, "description", "") == "density"
-    ]
-    switch.value = "linear"
+    explorer.extras["scale"].value = "linear"
     assert explorer.figure.layout.yaxis2.type == "linear"
     assert explorer.results is None
 

@@ -57,7 +57,6 @@ def make(make_notebook):
         view = View(
             title="An example",
             notebook="example",
-            controls=("n", "x"),
             help="<p>A <b>point</b>.</p>",
             figure=lambda: go.Figure(go.Scatter(y=[0])),
             compute=compute,

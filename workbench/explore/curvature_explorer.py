@@ -9,11 +9,12 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
+from workbench.colors import BLUE, VERMILION
 from workbench.curvature import Eigenpairs, SpectralDensity, eigenpairs, ggn, hessian, spectral_density
 from workbench.explore.present import present
 from workbench.explore.shell import Explorer
 from workbench.explore.still import Still
-from workbench.explore.style import BLUE, BLUE_BAND, VERMILION, styled
+from workbench.explore.style import BLUE_BAND, styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
 
@@ -143,7 +144,7 @@ def _draw(figure: go.Figure, results: Results) -> None:
     right.text = f"spectral density, trace {density.trace:.4g} ± {density.trace_stderr:.1g}"
 
 
-def _scale_switch(figure: go.FigureWidget) -> list[widgets.Widget]:
+def _scale_switch(figure: go.FigureWidget) -> dict[str, widgets.Widget]:
     """Return a switch between a logarithmic and a linear density, which needs no new computation."""
     switch = widgets.ToggleButtons(
         options=["log", "linear"],
@@ -156,13 +157,12 @@ def _scale_switch(figure: go.FigureWidget) -> list[widgets.Widget]:
         figure.update_yaxes(type=change["new"], dtick=1 if change["new"] == "log" else None, row=1, col=2)
 
     switch.observe(rescale, names="value")
-    return [switch]
+    return {"scale": switch}
 
 
 _VIEW = View(
     title="Curvature",
     notebook="curvature",
-    controls=("operator", "k", "which", "tolerance", "probes", "steps", "seed"),
     help=_HELP,
     figure=_figure,
     compute=_compute,

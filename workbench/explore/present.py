@@ -28,8 +28,7 @@ def present(view: View, problem: Problem, values: Values, results: Results | Non
         If a value is unknown or out of its range.
     """
     schema = read_notebook(view.notebook)
-    checked = schema.validate(values)
-    chosen = {name: checked[name] for name in view.controls}
+    chosen = {name: value for name, value in schema.validate(values).items() if name != "problem"}
     if run_folder() is None:
         return Explorer(view, schema, problem, chosen, results)
     shown = results if results is not None else view.compute(problem, chosen)

@@ -47,6 +47,8 @@ class Explorer(widgets.VBox):
     job : Job
         Runs the computation.
     figure : go.FigureWidget
+    extras : dict of str to widget
+        Controls that need no computation.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Explorer(widgets.VBox):
         self.job.say("Set the controls and press Run.")
         self.figure = go.FigureWidget(view.figure())
         self.figure._config = {**self.figure._config, "responsive": True}
+        self.extras = view.extras(self.figure)
         self.save_button = widgets.Button(description="Save", tooltip="save into the current folder")
         self.save_button.on_click(lambda _: self.save())
         self._form = widgets.Dropdown(
@@ -142,7 +145,7 @@ class Explorer(widgets.VBox):
         )
         saving = widgets.HBox([self.save_button, self._form])
         side = widgets.VBox(
-            [heading, *self.controls.values(), self.job, *self._view.extras(self.figure), saving],
+            [heading, *self.controls.values(), self.job, *self.extras.values(), saving],
             layout={"flex": "1 1 280px", "max_width": "360px"},
         )
         main = widgets.VBox(

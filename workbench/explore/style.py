@@ -2,8 +2,6 @@
 
 import plotly.graph_objects as go
 
-# Okabe and Ito's palette: told apart by all kinds of colour vision.
-BLUE, VERMILION, GREEN, SKY, ORANGE = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#E69F00"
 BLUE_BAND = "rgba(0,114,178,0.35)"
 _GRAY = "#767676"  # readable on white and on JupyterLab's dark ground
 _GRID = "rgba(128,128,128,0.25)"

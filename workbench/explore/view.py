@@ -1,6 +1,6 @@
 """``View``: what an analysis brings to the shell that all explorers share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,7 @@ class View:
     title : str
         Heading of the explorer.
     notebook : str
-        Name of the notebook whose parameters cell is the schema of the controls.
-    controls : sequence of str
-        The parameters that get a control, in this order.
+        Name of the notebook whose parameters cell is the schema: all but ``problem`` get a control.
     help : str
         What the reader is looking at, as HTML.
     figure : callable
@@ -47,16 +45,15 @@ class View:
     estimate : callable, optional
         ``estimate(problem, values) -> Cost``, quick; asked before each computation.
     extras : callable, optional
-        ``extras(figure) -> widgets``: controls that change the figure without a computation.
+        ``extras(figure) -> widgets by name``: controls that change the figure without a computation.
     """
 
     title: str
     notebook: str
-    controls: Sequence[str]
     help: str
     figure: Callable[[], go.Figure]
     compute: Callable[[Problem, Values], Results]
     draw: Callable[[go.Figure, Results], None]
     code: Callable[[Values], str]
     estimate: Callable[[Problem, Values], Cost] | None = None
-    extras: Callable[[go.FigureWidget], Sequence[widgets.Widget]] = lambda figure: ()
+    extras: Callable[[go.FigureWidget], Mapping[str, widgets.Widget]] = lambda figure: {}

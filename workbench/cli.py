@@ -255,7 +255,7 @@ def compare(
     The tolerances are those that RUN_A recorded. Exits 1 if a figure differs or one of the runs failed.
     """
     from workbench.report.compare import compare_runs, figure_rows, is_same, write_comparison
-    from workbench.report.outcome import DRIFT
+    from workbench.report.outcome import BAD_INPUT, DRIFT
     from workbench.report.runs import find_run
 
     with _bad_input():
@@ -336,7 +336,11 @@ def _check(name: str, folder: Path, update: bool) -> int:
         if run["status"] == "interrupted":  # Ctrl-C is for the whole check
             raise typer.Exit(run["exit_code"])
         return run["exit_code"]
-    rows = compare(read_baseline(name), run)
+    if not run["recorded"]:
+        print(f"error: {name} records no figure to hold: call wb.record in it", file=sys.stderr)
+        return BAD_INPUT
+    baseline = read_baseline(name)
+    rows = compare(baseline, run)
     _print_table(
         ("figure", "baseline", "now", "relative", "tolerance", "verdict"),
         [
@@ -356,6 +360,9 @@ def _check(name: str, folder: Path, update: bool) -> int:
         write_baseline(name, run)
         print(f"{name}: baseline accepted, {drifted} changed")
         return 0
+    if baseline["parameters"] is None:
+        print(f"{name}: no baseline yet; --update accepts these figures", file=sys.stderr)
+        return DRIFT
     if drifted:
         print(f"{name}: {drifted} of {len(rows)} figures drifted; --update accepts them", file=sys.stderr)
         return DRIFT

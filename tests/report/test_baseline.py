@@ -96,6 +96,26 @@ def test_check_accepts_holds_and_finds_drift(
     assert not baseline.with_name("failing.json").exists()
 
 
+def test_a_notebook_that_records_nothing_is_not_held(
+    make_notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WORKBENCH_REPORTS", str(tmp_path))
+    result = CliRunner().invoke(app, ["check", str(make_notebook("1 + 1"))])
+    assert result.exit_code == 2
+    assert "records no figure" in result.stderr
+
+
+def test_a_notebook_without_a_baseline_says_how_to_get_one(
+    make_notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WORKBENCH_REPORTS", str(tmp_path))
+    result = CliRunner().invoke(
+        app, ["check", str(make_notebook("import workbench as wb\nwb.record('a', 1)"))]
+    )
+    assert result.exit_code == 1
+    assert "no baseline yet; --update" in result.stderr
+
+
 def test_an_interrupt_ends_the_whole_check(
     make_notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

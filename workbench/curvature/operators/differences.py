@@ -41,7 +41,7 @@ def check_products(operator: "ProblemOperator", functions: Sequence[str]) -> Non
         dtype = operator.problem.coarsest_dtype
         if dtype not in _MISMATCH:
             return  # too coarse for differences
-        # What a fused loss takes away is all of a Gauss-Newton matrix, but far from a minimum little of a Hessian.
+        # A fused loss takes all away from a Gauss-Newton matrix, but far from a minimum little of a Hessian.
         mismatch = max(_measure(operator), _measure(operator.gauss_newton()))
     if mismatch > _MISMATCH[dtype]:
         raise ValueError(

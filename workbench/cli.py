@@ -255,7 +255,7 @@ def compare(
     The tolerances are those that RUN_A recorded. Exits 1 if a figure differs or one of the runs failed.
     """
     from workbench.report.compare import compare_runs, figure_rows, is_same, write_comparison
-    from workbench.report.outcome import BAD_INPUT, DRIFT
+    from workbench.report.outcome import DRIFT
     from workbench.report.runs import find_run
 
     with _bad_input():
@@ -328,7 +328,7 @@ def _lab_folder() -> Path:
 
 def _check(name: str, folder: Path, update: bool) -> int:
     from workbench.report.baseline import compare, read_baseline, write_baseline
-    from workbench.report.outcome import DRIFT
+    from workbench.report.outcome import BAD_INPUT, DRIFT
 
     run = _launch(folder)
     if run["exit_code"]:

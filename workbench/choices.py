@@ -1,23 +1,44 @@
-"""Arguments that are checked in several places."""
+"""Arguments that are checked in several places, with refusals in one line; no torch in here."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
+from typing import Any
 
 
-def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Refuse a value that is not among the allowed ones, with the nearest of them."""
-    if value in allowed:
-        return
-    near = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{name}={value!r} is not one of {', '.join(map(repr, allowed))}{hint}")
+def suggestion(word: Any, known: Iterable[Any]) -> str:
+    """``"; did you mean 'x'?"`` for the known name nearest to ``word``, or nothing."""
+    near = difflib.get_close_matches(str(word), [each for each in known if isinstance(each, str)], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def check_count(name: str, value: int, low: int = 1, high: int | None = None) -> None:
-    """Refuse what is not a whole number from ``low`` to ``high``."""
+def check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
+    """Refuse a value that is not among the allowed words, with the nearest of them.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if value not in allowed:
+        words = ", ".join(map(repr, allowed))
+        raise ValueError(f"{name}={value!r} is not one of {words}{suggestion(value, allowed)}")
+
+
+def check_count(name: str, value: Any, low: int = 1, high: int | None = None, *, multiple: int = 1) -> None:
+    """Refuse what is not a whole number from ``low`` to ``high`` that ``multiple`` divides.
+
+    Raises
+    ------
+    TypeError
+        If it is not a whole number.
+    ValueError
+        If it is out of range or not a multiple.
+    """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name}={value!r} is a {type(value).__name__}, not a whole number")
-    if value < low or (high is not None and value > high):
+    number = int(value)
+    if number < low or (high is not None and number > high) or number % multiple:
+        kind = f"a multiple of {multiple}, " if multiple > 1 else ""
         allowed = f"from {low} to {high}" if high is not None else f"at least {low}"
-        raise ValueError(f"{name}={value} is out of range: it must be {allowed}")
+        raise ValueError(f"{name}={value} is out of range: it must be {kind}{allowed}")

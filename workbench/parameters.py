@@ -21,7 +21,6 @@ Values that come as text (from the command line, or quoted in YAML) are read by 
 """
 
 import ast
-import difflib
 import io
 import json
 import math
@@ -37,6 +36,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from annotated_types import Interval
 
 from workbench import paths
+from workbench.choices import suggestion
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -270,12 +270,6 @@ def read_notebook(name_or_path: str | Path) -> Notebook:
             f"unknown notebook {str(name_or_path)!r}{hint} (known: {known}; or a path that ends in .ipynb)"
         )
     return _read(shipped[str(name_or_path)])
-
-
-def suggestion(word: str, known: Iterable[Any]) -> str:
-    """``"; did you mean 'x'?"`` for the known name nearest to ``word``, or nothing."""
-    near = difflib.get_close_matches(word, [each for each in known if isinstance(each, str)], n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _unknown(kind: str, name: str, known: Iterable[str], notebook: str) -> str:

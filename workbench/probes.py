@@ -3,7 +3,7 @@
 They run on the first and last batch only and leave the random state as it was.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from workbench import batches as _batches
+from workbench.graph import reaches
 
 if TYPE_CHECKING:
     from workbench.batches import Batch
@@ -100,22 +101,6 @@ def probe_loss(problem: "Problem", batch: "Batch") -> None:
         )
     if not torch.isfinite(loss):
         raise ValueError(f"the loss is {loss.item()} on the first batch, so nothing can be analysed here")
-
-
-def reaches(loss: Tensor, leaves: Iterable[Tensor]) -> bool:
-    """Whether the graph of the loss ends in any of the leaves (a reentrant checkpoint hides that)."""
-    wanted = {id(leaf) for leaf in leaves}
-    seen: set[Any] = set()
-    stack: list[Any] = [loss.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if id(getattr(node, "variable", None)) in wanted or "CheckpointFunction" in node.name():
-            return True
-        stack.extend(successor for successor, _ in node.next_functions)
-    return False
 
 
 def _probe_determinism(problem: "Problem", batch: "Batch") -> None:

@@ -93,7 +93,7 @@ def test_a_module_in_a_package_is_checked_without_running_it(folder, monkeypatch
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("digits-cn", "did you mean digits-cnn"),
+        ("digits-cn", "did you mean 'digits-cnn'"),
         ("digits", "built in are digits-mlp, digits-cnn"),
         ("no_such_module:make", "there is no module 'no_such_module'"),
         ("json.tol:make", "there is no module 'json.tol'"),
@@ -117,19 +117,19 @@ def test_a_name_is_a_string():
 
 
 def test_a_near_file_is_named(folder):
-    with pytest.raises(ValueError, match=r"did you mean net\.py"):
+    with pytest.raises(ValueError, match=r"did you mean 'net\.py'"):
         check_name(f"{folder}/nte.py:make")
 
 
 def test_a_wrong_factory_is_refused(folder):
     file = f"{folder}/net.py"
-    with pytest.raises(ValueError, match="no 'mak'; did you mean make"):
+    with pytest.raises(ValueError, match="no 'mak'; did you mean 'make'"):
         load_problem(f"{file}:mak")
     with pytest.raises(TypeError, match="number is a int, not a function"):
         load_problem(f"{file}:number")
     with pytest.raises(TypeError, match="returned a dict, not a Problem"):
         load_problem(f"{file}:make_nothing")
-    with pytest.raises(ValueError, match="no option 'widht'; did you mean width"):
+    with pytest.raises(ValueError, match="no option 'widht'; did you mean 'width'"):
         load_problem(f"{file}:make", widht=3)
 
 

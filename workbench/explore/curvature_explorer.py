@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, VERMILION
 from workbench.curvature import Eigenpairs, SpectralDensity, eigenpairs, ggn, hessian, spectral_density
+from workbench.curvature.eigensolver import DENSE_SIZE
 from workbench.explore.present import present
 from workbench.explore.shell import Explorer
 from workbench.explore.still import Still
@@ -93,7 +94,7 @@ def _estimate(problem: Problem, values: Values) -> Cost:
     operator @ vector
     product = time.monotonic() - started
     n, steps = problem.num_parameters, min(values["steps"], problem.num_parameters)
-    search = min(n, 3 * values["k"] + 20)
+    search = n if n <= DENSE_SIZE else 3 * values["k"] + 20
     vectors = 3 * values["k"] + 60 + min(values["probes"], 16) * (steps + 1)
     return Cost(product * (search + values["probes"] * steps), vectors * n * operator.dtype.itemsize)
 

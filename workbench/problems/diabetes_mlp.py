@@ -4,8 +4,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from workbench.choices import check_choice, check_count
 from workbench.problem import Problem
-from workbench.problems.checks import check_choice, check_count
 from workbench.problems.datasets import SPLITS, Split, diabetes
 from workbench.problems.recipe import Recipe
 from workbench.training import r_squared
@@ -31,9 +31,9 @@ def diabetes_mlp(*, width: int = 32, epochs: int = 30, seed: int = 0, split: Spl
         Mean squared error over the split, in units of the standardised target; loss and R² on both splits
         are its metrics.
     """
-    check_count("width", width, minimum=1)
-    check_count("epochs", epochs, minimum=0)
-    check_count("seed", seed, minimum=0)
+    check_count("width", width, low=1)
+    check_count("epochs", epochs, low=0)
+    check_count("seed", seed, low=0)
     check_choice("split", split, SPLITS)
     data = diabetes()
     loss = nn.MSELoss()

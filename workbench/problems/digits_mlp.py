@@ -4,8 +4,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from workbench.choices import check_choice, check_count
 from workbench.problem import Problem
-from workbench.problems.checks import check_choice, check_count
 from workbench.problems.datasets import SPLITS, Split, digits
 from workbench.problems.recipe import Recipe
 from workbench.training import accuracy
@@ -30,9 +30,9 @@ def digits_mlp(*, width: int = 64, epochs: int = 30, seed: int = 0, split: Split
     Problem
         Cross-entropy over the split; loss and accuracy on both splits are its metrics.
     """
-    check_count("width", width, minimum=2)
-    check_count("epochs", epochs, minimum=0)
-    check_count("seed", seed, minimum=0)
+    check_count("width", width, low=2)
+    check_count("epochs", epochs, low=0)
+    check_count("seed", seed, low=0)
     check_choice("split", split, SPLITS)
     data = digits()
     loss = nn.CrossEntropyLoss()

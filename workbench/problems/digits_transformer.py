@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from workbench.choices import check_choice, check_count
 from workbench.problem import Problem
 from workbench.problems import transformer
-from workbench.problems.checks import check_choice, check_count
 from workbench.problems.datasets import SPLITS, Split, digits
 from workbench.problems.recipe import Recipe
 from workbench.problems.transformer import HEAD_WIDTH, Block
@@ -36,10 +36,10 @@ def digits_transformer(
     Problem
         Cross-entropy over the split; loss and accuracy on both splits are its metrics.
     """
-    check_count("width", width, minimum=HEAD_WIDTH, multiple=HEAD_WIDTH)
-    check_count("blocks", blocks, minimum=1)
-    check_count("epochs", epochs, minimum=0)
-    check_count("seed", seed, minimum=0)
+    check_count("width", width, low=HEAD_WIDTH, multiple=HEAD_WIDTH)
+    check_count("blocks", blocks, low=1)
+    check_count("epochs", epochs, low=0)
+    check_count("seed", seed, low=0)
     check_choice("split", split, SPLITS)
     data = digits()
     loss = nn.CrossEntropyLoss()

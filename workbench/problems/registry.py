@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from workbench import paths
-from workbench.problems.checks import did_you_mean
+from workbench.choices import suggestion
 
 if TYPE_CHECKING:
     from workbench.problem import Problem
@@ -117,7 +117,7 @@ def check_name(name: str) -> None:
     place, colon, attribute = name.rpartition(":")
     if not colon:
         raise ValueError(
-            f"unknown problem {name!r}{did_you_mean(name, _BUILT_IN)}; built in are {', '.join(_BUILT_IN)}; "
+            f"unknown problem {name!r}{suggestion(name, _BUILT_IN)}; built in are {', '.join(_BUILT_IN)}; "
             "your own: 'module:factory' or 'path/to/file.py:factory'"
         )
     if not place or not attribute.isidentifier():
@@ -140,7 +140,7 @@ def _check_file(name: str, file: Path) -> None:
     if file.is_file():
         return
     there = [path.name for path in file.parent.glob("*.py")] if file.parent.is_dir() else []
-    raise ValueError(f"problem {name!r}: there is no file {file}{did_you_mean(file.name, there)}")
+    raise ValueError(f"problem {name!r}: there is no file {file}{suggestion(file.name, there)}")
 
 
 def _check_module(name: str, module: str) -> None:
@@ -197,7 +197,7 @@ def _factory(name: str, module: ModuleType, attribute: str) -> Callable[..., Any
     if not hasattr(module, attribute):
         callables = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
         raise ValueError(
-            f"problem {name!r}: {module.__name__} has no {attribute!r}{did_you_mean(attribute, callables)}"
+            f"problem {name!r}: {module.__name__} has no {attribute!r}{suggestion(attribute, callables)}"
         )
     factory = getattr(module, attribute)
     if not callable(factory):
@@ -226,6 +226,6 @@ def _check_options(name: str, factory: Callable[..., Any], options: dict[str, An
     for option in options:
         if option not in allowed:
             raise ValueError(
-                f"problem {name!r} has no option {option!r}{did_you_mean(option, allowed)}; "
+                f"problem {name!r} has no option {option!r}{suggestion(option, allowed)}; "
                 f"it takes {', '.join(allowed) or 'none'}"
             )

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from workbench.choices import check_choice, check_count
 from workbench.problem import Problem
 from workbench.problems import transformer
-from workbench.problems.checks import check_choice, check_count
 from workbench.problems.datasets import SPLITS, Dataset, Split, text
 from workbench.problems.recipe import Recipe
 from workbench.problems.transformer import HEAD_WIDTH, Block
@@ -48,12 +48,12 @@ def text_gpt(
     Problem
         Cross-entropy over the split; loss and accuracy on both splits are its metrics.
     """
-    check_count("width", width, minimum=HEAD_WIDTH, multiple=HEAD_WIDTH)
-    check_count("blocks", blocks, minimum=1)
-    check_count("context", context, minimum=2)
-    check_count("windows", windows, minimum=1)
-    check_count("epochs", epochs, minimum=0)
-    check_count("seed", seed, minimum=0)
+    check_count("width", width, low=HEAD_WIDTH, multiple=HEAD_WIDTH)
+    check_count("blocks", blocks, low=1)
+    check_count("context", context, low=2)
+    check_count("windows", windows, low=1)
+    check_count("epochs", epochs, low=0)
+    check_count("seed", seed, low=0)
     check_choice("split", split, SPLITS)
     characters, held_out, alphabet = text()
     data = Dataset(train=_windows(characters, context), test=_windows(held_out, context))

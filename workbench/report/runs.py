@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import paths
-from workbench.parameters import suggestion
+from workbench.choices import suggestion
 from workbench.report.folder import LOG, PAGE, RUN, read_json
 
 REQUEST = "request.json"

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from workbench.curvature.operators.autograd import Tensors, differentiable_gradient, vector_products
 from workbench.curvature.operators.problem_operator import ProblemOperator, Product, hessian_product
-from workbench.probes import reaches
+from workbench.graph import reaches
 from workbench.problem import Parameters
 
 

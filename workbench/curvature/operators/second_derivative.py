@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from workbench.graph import graph_nodes
 
 # torch's names of backward functions without a derivative -> what the user wrote, and what to write instead
 _ADVICE = {
@@ -45,7 +46,7 @@ def check_functions(output: Tensor) -> None:
     ValueError
         If the graph holds a reentrant checkpoint or a Function marked ``once_differentiable``.
     """
-    for node in _nodes(output):
+    for node in graph_nodes(output):
         function = getattr(node, "_forward_cls", None)
         if function is None:
             continue
@@ -62,21 +63,10 @@ def check_functions(output: Tensor) -> None:
 def written_by_hand(output: Tensor) -> list[str]:
     """Names of the custom autograd Functions, of Python or C++, in the graph of ``output``."""
     return [
-        node.name() for node in _nodes(output) if hasattr(node, "_forward_cls") or "CppNode" in node.name()
+        node.name()
+        for node in graph_nodes(output)
+        if hasattr(node, "_forward_cls") or "CppNode" in node.name()
     ]
-
-
-def _nodes(output: Tensor) -> Iterator[Any]:
-    """Nodes of a graph, one by one."""
-    seen: set[Any] = set()
-    stack: list[Any] = [output.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        stack.extend(successor for successor, _ in node.next_functions)
-        yield node
 
 
 _MARK = once_differentiable(lambda ctx: None).__code__

@@ -21,14 +21,13 @@ from workbench.curvature.operators.layer_calls import LayerCall, RecordLayers
 from workbench.curvature.operators.loss_hessian import loss_hessian
 from workbench.curvature.operators.problem_operator import ProblemOperator
 from workbench.curvature.operators.structured import can_store, pays, store, stored_bytes
-from workbench.curvature.operators.work_plan import WorkPlan
+from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan
 from workbench.graph import graph_nodes, reaches
 from workbench.memory import show_bytes
 from workbench.problem import Parameters
 from workbench.random_vectors import generator, random_vectors
 
 _STORED = 16  # examples on which stored layers are tried
-_STRUCTURED = "structured"
 
 
 class GGN(ProblemOperator):
@@ -76,7 +75,7 @@ class GGN(ProblemOperator):
         return heads, cut, loss
 
     def _build(self, leaves: Parameters, batch: Batch, method: str = "recompute") -> Product:
-        if method != _STRUCTURED:
+        if method != STRUCTURED:
             return super()._build(leaves, batch, method)
         calls, head, curvature = self._record(leaves, batch)
         return store(calls, head, curvature)
@@ -111,7 +110,7 @@ class GGN(ProblemOperator):
         if sum(sizes) > budget or not self._stores_rightly(leaves, batch):
             return None
         return WorkPlan(
-            _STRUCTURED,
+            STRUCTURED,
             f"activations and output derivatives of {len(calls)} layers take {show_bytes(sum(sizes))}",
             budget,
             kept_bytes=sum(sizes),
@@ -127,7 +126,7 @@ class GGN(ProblemOperator):
         """
         vectors = self._split(random_vectors(1, self.shape[0], generator(0))[0].to(self.device, self.dtype))
         expected = self._build(leaves, batch)(vectors, batched=False)
-        stored = self._build(leaves, batch, _STRUCTURED)(vectors, batched=False)
+        stored = self._build(leaves, batch, STRUCTURED)(vectors, batched=False)
         scale = max(float(part.abs().max()) for part in expected if part.numel())
         return all(
             torch.allclose(part.to(other.dtype), other, rtol=0, atol=1000 * self.precision * scale)

@@ -1,10 +1,13 @@
 """``ProblemOperator``: the sum over the batches that all operators of a problem share."""
 
 import abc
+import math
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -23,7 +26,7 @@ from workbench.curvature.operators.second_derivative import (
 )
 from workbench.curvature.operators.snapshot import Snapshot
 from workbench.curvature.operators.symmetry import check_symmetry
-from workbench.curvature.operators.work_plan import WorkPlan, arrange_graphs
+from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan, arrange_graphs
 from workbench.memory import free_bytes, read_bytes
 from workbench.problem import Parameters, Problem
 from workbench.random_vectors import generator, random_vectors
@@ -32,6 +35,7 @@ from workbench.random_vectors import generator, random_vectors
 Multiply = Callable[[Product, Tensor, float, Tensor], None]
 
 PLANS = ("fixed", "auto")
+_TIMED = 4  # columns of a block that is timed
 _PROBED = 8  # examples that the probes look at
 _WARNINGS = threading.Lock()  # the filters of warnings belong to the whole process
 
@@ -252,7 +256,46 @@ class ProblemOperator(CurvatureOperator):
     def _make_plan(self) -> WorkPlan:
         self._probe()
         budget = free_bytes(self.device) // 2 if self._memory is None else self._memory
+        if self._planning == "auto":
+            return self._fastest(self._candidates(budget))
         return self._arrange(budget)
+
+    def _candidates(self, budget: int) -> list[WorkPlan]:
+        """Plans that keep the budget and differ in their method."""
+        plans = [self._arrange(budget), self._arrange_graphs(budget), self._arrange_graphs(0)]
+        return list({plan.method: plan for plan in reversed(plans)}.values())
+
+    def _fastest(self, plans: list[WorkPlan]) -> WorkPlan:
+        """Time a product of each, of one column and of several together where that works."""
+        several = self._can_batch()
+        measured: dict[str, float] = {}
+        for plan in plans:
+            measured[plan.method] = self._time(replace(plan, at_once=False), 1)
+            if several or plan.method == STRUCTURED:
+                measured[f"{plan.method}, together"] = self._time(replace(plan, at_once=True), _TIMED)
+        best = min(plans, key=lambda plan: measured[plan.method])
+        together = measured.get(f"{best.method}, together", math.inf) < measured[best.method]
+        return replace(
+            best, reason=f"the fastest of {len(plans)}; {best.reason}", at_once=together, measured=measured
+        )
+
+    def _time(self, plan: WorkPlan, columns: int) -> float:
+        """Seconds per column, what is kept being there already."""
+        block = torch.ones(self.shape[0], columns, dtype=self.dtype, device=self.device)
+        self._plan = plan
+        self._kept.clear()
+        try:
+            seconds = []
+            for _ in range(3):
+                started = time.perf_counter()
+                self._sum(block, self._at_once if plan.at_once else self._loop)
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize(self.device)
+                seconds.append(time.perf_counter() - started)
+            return min(seconds[1:]) / columns
+        finally:
+            self._plan = None
+            self._kept.clear()
 
     def _probe(self) -> None:
         """Look at a small batch for what products cannot be trusted with."""
@@ -265,6 +308,10 @@ class ProblemOperator(CurvatureOperator):
             check_products(self, batch, functions)
 
     def _arrange(self, budget: int) -> WorkPlan:
+        """Decide by rules."""
+        return self._arrange_graphs(budget)
+
+    def _arrange_graphs(self, budget: int) -> WorkPlan:
         if not budget:
             return WorkPlan("recompute", "nothing may be kept", 0, batches=self.problem.num_batches)
         return arrange_graphs(self._graph_sizes(), budget, splits=self.problem.can_split)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from workbench.memory import show_bytes
 
-METHODS = ("structured", "retained", "partly retained", "recompute", "micro-batch")
+STRUCTURED = "structured"
 
 
 @dataclass(frozen=True)

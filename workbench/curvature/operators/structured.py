@@ -147,7 +147,7 @@ def pays(calls: Sequence[LayerCall], head: Tensor) -> bool:
     return dense >= 4 * derivatives  # a pass over memory takes about twice a matrix product's time per number
 
 
-def store(calls: Sequence[LayerCall], head: Tensor, loss_hessian: Product) -> "StructuredProduct":
+def store(calls: Sequence[LayerCall], head: Tensor, curvature: Product) -> "StructuredProduct":
     """Compute the derivatives, one backward pass per output of the network.
 
     Parameters
@@ -156,8 +156,8 @@ def store(calls: Sequence[LayerCall], head: Tensor, loss_hessian: Product) -> "S
         Of the pass that led to ``head``.
     head : Tensor (N, C)
         The outputs, with their graph.
-    loss_hessian : callable
-        Multiplies with the Hessian of the loss with respect to the outputs.
+    curvature : callable
+        Multiplies with the matrix between the two Jacobians.
     """
     count, classes = head.shape
     outputs = [call.output for call in calls]
@@ -173,17 +173,18 @@ def store(calls: Sequence[LayerCall], head: Tensor, loss_hessian: Product) -> "S
         (StoredDense if call.convolution is None else StoredConvolution)(call, stored)
         for call, stored in zip(calls, derivatives, strict=True)
     ]
-    return StructuredProduct(layers, loss_hessian)
+    return StructuredProduct(layers, curvature)
 
 
 class StructuredProduct:
     """Multiplies with one batch's Gauss-Newton matrix, any number of columns at once."""
 
-    def __init__(self, layers: Sequence[StoredLayer], loss_hessian: Product) -> None:
+    def __init__(self, layers: Sequence[StoredLayer], curvature: Product) -> None:
         self._layers = layers
-        self._loss_hessian = loss_hessian
+        self._curvature = curvature
 
-    def __call__(self, vectors: Tensors, *, batched: bool) -> Tensors:
+    def push(self, vectors: Tensors, *, batched: bool) -> Tensors:
+        """Return J v (N, C); with ``batched`` vectors and result have a leading dimension."""
         still_at_work()
         rows = [vector.to(self._layers[0].input.dtype) for vector in vectors]
         rows = rows if batched else [vector[None] for vector in rows]
@@ -191,14 +192,26 @@ class StructuredProduct:
             changes = self._layers[0].push(rows)
             for layer in self._layers[1:]:
                 changes += layer.push(rows)
-            (curved,) = self._loss_hessian([changes.transpose(0, 1).contiguous()], batched=True)
-            columns = curved.transpose(0, 1).contiguous()  # (N, k, C)
-            parts: list[Tensor | None] = [None] * len(rows)
+        columns = changes.transpose(0, 1)  # (k, N, C)
+        return [columns if batched else columns[0]]
+
+    def pull(self, covectors: Tensors, *, batched: bool) -> Tensors:
+        """Return Jᵀ u, one tensor per parameter."""
+        still_at_work()
+        (rows,) = covectors if batched else [covectors[0][None]]
+        columns = rows.to(self._layers[0].input.dtype).transpose(0, 1).contiguous()  # (N, k, C)
+        places = [place for layer in self._layers for place in (layer.weight, layer.bias)]
+        parts: list[Tensor | None] = [None] * (1 + max(place for place in places if place is not None))
+        with torch.no_grad():
             for layer in self._layers:
                 layer.pull(columns, parts)
         found = [part for part in parts if part is not None]
         assert len(found) == len(parts)  # can_store() saw to it
         return found if batched else [part[0] for part in found]
+
+    def __call__(self, vectors: Tensors, *, batched: bool) -> Tensors:
+        tangents = self.push(vectors, batched=batched)
+        return self.pull(self._curvature(tangents, batched=batched), batched=batched)
 
 
 def _is_plain(convolution: dict[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from typer.core import TyperCommand
 from workbench import __version__, paths
 
 if TYPE_CHECKING:
+    from workbench.report.check import Checked
     from workbench.report.sweep import Sweep
 
 app = typer.Typer(
@@ -184,7 +185,7 @@ def sweep(
     SIGTERM, which keep what is done.
     """
     from workbench.report.outcome import INTERNAL
-    from workbench.report.progress import say, sweep_progress
+    from workbench.report.progress import runs_progress, say
     from workbench.report.sweep import SWEEP_PAGE
     from workbench.report.sweep import sweep as run_sweep
 
@@ -202,7 +203,7 @@ def sweep(
                 timeout=timeout,
                 cell_timeout=cell_timeout,
                 retry=retry,
-                on_progress=sweep_progress(),
+                on_progress=runs_progress(),
             )
     except OSError as error:  # a full disk; what is done is done, and the same command goes on from there
         _fail(INTERNAL, f"the sweep could not be written down: {error}")
@@ -217,27 +218,33 @@ def check(
     update: Annotated[
         bool, typer.Option("--update", help="Accept the figures as the new baselines.")
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Runs at once. [processors]")
+    ] = None,
     timeout: _Timeout = 600,
 ) -> None:
     """Run notebooks and compare their figures with the baselines.
 
-    Each runs with its small preset; what it records is compared with reports/baselines/NAME.json.
+    Each runs with its small preset and one thread; what it records is compared with
+    reports/baselines/NAME.json. On drift, a page shows the figures and the pictures of then and now.
     Exits 1 if a figure drifted, is missing or is new; a run that fails keeps its own code.
     """
     from workbench.parameters import list_notebooks, read_notebook
+    from workbench.report.check import check as run_check
+    from workbench.report.check import exit_code
     from workbench.report.prepare import prepare
+    from workbench.report.progress import runs_progress
 
     with _bad_input():
-        notebooks = [read_notebook(name) for name in names] if names else list_notebooks()
+        notebooks = [read_notebook(name) for name in dict.fromkeys(names)] if names else list_notebooks()
         folders = [
-            prepare(notebook, {}, preset="small", timeout=timeout, cell_timeout=timeout)
+            prepare(notebook, {}, preset="small", timeout=timeout, cell_timeout=timeout, threads=1)
             for notebook in notebooks
         ]
-    codes = [
-        _check(notebook.name, folder, update) for notebook, folder in zip(notebooks, folders, strict=True)
-    ]
-    failures = [code for code in codes if code > 1]
-    raise typer.Exit(failures[0] if failures else max(codes, default=0))
+        checked = run_check(folders, update=update, workers=workers, on_progress=runs_progress())
+    for each in checked:
+        _show_checked(each)
+    raise typer.Exit(exit_code(checked))
 
 
 @app.command()
@@ -326,48 +333,25 @@ def _lab_folder() -> Path:
     return own
 
 
-def _check(name: str, folder: Path, update: bool) -> int:
-    from workbench.report.baseline import compare, read_baseline, write_baseline
-    from workbench.report.outcome import BAD_INPUT, DRIFT
+def _show_checked(checked: "Checked") -> None:
+    from workbench.report.compare import figure_rows
+    from workbench.report.outcome import DRIFT
+    from workbench.report.progress import say
 
-    run = _launch(folder)
-    if run["exit_code"]:
-        print(f"error: {name}: {run['error']} ({_short(folder)}/notebook.ipynb)", file=sys.stderr)
-        if run["status"] == "interrupted":  # Ctrl-C is for the whole check
-            raise typer.Exit(run["exit_code"])
-        return run["exit_code"]
-    if not run["recorded"]:
-        print(f"error: {name} records no figure to hold: call wb.record in it", file=sys.stderr)
-        return BAD_INPUT
-    baseline = read_baseline(name)
-    rows = compare(baseline, run)
-    _print_table(
-        ("figure", "baseline", "now", "relative", "tolerance", "verdict"),
-        [
-            (
-                each.name,
-                _figure(each.baseline),
-                _figure(each.now),
-                _figure(each.relative),
-                each.tolerance,
-                each.verdict,
-            )
-            for each in rows
-        ],
-    )
-    drifted = sum(each.verdict != "ok" for each in rows)
-    if update:
-        write_baseline(name, run)
-        print(f"{name}: baseline accepted, {drifted} changed")
-        return 0
-    if baseline["parameters"] is None:
-        print(f"{name}: no baseline yet; --update accepts these figures", file=sys.stderr)
-        return DRIFT
-    if drifted:
-        print(f"{name}: {drifted} of {len(rows)} figures drifted; --update accepts them", file=sys.stderr)
-        return DRIFT
-    print(f"{name}: {len(rows)} figures agree")
-    return 0
+    if checked.changed:
+        columns = ("name", "a", "b", "relative", "tolerance", "verdict")
+        _print_table(
+            ("figure", "baseline", "now", "relative", "tolerance", "verdict"),
+            [tuple(row[column] for column in columns) for row in figure_rows(checked.changed)],
+        )
+    where = f" ({_short(checked.see)})" if checked.see else ""
+    line = f"{checked.name}: {checked.verdict}{where}"
+    if checked.exit_code > DRIFT:
+        print(f"error: {line}", file=sys.stderr)
+    elif checked.exit_code:
+        print(line, file=sys.stderr)
+    else:
+        say(line)
 
 
 def _launch(folder: Path) -> dict[str, Any]:
@@ -442,10 +426,6 @@ def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console(markup=False, highlight=False).print(table)
-
-
-def _figure(value: Any) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _browse(page: Path) -> None:

@@ -31,10 +31,10 @@ def new_folder(parent: Path) -> Path:
         return folder
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file by rename, so that no reader ever sees a part of it."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file by rename, so that no reader ever sees a part of it; text in UTF-8."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(content.encode() if isinstance(content, str) else content)
     partial.replace(path)
 
 

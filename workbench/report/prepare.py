@@ -56,6 +56,7 @@ def prepare(
     folder: Path | None = None,
     timeout: int = 7200,
     cell_timeout: int = 3600,
+    threads: int | None = None,
 ) -> Path:
     """Check what is asked and write a run folder that :func:`workbench.report.launch.launch` runs.
 
@@ -69,6 +70,8 @@ def prepare(
         The run folder, new or empty; by default a new one in ``reports/NAME/``.
     timeout, cell_timeout : int
         Limits for the whole run and for one cell, in seconds.
+    threads : int, optional
+        Of each process of the run; by default the environment says.
 
     Returns
     -------
@@ -80,7 +83,9 @@ def prepare(
     ValueError
         If a value, the preset or the problem is not allowed, or the folder cannot be written.
     """
-    request = make_request(notebook, values, preset=preset, timeout=timeout, cell_timeout=cell_timeout)
+    request = make_request(
+        notebook, values, preset=preset, timeout=timeout, cell_timeout=cell_timeout, threads=threads
+    )
     try:
         return _written(request, folder)
     except OSError as error:

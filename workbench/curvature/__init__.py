@@ -1,20 +1,33 @@
-"""Curvature of the loss: operators, eigenpairs, spectral density, trace."""
+"""Curvature of the loss: operators, eigenpairs, spectral density, trace, slices, spectra over a training."""
 
 from workbench.curvature.density import SpectralDensity
+from workbench.curvature.directions import Directions, line_between, main_directions, random_directions
 from workbench.curvature.eigensolver import eigenpairs
+from workbench.curvature.loss_slice import LossSlice
 from workbench.curvature.operators import GGN, CurvatureOperator, Hessian, ProblemOperator
 from workbench.curvature.pairs import Eigenpairs
 from workbench.curvature.quadrature import spectral_density
+from workbench.curvature.slices import slice_loss
 from workbench.curvature.traces import trace
+from workbench.curvature.tracking import along
+from workbench.curvature.trajectory import Trajectory
 from workbench.problem import Problem
 
 __all__ = [
     "CurvatureOperator",
+    "Directions",
     "Eigenpairs",
+    "LossSlice",
     "SpectralDensity",
+    "Trajectory",
+    "along",
     "eigenpairs",
     "ggn",
     "hessian",
+    "line_between",
+    "main_directions",
+    "random_directions",
+    "slice_loss",
     "spectral_density",
     "trace",
 ]

@@ -167,8 +167,8 @@ class Problem:
         Raises
         ------
         ValueError
-            If the state does not fit the model, if the loss is not finite there, or if the loss or ``forward``
-            reads the model that this problem was made with, which is another one than the copy.
+            If the state does not fit the model, if the loss is not finite there, or if the loss, the
+            regulariser or ``forward`` reads the model that this problem was made with: the copy is another.
         """
         other = copy.copy(self)
         with _lock(self.model):  # while another thread evaluates the model, it holds other tensors
@@ -438,8 +438,8 @@ class Problem:
         with torch.no_grad(), torch.inference_mode(False):
             if torch.isfinite(evaluate(other.model)) and not torch.isfinite(self._holding(nothing, evaluate)):
                 raise ValueError(
-                    "the loss, the regularizer or forward= reads the model that the problem was made with, not "
-                    "the one it is given: make a Problem of its own for each state"
+                    "the loss, the regularizer or forward= reads the model that the problem was made with, "
+                    "not the copy that holds the state: make a Problem of its own for each state"
                 )
 
     def _set_data(self, data: Any) -> None:

@@ -118,9 +118,8 @@ def random_directions(problem: Problem, count: int = 2, *, biases: bool = False,
     vectors = torch.stack(columns, dim=1)
     if not vectors.any():
         raise ValueError("all that random directions would move is zero or a bias: try biases=True")
-    return Directions(
-        vectors, tuple(f"random direction {i} (filter-normalised)" for i in range(1, count + 1))
-    )
+    labels = tuple(f"random direction {i} (filter-normalised)" for i in range(1, count + 1))
+    return Directions(vectors, labels)
 
 
 def main_directions(
@@ -227,6 +226,10 @@ def _check_vectors(vectors: Tensor, size: int) -> None:
         raise ValueError("a direction is not finite")
     if not vectors.any(dim=0).all():
         raise ValueError("a direction is zero")
+    if vectors.shape[1] == 2:
+        unit = vectors.double() / torch.linalg.vector_norm(vectors.double(), dim=0)
+        if 1 - abs(float(unit[:, 0] @ unit[:, 1])) < 1e-9:
+            raise ValueError("the two directions are parallel, so they span no plane")
 
 
 def _scale(noise: Tensor, parameter: Tensor, biases: bool) -> Tensor:

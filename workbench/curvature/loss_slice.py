@@ -158,7 +158,8 @@ class LossSlice(Result):
         distance, loss, model = (part.ravel()[done][order] for part in (self.distance, self.loss, model))
         finite = np.isfinite(loss)
         changes = np.where(finite, np.abs(loss - self.origin_loss), 0.0)
-        allowed = TOLERANCE * np.maximum.accumulate(changes)
+        within = np.searchsorted(distance, distance * (1 + 1e-9), side="right") - 1
+        allowed = TOLERANCE * np.maximum.accumulate(changes)[within]
         allowed = np.maximum(allowed, _ROUNDINGS * self.precision * abs(self.origin_loss))
         with np.errstate(invalid="ignore"):
             fails = ~finite | (np.abs(loss - model) > allowed)
@@ -244,10 +245,9 @@ class LossSlice(Result):
     def _describe_loss(self) -> str:
         finite = self.loss[self.computed & np.isfinite(self.loss)]
         span = f", {finite.min():.4g} to {finite.max():.4g}" if len(finite) else ""
-        total = self.loss.size
-        points = (
-            f"{total} points" if not self.interrupted else f"{self.passes} of {total} points, interrupted"
-        )
+        points = f"{self.loss.size} points"
+        if self.interrupted:
+            points = f"{self.passes} of {points}, interrupted"
         unfinite = int((self.computed & ~np.isfinite(self.loss)).sum())
         note = f", {unfinite} NOT FINITE" if unfinite else ""
         return f"loss {self.origin_loss:.4g} at the origin{span} on the slice ({points}{note})"
@@ -256,11 +256,18 @@ class LossSlice(Result):
         assert self.validity is not None
         radius, resolution, reach = self.validity
         if np.isinf(radius):
-            return f"the quadratic model is true to {TOLERANCE:.0%} of the loss change on all of it (to {reach:.3g})"
+            return f"the quadratic model is true to {TOLERANCE:.0%} of the loss change as far as {reach:.3g}"
+        hint = " (the nearest point: lower reach)" if radius <= 1.001 * resolution else ""
         return (
-            f"the quadratic model misses {TOLERANCE:.0%} of the loss change from distance {radius:.3g} on "
-            f"(grid {resolution:.1g})"
+            f"the quadratic model comes to miss {TOLERANCE:.0%} of the loss change at a distance of "
+            f"{max(radius - resolution, 0):.3g} to {radius:.3g}{hint}"
         )
+
+    def _circle(self, radius: float) -> np.ndarray:
+        """Coordinates (2, points) of the points at this distance from the origin."""
+        angles = np.linspace(0, 2 * np.pi, 100)
+        lengths, axes = np.linalg.eigh(self.gram)
+        return radius * axes @ (np.stack([np.cos(angles), np.sin(angles)]) / np.sqrt(lengths)[:, None])
 
     def _plot_line(self, ax: "Axes") -> None:
         (t,) = self.axes
@@ -279,7 +286,7 @@ class LossSlice(Result):
             ax.plot(t, self.quadratic, color=VERMILION, linestyle="--", label="quadratic model")
             reach = min(self.validity.radius, self.validity.reach) / np.sqrt(self.gram[0, 0])
             ax.axvspan(max(-reach, t[0]), min(reach, t[-1]), color=GREEN, alpha=0.15, linewidth=0,
-                       label=f"true to {TOLERANCE:.0%} of the loss change")  # fmt: skip
+                       label=f"until it misses {TOLERANCE:.0%} of the change")  # fmt: skip
         if self.barrier is not None:
             ax.plot(t, self._between_ends(), color="0.4", linestyle=":", label="between the ends")
             height, _, location, _ = self.barrier
@@ -303,8 +310,10 @@ class LossSlice(Result):
         if len(unfinite):
             ax.plot(*unfinite.T, "x", color=VERMILION, markersize=4, linestyle="", label="loss not finite")
         if self.validity is not None and self.validity.radius < self.validity.reach:
-            ax.contour(x, y, self.distance.T, levels=[self.validity.radius], colors=GREEN, linewidths=1.5)
-            ax.plot([], [], color=GREEN, label=f"quadratic model true to {TOLERANCE:.0%}")
+            ax.plot(*self._circle(self.validity.radius), color=GREEN,
+                    label=f"the quadratic model misses {TOLERANCE:.0%} of the change")  # fmt: skip
+            ax.set_xlim(x[0], x[-1])
+            ax.set_ylim(y[0], y[-1])
         if self.path is not None:
             ax.plot(*self.path.T, color=VERMILION, marker=".", label="trajectory, projected")
             for place in (0, -1):

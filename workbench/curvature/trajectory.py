@@ -103,9 +103,10 @@ class Trajectory(Result):
         """Draw the eigenvalues over the checkpoints, ± residual norm; unconverged ones hollow and orange."""
         ax = new_axes(ax)
         frame = self.frame()
-        count = int(frame["index"].max())
-        for index, part in frame.groupby("index"):
-            strength = 1 - 0.7 * (int(index) - 1) / count
+        count = len(self.pairs[0].values)
+        for index in range(1, count + 1):
+            part = frame[frame["index"] == index]
+            strength = 1 - 0.7 * (index - 1) / count
             label = "eigenvalues, the largest darkest, ± residual norm" if index == 1 else None
             ax.errorbar(part["position"], part["eigenvalue"], yerr=part["residual"], color=BLUE,
                         alpha=strength, marker=".", capsize=3, label=label)  # fmt: skip

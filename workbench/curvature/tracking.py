@@ -74,7 +74,8 @@ def along(
     :math:`\|\sin\Theta\|_F \le \|R\|_F / (\lambda_k - \lambda_{k+1})`, where R are the residuals: if the gap
     is narrow, "the top k" are hardly a space of their own, and the bound says so.
 
-    Memory: k vectors for each checkpoint, beside what :func:`eigenpairs` takes.
+    Each checkpoint starts afresh: a start from the eigenvectors before saves next to nothing, see
+    :func:`eigenpairs`. Memory: k vectors for each checkpoint, beside what :func:`eigenpairs` takes.
     """
     check_choice("matrix", matrix, tuple(MATRICES))
     check_count("k", k, 1, problem.num_parameters)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench import paths
-from workbench.report.folder import REQUEST, RUN, locked_at_once, remove
+from workbench.report.folder import LOCK, REQUEST, RUN, locked_at_once, remove
 from workbench.report.runs import Run, asked, find_runs, is_held
 
 BLOCK = 512  # bytes; of st_blocks
@@ -21,7 +21,7 @@ _RUN_OF_A_SWEEP = re.compile(r"[0-9a-f]{16}")  # the name that run_key gives
 _FILE_OF_A_SWEEP = re.compile(r"\.lock|\.?(summary\.parquet|sweep\.html)(\.\d+)?")
 _OTHER_FILES = 64  # that are open besides the locks
 
-_State = dict[Path, tuple[int | None, ...]]
+_State = dict[Path, tuple[int | None, int | None]]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,11 @@ class Unit:
             self._refuse_what_is_foreign()
             for folder in folders:
                 (folder / RUN).unlink(missing_ok=True)
-            for folder in folders:
+            # What makes it a sweep that can be found goes last: its runs, and of these the requests.
+            for path in self.folder.iterdir() if self.is_sweep else ():
+                if path not in folders and path.name != LOCK:
+                    path.unlink()
+            for folder in sorted(folders, key=lambda folder: (folder / REQUEST).exists()):
                 remove(folder)
             if self.is_sweep:
                 remove(self.folder)
@@ -155,7 +159,8 @@ def _unit(folder: Path, runs: tuple[Run, ...]) -> Unit:
 
 
 def _state(folders: Iterable[Path]) -> _State:
-    return {folder: tuple(_written(folder / name) for name in (REQUEST, RUN)) for folder in folders}
+    written = {folder: (_written(folder / REQUEST), _written(folder / RUN)) for folder in folders}
+    return {folder: times for folder, times in written.items() if any(times)}
 
 
 def _written(path: Path) -> int | None:
@@ -170,7 +175,8 @@ def _inner_folders(folder: Path) -> list[Path]:
 
 
 def _touched(folder: Path) -> float:
-    return max(path.lstat().st_mtime for path in folder.iterdir())
+    """When a file of a run was last written; a removal that was cut off writes none."""
+    return max(path.lstat().st_mtime for path in folder.iterdir() if not path.is_dir())
 
 
 def _measured(folder: Path, runs: set[Path]) -> int:

@@ -20,8 +20,8 @@ WEIGHT_DECAY = 1e-2
 def make(*, width: int = 32, epochs: int = 30, seed: int = 0) -> wb.Problem:
     """Build the problem.
 
-    Parameters are yours to choose, with defaults: ``wb.load_problem("my_problem.py:make", width=64)``. A report
-    takes the defaults; for other values in a report, write a second factory (see ``make_wide``).
+    Parameters are yours to choose: ``wb.load_problem("my_problem.py:make", width=64)``. A report takes the
+    defaults; for other values in a report, write a second factory (see ``make_wide``).
 
     Parameters
     ----------

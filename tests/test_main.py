@@ -1,11 +1,14 @@
 """A Ctrl-C at any moment of a command is one line."""
 
-import os
 import signal
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+from workbench import __version__
 
 # The program as its script starts it, interrupted when it first imports a module.
 INTERRUPTED_AT = """
@@ -28,7 +31,7 @@ main()
         ("typer", ["list"]),
         ("workbench.paths", ["--help"]),
         ("workbench.parameters", ["list"]),
-        ("nbformat", ["check"]),
+        ("workbench.report.compare", ["compare", "a", "b"]),
         ("workbench.report.clean", ["clean", "--dry-run"]),
         ("workbench.report.kernel", ["doctor"]),
     ],
@@ -52,13 +55,7 @@ def test_where_interrupts_are_ignored_they_stay_ignored() -> None:
 
 
 def test_python_m_and_the_script_are_the_same_program() -> None:
-    from importlib.metadata import entry_points
-
-    import workbench.__main__
-
-    done = subprocess.run(
-        [sys.executable, "-m", "workbench", "--version"], capture_output=True, text=True, env=os.environ
-    )
-    assert done.stdout == f"workbench {workbench.__version__}\n"
-    [script] = entry_points(group="console_scripts", name="workbench")
-    assert script.load() in (workbench.__main__.main, workbench.cli.main)
+    command = [sys.executable, "-m", "workbench", "--version"]
+    assert subprocess.check_output(command, text=True) == f"workbench {__version__}\n"
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"workbench": "workbench.__main__:main"}

@@ -8,9 +8,8 @@ from typing import NoReturn
 
 def main() -> None:
     """Run the command line; a Ctrl-C ends it in one line, also while it is still being imported."""
-    if (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):  # else it is ignored, as in the background
+    # Where interrupts are ignored, as in the background, they stay ignored.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
     from workbench.cli import main as command
 

@@ -81,10 +81,8 @@ def test_without_a_word_it_is_what_is_older_than_30_days(reports: Path) -> None:
     shown, _ = clean("--yes")
     assert left(reports) == ["probe/new", "probe/younger"]
     assert all(path.exists() for path in others)
-    assert [line.split()[0] for line in shown.splitlines() if "probe/" in line] == [
-        "probe/older",
-        "probe/ancient",
-    ]
+    listed = [line.split()[0] for line in shown.splitlines() if "probe/" in line]
+    assert listed == ["probe/older", "probe/ancient"]
     assert "removed 2 of 2" in shown
 
 
@@ -368,7 +366,7 @@ def test_killed_at_any_point_nothing_half_removed_reads_as_good_and_the_next_cal
             assert all(whole <= {path.name for path in each.iterdir()} for each in good)
             # The process died with its locks; what it left is found as long as there is more than a lock.
             rest = {path.name for path in folder.rglob("*") if path.is_file()} - {".lock"}
-            assert not rest or [each for each in old_runs(print)]
+            assert not rest or list(old_runs(print))
             for each in old_runs(print):
                 each.remove()
             assert left(reports) == []

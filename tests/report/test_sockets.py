@@ -67,22 +67,21 @@ def test_a_living_kernel_keeps_its_sockets_however_old(temporary: Path) -> None:
     assert dead_sockets() == [folder]
 
 
-def test_what_may_be_somebody_elses_stays(temporary: Path, tmp_path: Path) -> None:
+def test_what_may_be_somebody_elses_stays(temporary: Path) -> None:
     dead(temporary / "wb-longername0")
     dead(temporary / "xy-a1b2c3d_")
-    aged(dead(temporary / "wb-00000young"[:11]), 0.9)
-    for name, content in (
-        ("wb-withfile", "notes.txt"),
-        ("wb-filelike", "kernel-ipc-9"),
-        ("wb-folderin", "sub"),
-    ):
+    aged(dead(temporary / "wb-youngone"), 0.9)
+    for name, content in (("wb-withfile", "notes.txt"), ("wb-filelike", "kernel-ipc-9")):
         folder = dead(temporary / name)
-        (folder / content).mkdir() if content == "sub" else (folder / content).touch()
+        (folder / content).touch()
         aged(folder)
+    folder = dead(temporary / "wb-folderin")
+    (folder / "kernel-ipc-9").mkdir()
+    aged(folder)
     other = dead(temporary / "wb-otherone")
     (other / "kernel.json").write_text(json.dumps({"ip": "127.0.0.1"}))
     aged(other)
-    (temporary / "wb-alinkto0").symlink_to(dead(tmp_path.parent / f"{temporary.name}-t"))
+    (temporary / "wb-alinkto0").symlink_to(dead(temporary / "elsewhere"))
     before = sorted(temporary.rglob("*"))
     assert dead_sockets() == []
     assert sorted(temporary.rglob("*")) == before

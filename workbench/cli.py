@@ -353,7 +353,7 @@ def doctor() -> None:
         ("check", "state", "value", "what to do"),
         [(each.check, each.state, each.value, each.advice) for each in findings],
     )
-    raise typer.Exit(any(each.state == PROBLEM for each in findings))
+    raise typer.Exit(1 if any(each.state == PROBLEM for each in findings) else 0)
 
 
 @app.command()
@@ -482,7 +482,7 @@ def _remove(found: "list[Removable]") -> None:
         else:
             removed, freed = removed + 1, freed + each.size
     say(f"removed {removed} of {len(found)}, freed {_bytes(freed)}")
-    raise typer.Exit(failed)
+    raise typer.Exit(1 if failed else 0)
 
 
 def _agreed() -> bool:
@@ -549,6 +549,8 @@ def _figure(value: Any) -> str:
 
 
 def _bytes(count: int) -> str:
+    if count < 1e6:
+        return f"{count / 1e3:.0f} kB"
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 

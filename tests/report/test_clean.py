@@ -300,6 +300,18 @@ def test_a_folder_that_cannot_be_read_is_one_line_and_the_others_go(
     assert (half_closed.parent / "run.json").exists()
 
 
+@pytest.mark.parametrize("closed", ["run.json", "results"])
+def test_what_may_not_be_read_or_changed_stays_whole(
+    reports: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    folder = finished_run(reports / "probe" / "1")
+    (folder / "results").mkdir()
+    aged(folder, 40)
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(folder / closed))
+    assert clean("--yes")[1] == f"probe/1 is left alone: Permission denied: {folder / closed}\n"
+    assert left(reports) == ["probe/1"]
+
+
 def test_what_the_system_refuses_to_remove_is_one_line_and_the_others_go(
     reports: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

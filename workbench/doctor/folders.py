@@ -1,6 +1,7 @@
 """The folders of reports and of the cache: space, whether they can be written, whether locks hold there."""
 
 import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -34,7 +35,8 @@ def check_cache() -> Iterator[Finding]:
 
 
 def _check_folder(name: str, folder: Path, variable: str) -> Iterator[Finding]:
-    place = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    # isdir: where one may not look is no folder, and the one above it says more.
+    place = next(each for each in (folder, *folder.absolute().parents) if os.path.isdir(each))
     yield _space(name, folder, place)
     try:
         with tempfile.NamedTemporaryFile(prefix=".doctor-", dir=place) as file:

@@ -92,6 +92,9 @@ class Unit:
             raise BlockingIOError("it is running")
         if any(not run.finished and _touched(run.folder) > time.time() - _RECENT for run in self.runs):
             raise ValueError("it has not finished, and it is less than a day old")
+        for run in self.runs:
+            if (run.folder / RUN).exists() and not os.access(run.folder / RUN, os.R_OK):
+                raise _not_permitted(run.folder / RUN)  # it may be a good one
         self._refuse_what_is_foreign()
         return _measured(self.folder, {run.folder for run in self.runs})
 
@@ -186,9 +189,13 @@ def _measured(folder: Path, runs: set[Path]) -> int:
         if REQUEST in files and Path(place) not in runs:
             raise ValueError("another run is in it")
         if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), place)
+            raise _not_permitted(place)
         size += sum(os.lstat(os.path.join(place, name)).st_blocks * BLOCK for name in (".", *files))
     return size
+
+
+def _not_permitted(path: Path | str) -> PermissionError:
+    return PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def _raise(error: OSError) -> None:

@@ -15,7 +15,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_it_is_a_trained_problem_whose_curvature_can_be_asked(file: Path) -> None:
-    problem = wb.load_problem(f"{file}:make", epochs=5)
+    problem = wb.load_problem(f"{file}:make", width=8, epochs=5)
     assert problem.num_examples == 569
     assert problem.metrics["accuracy"] > 0.9
     assert problem.weight_decay > 0

@@ -1,7 +1,7 @@
 """A problem to start from: a model, a loss and data, returned by the factory ``make``.
 
 As it stands it classifies breast tumours (scikit-learn ships the data) with a small network, which it trains
-in a second. Replace its parts by your own from top to bottom; each says where.
+in seconds. Replace its parts by your own from top to bottom; each says where.
 
     workbench report curvature -p problem my_problem.py:make --open
     workbench lab      # in a notebook: wb.explore.curvature(wb.load_problem("path/to/my_problem.py:make"))

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from workbench.recording import RUN_VARIABLE
+from workbench.report.environment import run_environment
 from workbench.report.folder import LOG, NOTEBOOK, RUN, locked, read_json
 from workbench.report.outcome import Outcome, internal, stopped
 from workbench.report.prepare import Request, read_request
 from workbench.report.processes import kill_run, run_processes
 from workbench.report.signals import LIMIT, kept_signals
+from workbench.report.sockets import PREFIX
 
 _GRACE = 20.0  # seconds in which a child that is asked to stop can save what ran and draw the page
 _TICK = 0.1
@@ -71,7 +73,7 @@ def run_locked(
     request = read_request(folder)
     events: list[dict[str, Any]] = []
     with (
-        tempfile.TemporaryDirectory(prefix="wb-") as sockets,  # here, since the child may be killed
+        tempfile.TemporaryDirectory(prefix=PREFIX) as sockets,  # here, since the child may be killed
         _child(folder, request, lock, sockets) as child,
     ):
         try:
@@ -97,16 +99,11 @@ def run_locked(
 
 
 def _child(folder: Path, request: Request, lock: int, sockets: str) -> "subprocess.Popen[bytes]":
-    environment = {**os.environ, RUN_VARIABLE: str(folder)}
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of busy processes starve others
-    if request.threads is not None:
-        environment["OMP_NUM_THREADS"] = str(request.threads)
-    environment.pop("MPLBACKEND", None)  # the kernel chooses the inline backend only if none is chosen
     with (folder / LOG).open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "workbench.report.execute", str(folder), sockets],
             cwd=request.directory,
-            env=environment,
+            env={**run_environment(request.threads), RUN_VARIABLE: str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

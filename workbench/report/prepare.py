@@ -8,9 +8,7 @@ from typing import Any
 
 from workbench import paths
 from workbench.parameters import Notebook
-from workbench.report.folder import NOTEBOOK, new_folder, read_json, write_json, write_whole
-
-_REQUEST = "request.json"
+from workbench.report.folder import NOTEBOOK, REQUEST, new_folder, read_json, write_json, write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,12 +130,12 @@ def make_request(
 def write_request(folder: Path, request: Request, notebook: str) -> None:
     """Write what a run starts from into its folder."""
     write_whole(folder / NOTEBOOK, notebook)
-    write_json(folder / _REQUEST, dataclasses.asdict(request))
+    write_json(folder / REQUEST, dataclasses.asdict(request))
 
 
 def read_request(folder: Path) -> Request:
     """Read what a run folder asks for."""
-    return Request(**read_json(folder / _REQUEST))
+    return Request(**read_json(folder / REQUEST))
 
 
 def _require_problem(parameters: dict[str, Any]) -> None:

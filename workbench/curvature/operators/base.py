@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workbench.choices import suggestion
-from workbench.memory import free_bytes
+from workbench.memory import free_bytes, show_bytes
 from workbench.progress import progress
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class CurvatureOperator(abc.ABC):
         needed = n * n * self.dtype.itemsize
         if needed > free_bytes(self.device) // 2:
             raise ValueError(
-                f"a dense {n} × {n} matrix takes {needed / 2**30:.1f} GiB, more than half of the free "
+                f"a dense {n} × {n} matrix takes {show_bytes(needed)}, more than half of the free "
                 "memory: use eigenpairs(), spectral_density() or restrict() the problem"
             )
         matrix = torch.empty(self.shape, dtype=self.dtype, device=self.device)

@@ -1,5 +1,6 @@
 """Curvature of the loss: operators, eigenpairs, spectral density, trace."""
 
+from workbench.curvature.class_structure import ClassStructure, class_structure
 from workbench.curvature.density import SpectralDensity
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.matrices import (
@@ -17,9 +18,11 @@ from workbench.curvature.quadrature import spectral_density
 from workbench.curvature.traces import trace
 
 __all__ = [
+    "ClassStructure",
     "CurvatureOperator",
     "Eigenpairs",
     "SpectralDensity",
+    "class_structure",
     "eigenpairs",
     "fisher",
     "ggn",

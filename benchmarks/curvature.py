@@ -1,7 +1,7 @@
 """Curvature products, eigenpairs and densities: ours and the peers', the same work in one process.
 
-The unit is one gradient over the same data: every figure is the median wall time over interleaved rounds divided
-by the median wall time of a gradient. Peers that are not installed are left out and named.
+The unit is one gradient over the same data: every figure is the median wall time over interleaved rounds,
+divided by the median wall time of a gradient. Peers that are not installed are left out and named.
 
     python benchmarks/curvature.py [--task mlp|cnn|gpt] [--rounds 7] [--threads 2] [--solvers]
 """

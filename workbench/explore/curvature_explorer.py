@@ -157,7 +157,8 @@ def _scale_switch(figure: go.FigureWidget) -> dict[str, widgets.Widget]:
     )
 
     def rescale(change: dict[str, Any]) -> None:
-        figure.update_yaxes(type=change["new"], dtick=1 if change["new"] == "log" else None, row=1, col=2)
+        with figure.batch_update():  # one message and one redrawing for both
+            figure.update_yaxes(type=change["new"], dtick=1 if change["new"] == "log" else None, row=1, col=2)
 
     switch.observe(rescale, names="value")
     return {"scale": switch}

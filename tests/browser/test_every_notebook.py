@@ -62,6 +62,10 @@ class Explored:
     def labels(self) -> set[str]:
         return {text for text in self.controls.locator(".widget-label").all_inner_texts() if text}
 
+    def scroll_to_figure(self) -> None:
+        self.explorer.scroll_into_view_if_needed()
+        self.explorer.locator(".js-plotly-plot .plot-container").wait_for(timeout=STEP_MILLISECONDS)
+
     def save(self) -> None:
         self.page.evaluate("async () => await window.jupyterapp.shell.currentWidget.context.save()")
 
@@ -74,8 +78,7 @@ def explore(page: Page, lab: Lab, notebook: Notebook) -> Explored:
         open_first_analysis(page)
     explored = Explored(page, path, ".wb-start" if notebook.name == "start" else ".wb-explorer")
     expect(explored.explorer).to_have_count(1, timeout=STEP_MILLISECONDS)
-    explored.explorer.scroll_into_view_if_needed()
-    explored.explorer.locator(".js-plotly-plot").wait_for(timeout=STEP_MILLISECONDS)
+    explored.scroll_to_figure()
     return explored
 
 
@@ -95,6 +98,16 @@ def test_a_control_is_moved_and_the_figure_changes(explored):
     expect(explorer.locator(".wb-status")).to_contain_text("Done in", timeout=STEP_MILLISECONDS)
     assert explorer.evaluate(FIGURE_DATA) != before
     keep_picture(explored.page, explored.path.stem)
+
+
+def test_a_page_that_is_loaded_again_shows_the_same(explored, lab):
+    before = explored.explorer.evaluate(FIGURE_DATA)
+    explored.save()
+    open_notebook(explored.page, lab, explored.path.name)
+    explored.scroll_to_figure()
+    assert explored.explorer.evaluate(FIGURE_DATA) == before
+    expect(explored.page.locator(".wb-static")).to_be_hidden()
+    expect(explored.page.get_by_text(DEAD_WIDGET)).to_have_count(0)
 
 
 def test_every_control_has_a_name_and_is_reached_by_keys(explored):

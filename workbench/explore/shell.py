@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import ipywidgets as widgets
-import plotly.graph_objects as go
 import psutil
 
 from workbench.explore.accessible import Accessible
@@ -14,9 +13,9 @@ from workbench.explore.code_fold import CodeFold
 from workbench.explore.controls import make_control
 from workbench.explore.fit import FitFigures
 from workbench.explore.job import Job, Work
+from workbench.explore.live_figure import LiveFigure
 from workbench.explore.remembered import remembered, result_key
 from workbench.explore.save import PICTURES, TABLES, save
-from workbench.explore.style import FIGURE_CONFIG
 from workbench.explore.twin import display_with_twin
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.parameters import Notebook
@@ -48,7 +47,7 @@ class Explorer(widgets.VBox):
     controls : dict of str to widget
     job : Job
         Runs the computation.
-    figure : go.FigureWidget
+    figure : LiveFigure
     extras : dict of str to widget
         Controls that need no computation.
     """
@@ -63,8 +62,7 @@ class Explorer(widgets.VBox):
         self.controls = {name: make_control(parameters[name], value) for name, value in values.items()}
         self.job = Job("Run", "compute with these values", self._prepare)
         self.job.say("Set the controls and press Run.")
-        self.figure = go.FigureWidget(view.figure())
-        self.figure._config = {**self.figure._config, **FIGURE_CONFIG}
+        self.figure = LiveFigure(view.figure())
         self.extras = view.extras(self.figure)
         self.save_button = widgets.Button(description="Save", tooltip="save into the current folder")
         self.save_button.on_click(lambda _: self.save())

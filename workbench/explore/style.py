@@ -2,8 +2,6 @@
 
 import plotly.graph_objects as go
 
-# A figure is as wide as its place; plotly's button that sends it with its data to a server is left out.
-FIGURE_CONFIG = {"responsive": True, "displaylogo": False, "showSendToCloud": False}
 BLUE_BAND = "rgba(0,114,178,0.35)"
 _GRAY = "#767676"  # readable on white and on JupyterLab's dark ground
 _GRID = "rgba(128,128,128,0.25)"

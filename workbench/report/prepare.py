@@ -34,6 +34,8 @@ class Request:
         Limits for the whole run and for one cell, in seconds.
     threads : int or None
         Of each process of the run; None leaves it to the environment.
+    preview : bool
+        Whether the run is forked from a process that has done its imports: a quick look, no finished run.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Request:
     timeout: int
     cell_timeout: int
     threads: int | None = None
+    preview: bool = False
 
 
 def prepare(
@@ -96,6 +99,7 @@ def make_request(
     timeout: int,
     cell_timeout: int,
     threads: int | None = None,
+    preview: bool = False,
 ) -> Request:
     """Check what is asked, and write nothing.
 
@@ -121,6 +125,7 @@ def make_request(
         timeout=timeout,
         cell_timeout=cell_timeout,
         threads=threads,
+        preview=preview,
     )
 
 

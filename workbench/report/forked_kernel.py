@@ -105,7 +105,6 @@ def _become_kernel(waits: int) -> NoReturn:
 
     command, environment = json.loads(text)
     os.environ.update(environment)
-    sys.path.insert(0, os.getcwd())  # as python -m has it
     numpy.random.seed()  # noqa: NPY002  # all that is forked has one state; random sees to itself
     # ipykernel took its parent from the environment when it was imported.
     sys.argv[1:] = [*command[3:], f"--IPKernelApp.parent_handle={os.getppid()}"]

@@ -14,9 +14,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from workbench.recording import RUN_VARIABLE
-from workbench.report.preload import ENVIRONMENT
+from workbench.report.preload import DEFAULTS, ENVIRONMENT
 from workbench.report.zygote import LONGEST
 
+# No module of the working directory stands in for another; python -P would keep it from the kernels, too.
+_START = """
+import sys
+sys.path = [place for place in sys.path if place]
+from workbench.report.zygote import main
+main(int(sys.argv[1]))
+"""
 _PATIENCE = 120  # seconds for its imports, which take 5 on an idle machine
 
 
@@ -124,9 +131,9 @@ class Zygote:
         self._control.close()
         code = self._process.wait()
         self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").split("\n")
-        said = next(filter(None, reversed(lines)), f"exit code {code}")
-        return RuntimeError(f"the process that previews are forked from is gone: {said}")
+        *_, said = f"\n{self._errors.read().decode(errors='replace')}".rstrip().split("\n")
+        reason = said if code == 1 and said else f"it ended with code {code}"
+        return RuntimeError(f"the process that previews are forked from is gone: {reason}")
 
 
 @contextlib.contextmanager
@@ -144,7 +151,7 @@ def zygote() -> Iterator[Zygote]:
     with ours, tempfile.TemporaryFile() as errors:
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "workbench.report.zygote", str(theirs.fileno())],
+                [sys.executable, "-c", _START, str(theirs.fileno())],
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
@@ -163,6 +170,6 @@ def zygote() -> Iterator[Zygote]:
 
 def _environment() -> dict[str, str]:
     """Return what a run's environment is, with room for the name of its folder."""
-    environment: dict[str, Any] = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **ENVIRONMENT}
+    environment: dict[str, Any] = {**DEFAULTS, **os.environ, **ENVIRONMENT}
     environment.pop(RUN_VARIABLE, None)
     return {**environment, RUN_VARIABLE: "-" * LONGEST}

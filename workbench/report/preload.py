@@ -1,7 +1,7 @@
 """``preload``: import what runs and their kernels import, and start nothing, so that a fork finds it done.
 
 Left out is what looks for a running kernel while it is imported and would find none: ``matplotlib.pyplot``.
-plotly looks for one, too, and is told the answer in its environment, see :data:`ENVIRONMENT`.
+plotly looks for one, too, and is told its answer by the environment.
 """
 
 import gc
@@ -11,12 +11,15 @@ import os
 import tempfile
 from pathlib import Path
 
-# What a process that preloads must be started with.
+# What a process that preloads must be started with, and what if nothing else is set.
+DEFAULTS = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # as for every run
+    "PLOTLY_RENDERER": "plotly_mimetype",  # what plotly chooses in a kernel
+}
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # NumPy's BLAS would start threads
     "JE_ARROW_MALLOC_CONF": "background_thread:false",  # so would pyarrow's memory allocator
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # what a kernel sets before it runs a cell
-    "PLOTLY_RENDERER": "plotly_mimetype+notebook",  # what plotly chooses in a kernel
 }
 _MODULES = (
     "workbench.report.no_iri_checks",  # before anything that imports jsonschema
@@ -48,8 +51,9 @@ def preload() -> None:
     """
     for name in _MODULES:
         importlib.import_module(name)
+        require_one_thread(f"importing {name}")
     _rehearse()
-    require_one_thread()
+    require_one_thread("drawing a page")
     gc.collect()
     gc.freeze()  # what no run can free need not be looked through, and copied, by the collector of each
 
@@ -80,13 +84,13 @@ def _rehearse() -> None:
         )
 
 
-def require_one_thread() -> None:
-    """Raise RuntimeError if this process has more than one thread."""
+def require_one_thread(after: str) -> None:
+    """Raise RuntimeError if this process has more than one thread, and say after what."""
     threads = os.listdir("/proc/self/task")
     if len(threads) > 1:
         names = sorted({_name(thread) for thread in threads})
         raise RuntimeError(
-            f"an import started threads ({', '.join(names)}), beside which no run can be forked"
+            f"after {after} there are threads ({', '.join(names)}), so that nothing can be forked"
         )
 
 

@@ -1,9 +1,9 @@
-"""The process that previews are forked from: ``python -P -m workbench.report.zygote SOCKET``.
+"""The process that previews are forked from, started by :mod:`workbench.report.forking`.
 
 It has imported what runs import and does nothing else, so that it has one thread and holds no lock when it
 forks. Each run is a process of its own, in its own session, with its own kernel, as an ordinary one is; only
-its imports are done. The zygote reads one request after another from SOCKET, a file descriptor; when the
-other end is closed, it ends, and runs under way go on.
+its imports are done. The zygote reads one request after another from a socket; when the other end is
+closed, it ends, and runs under way go on.
 """
 
 import ctypes
@@ -43,8 +43,9 @@ class ForkRequest:
     lock: int
 
 
-def main(control: socket.socket) -> None:
-    """Serve until the other end of ``control`` is closed; in each forked process, run what was asked."""
+def main(descriptor: int) -> None:
+    """Serve a socket until its other end is closed; in each forked process, run what was asked."""
+    control = socket.socket(fileno=descriptor)
     try:
         preload()
         control.send(b"ready")
@@ -67,7 +68,7 @@ def _serve(control: socket.socket) -> ForkRequest | None:
             message, descriptors, _, _ = socket.recv_fds(control, _MESSAGE, 4)
             if not message:
                 return None
-            require_one_thread()
+            require_one_thread("forking")
             teller, *rest = descriptors
             pid = os.fork()
             if pid == 0:
@@ -120,7 +121,3 @@ def _mark(folder: str) -> None:
     start = int(fields[47])  # env_start of proc(5), of which the two before the bracket are split off
     text = f"{RUN_VARIABLE}={folder}\0".encode()
     ctypes.memmove(start + place, text, len(text))
-
-
-if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])))

@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -14,8 +15,11 @@ import typer
 from typer.core import TyperCommand
 
 from workbench import __version__, paths
+from workbench.memory import show_bytes
 
 if TYPE_CHECKING:
+    from workbench.report.check import Checked
+    from workbench.report.clean import Removable
     from workbench.report.sweep import Sweep
 
 app = typer.Typer(
@@ -187,7 +191,7 @@ def sweep(
     SIGTERM, which keep what is done.
     """
     from workbench.report.outcome import INTERNAL
-    from workbench.report.progress import say, sweep_progress
+    from workbench.report.progress import runs_progress, say
     from workbench.report.sweep import SWEEP_PAGE
     from workbench.report.sweep import sweep as run_sweep
 
@@ -206,7 +210,7 @@ def sweep(
                 cell_timeout=cell_timeout,
                 retry=retry,
                 preview=preview,
-                on_progress=sweep_progress(),
+                on_progress=runs_progress(),
             )
     except OSError as error:  # a full disk; what is done is done, and the same command goes on from there
         _fail(INTERNAL, f"the sweep could not be written down: {error}")
@@ -221,27 +225,33 @@ def check(
     update: Annotated[
         bool, typer.Option("--update", help="Accept the figures as the new baselines.")
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Runs at once. [processors]")
+    ] = None,
     timeout: _Timeout = 600,
 ) -> None:
     """Run notebooks and compare their figures with the baselines.
 
-    Each runs with its small preset; what it records is compared with reports/baselines/NAME.json.
+    Each runs with its small preset and one thread; what it records is compared with
+    reports/baselines/NAME.json. On drift, a page shows the figures and the pictures of then and now.
     Exits 1 if a figure drifted, is missing or is new; a run that fails keeps its own code.
     """
     from workbench.parameters import list_notebooks, read_notebook
+    from workbench.report.check import check as run_check
+    from workbench.report.check import exit_code
     from workbench.report.prepare import prepare
+    from workbench.report.progress import runs_progress
 
     with _bad_input():
-        notebooks = [read_notebook(name) for name in names] if names else list_notebooks()
+        notebooks = [read_notebook(name) for name in dict.fromkeys(names)] if names else list_notebooks()
         folders = [
-            prepare(notebook, {}, preset="small", timeout=timeout, cell_timeout=timeout)
+            prepare(notebook, {}, preset="small", timeout=timeout, cell_timeout=timeout, threads=1)
             for notebook in notebooks
         ]
-    codes = [
-        _check(notebook.name, folder, update) for notebook, folder in zip(notebooks, folders, strict=True)
-    ]
-    failures = [code for code in codes if code > 1]
-    raise typer.Exit(failures[0] if failures else max(codes, default=0))
+        checked = run_check(folders, update=update, workers=workers, on_progress=runs_progress())
+    for each in checked:
+        _show_checked(each)
+    raise typer.Exit(exit_code(checked))
 
 
 @app.command()
@@ -303,15 +313,84 @@ def index(
         _browse(page)
 
 
+@app.command()
+def clean(
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", metavar="AGE", help="Only what was asked for longer ago: 12h, 30d, 2w."),
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Leave the newest N of each notebook.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only runs that are not good.")] = False,
+    caches: Annotated[
+        bool, typer.Option("--caches", help="The trained problems of the cache; alone, no runs.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove old runs: those to which all of --older-than, --keep and --failed apply.
+
+    Without any of them, those older than 30 days. A sweep goes as a whole or stays. What runs is left alone,
+    and so is what has not finished for a day, and whatever is not a run. Exits 1 if something could not be
+    removed.
+    """
+    from workbench.report.clean import find_removable, read_age
+
+    with _bad_input():
+        age = None if older_than is None else read_age(older_than)
+        found = find_removable(_note, older_than=age, keep=keep, failed=failed, caches=caches)
+    if not found:
+        print("there is nothing to remove")
+        return
+    _print_table(
+        ("name", "what", "status", "from", "size"),
+        [(each.name, each.what, each.status, _day(each.date), show_bytes(each.size)) for each in found],
+    )
+    print(f"{len(found)} to remove, {show_bytes(sum(each.size for each in found))}")
+    if not dry_run and (yes or _agreed()):
+        _remove(found)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine and environment, and say what to do about what is wrong.
+
+    Exits 1 if there is a problem; a warning is none.
+    """
+    from workbench.doctor import PROBLEM, examine
+
+    findings = examine()
+    _print_table(
+        ("check", "state", "value", "what to do"),
+        [(each.check, each.state, each.value, each.advice) for each in findings],
+    )
+    raise typer.Exit(1 if any(each.state == PROBLEM for each in findings) else 0)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")] = Path("my_problem.py"),
+) -> None:
+    """Write a commented problem file to put your own model, loss and data into."""
+    from workbench.starter import next_command, write_starter
+
+    with _bad_input():
+        write_starter(file)
+    print(f"{file}: put your own model, loss and data there. It runs as it is:\n  {next_command(file)}")
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(ctx: typer.Context) -> None:
     """Open JupyterLab on the notebooks.
 
-    Further arguments go to `jupyter lab`.
+    Further arguments go to `jupyter lab`; root, as in a container, is allowed.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else idle threads of two kernels starve each other
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernels of this environment before the user's
     command = [sys.executable, "-m", "jupyterlab", *ctx.args]
+    if os.geteuid() == 0 and not any("allow-root" in each or "allow_root" in each for each in ctx.args):
+        command.append("--allow-root")  # in a container everybody is root; it listens at 127.0.0.1
     os.execv(sys.executable, [*command, str(_lab_folder())])
 
 
@@ -330,48 +409,25 @@ def _lab_folder() -> Path:
     return own
 
 
-def _check(name: str, folder: Path, update: bool) -> int:
-    from workbench.report.baseline import compare, read_baseline, write_baseline
-    from workbench.report.outcome import BAD_INPUT, DRIFT
+def _show_checked(checked: "Checked") -> None:
+    from workbench.report.compare import figure_rows
+    from workbench.report.outcome import DRIFT
+    from workbench.report.progress import say
 
-    run = _launch(folder)
-    if run["exit_code"]:
-        print(f"error: {name}: {run['error']} ({_short(folder)}/notebook.ipynb)", file=sys.stderr)
-        if run["status"] == "interrupted":  # Ctrl-C is for the whole check
-            raise typer.Exit(run["exit_code"])
-        return run["exit_code"]
-    if not run["recorded"]:
-        print(f"error: {name} records no figure to hold: call wb.record in it", file=sys.stderr)
-        return BAD_INPUT
-    baseline = read_baseline(name)
-    rows = compare(baseline, run)
-    _print_table(
-        ("figure", "baseline", "now", "relative", "tolerance", "verdict"),
-        [
-            (
-                each.name,
-                _figure(each.baseline),
-                _figure(each.now),
-                _figure(each.relative),
-                each.tolerance,
-                each.verdict,
-            )
-            for each in rows
-        ],
-    )
-    drifted = sum(each.verdict != "ok" for each in rows)
-    if update:
-        write_baseline(name, run)
-        print(f"{name}: baseline accepted, {drifted} changed")
-        return 0
-    if baseline["parameters"] is None:
-        print(f"{name}: no baseline yet; --update accepts these figures", file=sys.stderr)
-        return DRIFT
-    if drifted:
-        print(f"{name}: {drifted} of {len(rows)} figures drifted; --update accepts them", file=sys.stderr)
-        return DRIFT
-    print(f"{name}: {len(rows)} figures agree")
-    return 0
+    if checked.changed:
+        columns = ("name", "a", "b", "relative", "tolerance", "verdict")
+        _print_table(
+            ("figure", "baseline", "now", "relative", "tolerance", "verdict"),
+            [tuple(row[column] for column in columns) for row in figure_rows(checked.changed)],
+        )
+    where = f" ({_short(checked.see)})" if checked.see else ""
+    line = f"{checked.name}: {checked.verdict}{where}"
+    if checked.exit_code > DRIFT:
+        print(f"error: {line}", file=sys.stderr)
+    elif checked.exit_code:
+        print(line, file=sys.stderr)
+    else:
+        say(line)
 
 
 def _launch(folder: Path) -> dict[str, Any]:
@@ -401,6 +457,33 @@ def _show_sweep(swept: "Sweep") -> None:
     say(swept.summary())
 
 
+def _remove(found: "list[Removable]") -> None:
+    from workbench.report.clean import reason
+    from workbench.report.progress import say
+
+    removed, freed, failed = 0, 0, False
+    for each in found:
+        try:
+            each.remove()
+        except (OSError, ValueError) as error:
+            _note(f"{each.name} is left alone: {reason(error)}")
+            failed |= not isinstance(error, BlockingIOError)
+        else:
+            removed, freed = removed + 1, freed + each.size
+    say(f"removed {removed} of {len(found)}, freed {show_bytes(freed)}")
+    raise typer.Exit(1 if failed else 0)
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        _fail(2, "nothing was removed, as there is nobody to ask: --yes removes it, --dry-run lists it")
+    return typer.confirm("Remove?")
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def _read_params(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
@@ -410,6 +493,8 @@ def _read_params(path: Path | None) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+    if values is None:  # an empty file
+        return {}
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ValueError(f"{path} does not hold `name: value` lines")
     return values
@@ -448,8 +533,8 @@ def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     Console(markup=False, highlight=False).print(table)
 
 
-def _figure(value: Any) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(seconds))
 
 
 def _browse(page: Path) -> None:

@@ -149,7 +149,9 @@ class Problem:
             If the loss does not depend on the copy: ``forward`` has to use the model that it is given.
         """
         other = copy.copy(self)
-        other.model = copy.deepcopy(self.model).to(device=device, dtype=dtype)
+        with _lock(self.model):  # while another thread evaluates the model, it holds other tensors
+            other.model = copy.deepcopy(self.model)
+        other.model.to(device=device, dtype=dtype)
         other.loss = _convert_loss(self.loss, device, dtype)
         other._data_dtype = dtype or self._data_dtype
         parameters = dict(other.model.named_parameters())
@@ -271,6 +273,46 @@ class Problem:
             if share:
                 yield self._move(batch), share
         plan.check_end(count)
+
+    def small_batch(self, examples: int) -> Batch:
+        """Return the first examples of the first batch that counts; all of it if its loss cannot be split."""
+        batch, _ = next(self.batches())
+        if not self.can_split:
+            return batch
+        return _batches.slice_batch(batch, _batches.count_examples(batch), slice(examples))
+
+    def pieces(self, batch: Batch, share: float, count: int) -> Iterator[tuple[Batch, float]]:
+        """Split a batch into at most ``count`` parts, each with its share of the loss.
+
+        Raises
+        ------
+        ValueError
+            If the batch's loss is not made of those of its parts.
+        """
+        if count == 1 or not self.can_split:
+            if count > 1:
+                raise ValueError(f"a batch weighted by {self.weighting.rule} cannot be split")
+            yield batch, share
+            return
+        examples = _batches.count_examples(batch)
+        size = -(-examples // count)
+        whole = self.weighting.weigh(batch, self.batch_targets(batch))
+        for start in range(0, examples, size):
+            piece = _batches.slice_batch(batch, examples, slice(start, start + size))
+            part = self.weighting.weigh(piece, self.batch_targets(piece))
+            if part:
+                yield piece, share if self.weighting.sums else share * part / whole
+
+    @property
+    def can_split(self) -> bool:
+        """Whether the loss of a batch is known to be made of the losses of its parts."""
+        return self.weighting.decomposes and not self.weighting.given
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all parameters and buffers by name, detached, as they are now (not copied)."""
+        with _lock(self.model):  # while another thread evaluates the model, it holds other tensors
+            named = [*self.model.named_parameters(), *self.model.named_buffers()]
+        return {name: tensor.detach() for name, tensor in named}
 
     def outputs(self, parameters: Parameters, batch: Batch) -> Any:
         """Outputs of the model with these parameters in place of its own; differentiable in them."""

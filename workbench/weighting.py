@@ -88,7 +88,7 @@ def find_weighting(loss: Loss, weight: Any) -> Weighting:
 
 
 def _infer(loss: Loss) -> Weighting:
-    kind, settings = _identify(loss)
+    kind, settings = identify_loss(loss)
     reduction = settings.get("reduction")
     if reduction == "none":
         raise ValueError("the loss has reduction='none' and returns no scalar: use 'mean' or 'sum'")
@@ -101,13 +101,16 @@ def _infer(loss: Loss) -> Weighting:
     return Weighting("the number of examples", lambda batch, targets: float(_examples(batch, targets)))
 
 
-def _identify(loss: Loss) -> tuple[type | None, dict[str, Any]]:
-    """Return the class of a torch loss and its settings, from a module, a function or a partial of one."""
+def identify_loss(loss: Loss) -> tuple[type | None, dict[str, Any]]:
+    """Return the class of a torch loss and its settings, from a module, a function or a partial of one.
+
+    None for any other loss.
+    """
     if isinstance(loss, nn.Module):
         kind = next((k for k in type(loss).__mro__ if k.__module__ == "torch.nn.modules.loss"), None)
         if kind is None or type(loss).forward is not vars(kind)["forward"]:
             return None, {}
-        names = ("reduction", "weight", "ignore_index")
+        names = ("reduction", "weight", "ignore_index", "label_smoothing")
         return kind, {name: getattr(loss, name) for name in names if hasattr(loss, name)}
     function, args, keywords = loss, (), {}
     if isinstance(loss, functools.partial):

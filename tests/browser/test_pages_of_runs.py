@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from typer.testing import CliRunner
 
 from workbench.cli import app
+from workbench.report.check import check
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +46,7 @@ class Opened:
 def open_page(browser: Browser) -> Iterator[Callable[[Path], Opened]]:
     contexts = []
 
-    def open_page(path: Path) -> Opened:
+    def open_page(path: Path, figures: bool = True) -> Opened:
         context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
         contexts.append(context)
         opened = Opened(context.new_page())
@@ -54,7 +55,8 @@ def open_page(browser: Browser) -> Iterator[Callable[[Path], Opened]]:
         opened.page.on("console", lambda m: m.type == "error" and opened.complaints.append(m.text))
         opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
         opened.page.goto(path.as_uri())
-        opened.page.wait_for_selector("html[data-figures=ready]", state="attached", timeout=120_000)
+        if figures:
+            opened.page.wait_for_selector("html[data-figures=ready]", state="attached", timeout=120_000)
         return opened
 
     yield open_page
@@ -82,6 +84,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             assert done.returncode == 0, done.stderr
         assert CliRunner().invoke(app, ["compare", "1", "2"]).exit_code == 1
         assert CliRunner().invoke(app, ["index"]).exit_code == 0
+        check([folder / "1"], update=True)
+        check([folder / "2"])
         yield folder
 
 
@@ -148,10 +152,26 @@ def test_the_index_shows_it_as_text_and_filters(reports: Path, open_page: Callab
     expect(page.get_by_role("heading", level=1).first).to_have_text(EVIL)
 
 
-@pytest.mark.parametrize("place", ["index.html", "2/compared-1.html", "1/report.html"])
+def test_a_drift_shows_it_as_text_and_both_pictures(reports: Path, open_page: Callable[..., Opened]) -> None:
+    path = reports / "2" / "drift.html"
+    opened = open_page(path, figures=False)
+    page = opened.page
+    expect(page.get_by_role("heading", level=1)).to_have_text(EVIL)
+    rows = page.locator("tbody tr")
+    assert [row.split("\t")[0] for row in rows.all_inner_texts()] == ["length", "k", "words"]
+    assert rows.last.locator("td").all_inner_texts()[:2] == [EVIL, EVIL]
+    expect(page.locator("figure img")).to_have_count(2)
+    assert page.evaluate("() => [...document.images].every((image) => image.naturalWidth > 300)")
+    left, right = (each.bounding_box() for each in page.locator("figure img").all())
+    assert left["x"] + left["width"] <= right["x"]
+    assert left["y"] == right["y"]
+    harmless(opened, path)
+
+
+@pytest.mark.parametrize("place", ["index.html", "2/compared-1.html", "1/report.html", "2/drift.html"])
 def test_a_telephone_has_no_sideways_scroll(
-    reports: Path, open_page: Callable[[Path], Opened], place: str
+    reports: Path, open_page: Callable[..., Opened], place: str
 ) -> None:
-    page = open_page(reports / place).page
+    page = open_page(reports / place, figures="drift" not in place).page
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390

@@ -8,8 +8,10 @@ from typer.testing import CliRunner
 from workbench import paths
 from workbench.cli import app
 from workbench.parameters import list_notebooks
+from workbench.report.picture import first_picture
 
 NOTEBOOKS = list_notebooks()
+BASELINES = paths.baselines()  # as they are committed; tests of reports name another place
 
 
 def test_there_are_notebooks():
@@ -38,8 +40,10 @@ class TestEachNotebook:
         assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.splitlines())
 
     def test_it_runs_to_the_figures_of_its_baseline(self, notebook, tmp_path, monkeypatch):
-        baselines = paths.baselines()
         monkeypatch.setenv("WORKBENCH_REPORTS", str(tmp_path))
-        (tmp_path / "baselines").symlink_to(baselines)
+        (tmp_path / "baselines").symlink_to(BASELINES)
         result = CliRunner().invoke(app, ["check", notebook.name])
         assert result.exit_code == 0, result.output
+        (run,) = (tmp_path / notebook.name).iterdir()
+        shows = first_picture(run / "notebook.ipynb") is not None
+        assert (BASELINES / f"{notebook.name}.png").exists() == shows, "workbench check --update stores it"

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -49,18 +50,12 @@ def make_notebook(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
 
 
 @pytest.fixture
-def start_report() -> Iterator[Callable[..., subprocess.Popen]]:
-    """Start ``workbench report`` as a shell does; whatever still runs at the end is killed."""
+def start_workbench() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Start a command as a shell does; whatever still runs at the end is killed."""
     started: list[subprocess.Popen] = []
 
-    def start_report(*arguments: object, **environment: str) -> subprocess.Popen:
-        command = [
-            sys.executable,
-            "-c",
-            "from workbench.cli import main; main()",
-            "report",
-            *map(str, arguments),
-        ]
+    def start_workbench(*arguments: object, **environment: str) -> subprocess.Popen:
+        command = [sys.executable, "-c", "from workbench.cli import main; main()", *map(str, arguments)]
         process = subprocess.Popen(
             command,
             env={**os.environ, **environment},
@@ -71,7 +66,12 @@ def start_report() -> Iterator[Callable[..., subprocess.Popen]]:
         started.append(process)
         return process
 
-    yield start_report
+    yield start_workbench
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def start_report(start_workbench: Callable[..., subprocess.Popen]) -> Callable[..., subprocess.Popen]:
+    return partial(start_workbench, "report")

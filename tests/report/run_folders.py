@@ -1,6 +1,7 @@
 """Run folders as runs leave them, made without running anything."""
 
 import base64
+import dataclasses
 import fcntl
 import io
 import json
@@ -16,6 +17,7 @@ from PIL import Image
 
 import workbench as wb
 from workbench.report.folder import write_json
+from workbench.report.prepare import Request
 
 
 def figure(value: Any, rtol: float = 0.02, atol: float = 0.0) -> dict[str, Any]:
@@ -32,8 +34,18 @@ def picture(size: tuple[int, int] = (600, 300)) -> str:
 def asked_run(folder: Path, name: str = "probe", title: str = "A probe", **parameters: Any) -> Path:
     """A run that was asked for and never started."""
     folder.mkdir(parents=True)
-    request = {"name": name, "title": title, "parameters": parameters, "changed": parameters}
-    write_json(folder / "request.json", request)
+    request = Request(
+        name=name,
+        title=title,
+        source=f"{name}.ipynb",
+        directory=str(folder),
+        preset=None,
+        parameters=parameters,
+        changed=parameters,
+        timeout=60,
+        cell_timeout=60,
+    )
+    write_json(folder / "request.json", dataclasses.asdict(request))
     return folder
 
 

@@ -1,18 +1,11 @@
-"""`workbench check`: what counts as drift, on the table and as an exit code."""
+"""Baselines: what counts as drift, and what is none."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from run_folders import figure
 
-from workbench.cli import app
-from workbench.report.baseline import compare
-
-
-def figure(value: object, rtol: float = 0.02, atol: float = 0.0) -> dict:
-    return {"value": value, "rtol": rtol, "atol": atol}
+from workbench.report.baseline import compare, read_baseline
 
 
 def verdicts(then: dict, now: dict, parameters: tuple[dict, dict] = ({}, {})) -> dict[str, str]:
@@ -64,70 +57,13 @@ def test_the_relative_difference_is_of_the_baseline() -> None:
     assert [row.relative for row in rows] == [pytest.approx(0.05), None]
 
 
-def test_check_accepts_holds_and_finds_drift(
-    make_notebook: Callable[..., Path], workplace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"figures": {}}'])
+def test_a_file_that_is_no_baseline_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     monkeypatch.setenv("WORKBENCH_REPORTS", str(tmp_path))
-    cell = "import workbench as wb\nwb.record('top', float(open('figure').read()) * k)"
-    steady = make_notebook(cell, name="05_steady", parameters="k: int = 1", small={"k": 2})
-    baseline = tmp_path / "baselines" / "steady.json"
-
-    def check(value: float, *arguments: object) -> Result:
-        (workplace / "figure").write_text(str(value))
-        return CliRunner().invoke(app, ["check", *map(str, arguments)])
-
-    new = check(1.5, steady, "--update")
-    assert new.exit_code == 0, new.output
-    assert "new" in new.stdout
-    accepted = json.loads(baseline.read_text())
-    assert accepted == {"parameters": {"k": 2}, "figures": {"top": figure(3.0)}}
-
-    drifted = check(1.6, steady)
-    assert drifted.exit_code == 1
-    assert "drift" in drifted.stdout
-    assert "0.0666667" in drifted.stdout
-    assert json.loads(baseline.read_text()) == accepted
-
-    failing = make_notebook("1 / 0", name="06_failing")
-    mixed = check(1.51, steady, failing, "--update")
-    assert mixed.exit_code == 3  # the failed run keeps its code, the other one is accepted
-    assert "failing: cell [1] raised ZeroDivisionError" in mixed.stderr
-    assert json.loads(baseline.read_text())["figures"]["top"]["value"] == pytest.approx(3.02)
-    assert not baseline.with_name("failing.json").exists()
-
-
-def test_a_notebook_that_records_nothing_is_not_held(
-    make_notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("WORKBENCH_REPORTS", str(tmp_path))
-    result = CliRunner().invoke(app, ["check", str(make_notebook("1 + 1"))])
-    assert result.exit_code == 2
-    assert "records no figure" in result.stderr
-
-
-def test_a_notebook_without_a_baseline_says_how_to_get_one(
-    make_notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("WORKBENCH_REPORTS", str(tmp_path))
-    result = CliRunner().invoke(
-        app, ["check", str(make_notebook("import workbench as wb\nwb.record('a', 1)"))]
-    )
-    assert result.exit_code == 1
-    assert "no baseline yet; --update" in result.stderr
-
-
-def test_an_interrupt_ends_the_whole_check(
-    make_notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("WORKBENCH_REPORTS", str(tmp_path))
-    launched: list[Path] = []
-
-    def launch(folder: Path) -> dict:
-        launched.append(folder)
-        return {"status": "interrupted", "exit_code": 130, "error": "interrupted by SIGINT in cell [1]"}
-
-    monkeypatch.setattr("workbench.cli._launch", launch)
-    paths = [make_notebook("1", name=name) for name in ("07_first", "08_second")]
-    result = CliRunner().invoke(app, ["check", *map(str, paths)])
-    assert result.exit_code == 130
-    assert [folder.parent.name for folder in launched] == ["first"]
+    path = tmp_path / "baselines" / "probe.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"{path} is not a baseline; remove it"):
+        read_baseline("probe")

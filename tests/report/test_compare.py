@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
-from run_folders import add_result, figure, finished_run, started_run
+from run_folders import add_result, figure, finished_run, picture, started_run
 from typer.testing import CliRunner, Result
 
 from workbench.cli import app
@@ -70,6 +70,21 @@ def test_the_page_and_the_terminal_show_what_differs(pair: tuple[Path, Path]) ->
     assert "only one of them has: alone" in soup.get_text()
     assert "trace = 3 ± 0.1 (3 samples" in soup.get_text()
     assert len(str(soup)) < 3_000_000
+
+
+def test_the_pictures_of_both_stand_side_by_side(tmp_path: Path) -> None:
+    a = finished_run(tmp_path / "a", shown=picture((60, 30)))
+    b, blind = finished_run(tmp_path / "b", shown=picture((50, 30))), finished_run(tmp_path / "blind")
+    assert invoke(a, b).exit_code == 0
+    pair = (
+        BeautifulSoup((b / "compared-a.html").read_text(), "html.parser").find(id="pictures").find_next("div")
+    )
+    assert [caption.get_text() for caption in pair.find_all("figcaption")] == ["A", "B"]
+    first, second = (image["src"] for image in pair.find_all("img"))
+    assert first != second
+    assert {first[:22], second[:22]} == {"data:image/png;base64,"}
+    assert invoke(a, blind).exit_code == 0
+    assert "There is none" in (blind / "compared-a.html").read_text()
 
 
 def test_a_run_agrees_with_itself(pair: tuple[Path, Path], tmp_path: Path) -> None:

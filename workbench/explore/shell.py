@@ -7,7 +7,6 @@ from pathlib import Path
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
-import psutil
 
 from workbench.explore.controls import make_control
 from workbench.explore.copy_button import CopyButton
@@ -17,6 +16,7 @@ from workbench.explore.remembered import remembered, result_key
 from workbench.explore.save import PICTURES, TABLES, save
 from workbench.explore.twin import display_with_twin
 from workbench.explore.view import Cost, Results, Values, View
+from workbench.memory import free_bytes, show_bytes
 from workbench.parameters import Notebook
 from workbench.problem import Problem
 
@@ -125,7 +125,7 @@ class Explorer(widgets.VBox):
             return None
         cost = self._view.estimate(self._problem, values)
         self.job.say(f"Expected to take {_words(cost)} …")
-        if cost.seconds <= _ASK_SECONDS and cost.bytes <= psutil.virtual_memory().available / 2:
+        if cost.seconds <= _ASK_SECONDS and cost.bytes <= free_bytes() / 2:
             return None
         self._accepted = values
         return f"This would take {_words(cost)}: press Run again to start it all the same."
@@ -167,5 +167,5 @@ class Explorer(widgets.VBox):
 
 def _words(cost: Cost) -> str:
     time_ = f"{cost.seconds:.0f} s" if cost.seconds < 120 else f"{cost.seconds / 60:.0f} min"
-    memory = f"{cost.bytes / 1e6:.0f} MB" if cost.bytes < 1e9 else f"{cost.bytes / 1e9:.1f} GB"
+    memory = show_bytes(cost.bytes)
     return f"about {time_} and {memory}"

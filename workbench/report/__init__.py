@@ -8,6 +8,7 @@ A run is a folder::
     results/        results given to ``wb.record``
     log.txt         what the processes of the run printed outside cells
     report.html     the page
+    drift.html      what left its baseline, if this is the run of a check
     run.json        how it ended; written last, so a folder that has it is finished
     .lock           held by whoever runs it
 """

@@ -1,4 +1,4 @@
-"""Baselines: the figures a notebook recorded when they were last accepted, and what differs from them now."""
+"""Baselines: the figures and the picture of a notebook when last accepted, and what differs from them now."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import paths
-from workbench.report.folder import read_json, write_json
+from workbench.report.folder import read_json, write_json, write_whole
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,44 @@ class Difference:
 
 
 def read_baseline(name: str) -> dict[str, Any]:
-    """Return the accepted parameters and figures of a notebook; empty ones if none were accepted yet."""
-    path = _path(name)
-    return read_json(path) if path.exists() else {"parameters": None, "figures": {}}
+    """Return the accepted parameters and figures of a notebook; empty ones if none were accepted yet.
+
+    Raises
+    ------
+    ValueError
+        If there is a file, but not one that :func:`write_baseline` wrote.
+    """
+    path = _path(name, "json")
+    if not path.exists():
+        return {"parameters": None, "figures": {}}
+    try:
+        baseline = read_json(path)
+        known = {"parameters", "figures"} <= baseline.keys()
+    except (OSError, ValueError, AttributeError):
+        known = False
+    if not known:
+        raise ValueError(f"{path} is not a baseline; remove it, then --update writes a new one")
+    return baseline
 
 
 def write_baseline(name: str, run: dict[str, Any]) -> None:
     """Accept what a run recorded."""
-    _path(name).parent.mkdir(parents=True, exist_ok=True)
-    write_json(_path(name), {"parameters": run["parameters"], "figures": run["recorded"]})
+    _path(name, "json").parent.mkdir(parents=True, exist_ok=True)
+    write_json(_path(name, "json"), {"parameters": run["parameters"], "figures": run["recorded"]})
+
+
+def read_picture(name: str) -> bytes | None:
+    """Return the accepted picture of a notebook, a PNG; None if there is none."""
+    path = _path(name, "png")
+    return path.read_bytes() if path.exists() else None
+
+
+def write_picture(name: str, png: bytes | None) -> None:
+    """Accept the picture of a run, beside the figures; None if it shows none."""
+    if png is None:
+        _path(name, "png").unlink(missing_ok=True)
+    else:
+        write_whole(_path(name, "png"), png)
 
 
 def compare(baseline: dict[str, Any], run: dict[str, Any]) -> list[Difference]:
@@ -101,5 +130,5 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _path(name: str) -> Path:
-    return paths.baselines() / f"{name}.json"
+def _path(name: str, ending: str) -> Path:
+    return paths.baselines() / f"{name}.{ending}"

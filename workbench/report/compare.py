@@ -2,17 +2,18 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from workbench.report.baseline import Difference, compare
 from workbench.report.document import packed_plotly, write_document
+from workbench.report.folder import NOTEBOOK
 from workbench.report.overlay import overlay
+from workbench.report.picture import addresses, small_png
 from workbench.report.results import Side, read_results
 from workbench.report.runs import Run
 
-Pictures = list[tuple[str, str]]
 _Rows = list[tuple[str, str, str]]
 
 
@@ -61,7 +62,7 @@ def write_comparison(a: Run, b: Run, rows: list[Difference], path: Path) -> None
         same=is_same(a, b, rows),
         verdict=_verdict(a, b, rows),
         runs=[_heading("A", a, path), _heading("B", b, path)],
-        pictures=[],
+        pictures=addresses({"A": small_png(a.folder / NOTEBOOK), "B": small_png(b.folder / NOTEBOOK)}),
         figures=figure_rows(rows),
         parameters=_differing(a.end["parameters"], b.end["parameters"]),
         environment=_differing(_environment(a), _environment(b)),
@@ -71,7 +72,7 @@ def write_comparison(a: Run, b: Run, rows: list[Difference], path: Path) -> None
     )
 
 
-def figure_rows(rows: list[Difference]) -> list[dict[str, str]]:
+def figure_rows(rows: Iterable[Difference]) -> list[dict[str, str]]:
     """The figures as text, for the page and the terminal."""
     return [
         {

@@ -11,9 +11,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from workbench.recording import RUN_VARIABLE
+from workbench.report.environment import run_environment
 from workbench.report.preload import DEFAULTS, ENVIRONMENT
 from workbench.report.zygote import LONGEST
 
@@ -169,7 +170,5 @@ def zygote() -> Iterator[Zygote]:
 
 
 def _environment() -> dict[str, str]:
-    """Return what a run's environment is, with room for the name of its folder."""
-    environment: dict[str, Any] = {**DEFAULTS, **os.environ, **ENVIRONMENT}
-    environment.pop(RUN_VARIABLE, None)
-    return {**environment, RUN_VARIABLE: "-" * LONGEST}
+    """Return the environment of a run, with room for the name of its folder."""
+    return {**DEFAULTS, **run_environment(threads=1), **ENVIRONMENT, RUN_VARIABLE: "-" * LONGEST}

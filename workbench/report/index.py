@@ -1,10 +1,8 @@
 """``index``: one page of all runs, to look one up by what it was asked, how it ended or what it showed."""
 
-import base64
 import io
 import json
 import os
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,9 @@ from typing import Any
 from workbench.report.compare import number
 from workbench.report.document import write_document
 from workbench.report.folder import NOTEBOOK
+from workbench.report.picture import address, first_picture
 from workbench.report.runs import Run, asked, find_runs
 
-_FIRST_PICTURE = re.compile(rb'"image/png":\s*"([A-Za-z0-9+/=\\n]+)"')
 _THUMBNAIL = (200, 120)  # pixels, twice what is shown where the screen is fine
 _HEADLINES = 4  # recorded figures that are shown
 
@@ -79,19 +77,11 @@ def _text(value: Any) -> str:
 
 
 def _thumbnail(notebook: Path) -> str | None:
-    """Return the first picture of a notebook, small, as an address; None if there is none to be read."""
-    from PIL import Image
-
-    try:
-        found = _FIRST_PICTURE.search(notebook.read_bytes())
-        if found is None:
-            return None
-        picture = Image.open(io.BytesIO(base64.b64decode(found[1].replace(rb"\n", b""))))
-        picture.thumbnail(_THUMBNAIL)
-        ground = Image.new("RGB", picture.size, "white")
-        ground.paste(picture, mask=picture.getchannel("A") if "A" in picture.getbands() else None)
-    except (OSError, ValueError, Image.DecompressionBombError):
+    """Return the picture of a run, small, as an address; None if it has none."""
+    picture = first_picture(notebook)
+    if picture is None:
         return None
+    picture.thumbnail(_THUMBNAIL)
     buffer = io.BytesIO()
-    ground.save(buffer, "WEBP", quality=60, method=2)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    picture.save(buffer, "WEBP", quality=60, method=2)
+    return address(buffer.getvalue(), "webp")

@@ -10,15 +10,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from workbench.recording import RUN_VARIABLE
+from workbench.report.environment import run_environment
 from workbench.report.folder import LOG, NOTEBOOK, RUN, locked, read_json
 from workbench.report.forking import ForkedRun, Zygote
 from workbench.report.outcome import Outcome, internal, stopped
 from workbench.report.prepare import Request, read_request
 from workbench.report.processes import kill_run, run_processes
 from workbench.report.signals import LIMIT, kept_signals
+from workbench.report.sockets import PREFIX
 
 Child: TypeAlias = "subprocess.Popen[bytes] | ForkedRun"
 
@@ -77,7 +79,7 @@ def run_locked(
     request = read_request(folder)
     events: list[dict[str, Any]] = []
     with (
-        tempfile.TemporaryDirectory(prefix="wb-") as sockets,  # here, since the child may be killed
+        tempfile.TemporaryDirectory(prefix=PREFIX) as sockets,  # here, since the child may be killed
         _child(folder, request, lock, sockets, zygote) as child,
     ):
         try:
@@ -106,25 +108,16 @@ def _child(folder: Path, request: Request, lock: int, sockets: str, zygote: Zygo
     with (folder / LOG).open("wb") as log:
         if zygote is not None:
             return zygote.fork(folder, sockets, lock, log)
-        return _started(folder, request, lock, sockets, log)
-
-
-def _started(folder: Path, request: Request, lock: int, sockets: str, log: IO[bytes]) -> Child:
-    environment = {**os.environ, RUN_VARIABLE: str(folder)}
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of busy processes starve others
-    if request.threads is not None:
-        environment["OMP_NUM_THREADS"] = str(request.threads)
-    environment.pop("MPLBACKEND", None)  # the kernel chooses the inline backend only if none is chosen
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "workbench.report.execute", str(folder), sockets],
-        cwd=request.directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        start_new_session=True,  # a Ctrl-C at the terminal is for the launcher to handle
-        pass_fds=[lock],
-    )
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "workbench.report.execute", str(folder), sockets],
+            cwd=request.directory,
+            env={**run_environment(request.threads), RUN_VARIABLE: str(folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C at the terminal is for the launcher to handle
+            pass_fds=[lock],
+        )
 
 
 def _events(child: Child) -> Iterator[dict[str, Any] | None]:

@@ -11,14 +11,13 @@ import os
 import tempfile
 from pathlib import Path
 
-# What a process that preloads must be started with, and what if nothing else is set.
+# With what a process that preloads must be started, beside the environment of a run with one thread, since
+# NumPy starts more of them: what holds unless it is set otherwise, and what holds in any case.
 DEFAULTS = {
-    "OMP_WAIT_POLICY": "PASSIVE",  # as for every run
     "PLOTLY_RENDERER": "plotly_mimetype",  # what plotly chooses in a kernel
 }
 ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",  # NumPy's BLAS would start threads
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # so would pyarrow's memory allocator
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow's memory allocator would start a thread
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # what a kernel sets before it runs a cell
 }
 _MODULES = (

@@ -8,9 +8,7 @@ from typing import Any
 
 from workbench import paths
 from workbench.parameters import Notebook
-from workbench.report.folder import NOTEBOOK, new_folder, read_json, write_json, write_whole
-
-_REQUEST = "request.json"
+from workbench.report.folder import NOTEBOOK, REQUEST, new_folder, read_json, write_json, write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +57,7 @@ def prepare(
     folder: Path | None = None,
     timeout: int = 7200,
     cell_timeout: int = 3600,
+    threads: int | None = None,
 ) -> Path:
     """Check what is asked and write a run folder that :func:`workbench.report.launch.launch` runs.
 
@@ -72,6 +71,8 @@ def prepare(
         The run folder, new or empty; by default a new one in ``reports/NAME/``.
     timeout, cell_timeout : int
         Limits for the whole run and for one cell, in seconds.
+    threads : int, optional
+        Of each process of the run; by default the environment says.
 
     Returns
     -------
@@ -83,7 +84,9 @@ def prepare(
     ValueError
         If a value, the preset or the problem is not allowed, or the folder cannot be written.
     """
-    request = make_request(notebook, values, preset=preset, timeout=timeout, cell_timeout=cell_timeout)
+    request = make_request(
+        notebook, values, preset=preset, timeout=timeout, cell_timeout=cell_timeout, threads=threads
+    )
     try:
         return _written(request, folder)
     except OSError as error:
@@ -132,12 +135,12 @@ def make_request(
 def write_request(folder: Path, request: Request, notebook: str) -> None:
     """Write what a run starts from into its folder."""
     write_whole(folder / NOTEBOOK, notebook)
-    write_json(folder / _REQUEST, dataclasses.asdict(request))
+    write_json(folder / REQUEST, dataclasses.asdict(request))
 
 
 def read_request(folder: Path) -> Request:
     """Read what a run folder asks for."""
-    return Request(**read_json(folder / _REQUEST))
+    return Request(**read_json(folder / REQUEST))
 
 
 def _require_problem(parameters: dict[str, Any]) -> None:

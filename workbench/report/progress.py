@@ -1,4 +1,4 @@
-"""What the terminal shows of runs as they go: a line per cell of one run, a line for all runs of a sweep."""
+"""What the terminal shows of runs as they go: a line per cell of one run, one line for several runs."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ _WIDTH = 60
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a sweep is: runs that are done, that failed (none of the former) and under way, of how many."""
+    """How far several runs are: done, failed (none of the former) and under way, of how many."""
 
     done: int
     failed: int
@@ -34,8 +34,8 @@ def end_progress(run: dict[str, Any]) -> None:
         say(f"  {run['status']}")
 
 
-def sweep_progress() -> Callable[[Progress], None]:
-    """Return a function that shows how far a sweep is.
+def runs_progress() -> Callable[[Progress], None]:
+    """Return a function that shows how far several runs are.
 
     On a terminal it is one line that changes, elsewhere a line whenever a run ends.
     """

@@ -3,6 +3,7 @@
 The folder of a sweep::
 
     KEY/             one run folder for each point, named by what the run depends on
+    .lock            held by everyone who runs the sweep, together
     summary.parquet  one row for each point
     sweep.html       the page
 """
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import paths
 from workbench.parameters import Notebook, read_notebook
-from workbench.report.folder import RUN, read_json
+from workbench.report.folder import RUN, locked, read_json
 from workbench.report.forking import zygote
 from workbench.report.grid import points, read_grid
 from workbench.report.key import digest, run_key
@@ -260,12 +261,13 @@ def sweep(
         for point in points(typed)
     ]
     folder = _made(folder or _default_folder(notebook, typed, requests[0]))
-    planned = _planned(folder, requests, clean_notebook(notebook.path), retry)
-    with kept_signals() as signals:
-        ended = _run(planned, scheduler, workers, threads, signals, on_progress)
-        runs = tuple(_swept(point, ended) for point in planned)
-    result = Sweep(notebook, typed, folder, runs, signals[0] if signals else None, preview)
-    result.write()
+    with locked(folder, shared=True):  # `workbench clean` leaves it alone, also between two of its runs
+        planned = _planned(folder, requests, clean_notebook(notebook.path), retry)
+        with kept_signals() as signals:
+            ended = _run(planned, scheduler, workers, threads, signals, on_progress)
+            runs = tuple(_swept(point, ended) for point in planned)
+        result = Sweep(notebook, typed, folder, runs, signals[0] if signals else None, preview)
+        result.write()
     return result
 
 

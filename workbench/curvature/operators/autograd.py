@@ -1,6 +1,7 @@
 """Products of vectors with the Jacobians of a retained graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -8,6 +9,8 @@ from torch import Tensor
 from workbench.progress import still_at_work
 
 Tensors = list[Tensor]
+# Multiplies one tensor per parameter; with ``batched=True`` each has a leading dimension of columns.
+Product = Callable[..., Tensors]
 
 
 def vector_products(
@@ -56,6 +59,14 @@ def differentiable_gradient(
         outputs, inputs, grad_outputs=vectors, create_graph=True, allow_unused=True
     )
     return [None if gradient is None else _as_strided(gradient) for gradient in gradients]
+
+
+def hessian_product(scalar: Tensor, leaves: Sequence[Tensor]) -> Product:
+    """Return what multiplies with the Hessian of a scalar, by double backward on its retained graph.
+
+    A ``partial``, not a closure: a frame in a kept traceback would hold a closure, and with it the graph.
+    """
+    return partial(vector_products, differentiable_gradient([scalar], leaves), leaves)
 
 
 def _as_strided(gradient: Tensor) -> Tensor:

@@ -1,20 +1,20 @@
 """The generalised Gauss-Newton matrix of the loss."""
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from workbench.curvature.operators.autograd import Tensors, differentiable_gradient, vector_products
-from workbench.curvature.operators.problem_operator import ProblemOperator, Product, hessian_product
+from workbench.batches import Batch
+from workbench.curvature.operators.autograd import Product, Tensors, vector_products
+from workbench.curvature.operators.gauss_newton import GaussNewton
+from workbench.curvature.operators.loss_hessian import loss_hessian
 from workbench.graph import reaches
 from workbench.problem import Parameters
 
 
-class GGN(ProblemOperator):
+class GGN(GaussNewton):
     r"""Generalised Gauss-Newton matrix: the Hessian of the loss for the linearised model.
 
     .. math:: G = \sum_b \frac{w_b}{\sum_{b'} w_{b'}}\, J_b^\top\, \nabla^2_f\, \ell_b\, J_b
@@ -22,20 +22,14 @@ class GGN(ProblemOperator):
     with the Jacobian :math:`J_b` of the model's outputs f (all of them, for several heads). Positive
     semi-definite where the loss is convex in f.
 
-    :math:`J v` is computed by two vector-Jacobian products, which works wherever double backward does.
-    Cost per column about two gradients, and one to two more per ``@`` for the graph. Memory: the graph of one
-    batch.
     Source: Schraudolph, "Fast curvature matrix-vector products", 2002.
     """
 
-    def _batch_product(self, outputs: Any, loss: Tensor, parameters: Parameters, batch: Any) -> Product:
-        leaves = list(parameters.values())
+    def _heads(
+        self, outputs: Any, loss: Tensor, parameters: Parameters, batch: Batch
+    ) -> tuple[Tensors, Product]:
         heads, cut, cut_loss = self._cut(outputs, loss, parameters, batch)
-        loss_hessian = hessian_product(cut_loss, cut)
-        # u -> Jᵀ u is linear, so its own vector-Jacobian product is v -> J v, at any u.
-        dual = [head.new_zeros(head.shape).requires_grad_() for head in heads]
-        pullback = differentiable_gradient(heads, leaves, dual)
-        return partial(_multiply, pullback, dual, loss_hessian, heads, leaves)
+        return heads, loss_hessian(self.problem.loss, cut_loss, cut, self.problem.batch_targets(batch))
 
     def _cut(
         self, outputs: Any, expected: Tensor, parameters: Parameters, batch: Any
@@ -94,18 +88,3 @@ class GGN(ProblemOperator):
         leaves = list(parameters.values())
         parts = vector_products([items[i] for i in tangents], leaves, curved, batched=False)
         return torch.cat([part.reshape(-1) for part in parts])
-
-
-def _multiply(
-    pullback: Sequence[Tensor | None],
-    dual: Tensors,
-    loss_hessian: Product,
-    heads: Tensors,
-    parameters: Tensors,
-    vectors: Tensors,
-    *,
-    batched: bool,
-) -> Tensors:
-    tangents = vector_products(pullback, dual, vectors, batched=batched)  # J v
-    curved = loss_hessian(tangents, batched=batched)  # H J v
-    return vector_products(heads, parameters, curved, batched=batched)  # Jᵀ H J v

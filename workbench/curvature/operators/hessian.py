@@ -4,7 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from workbench.curvature.operators.problem_operator import ProblemOperator, Product, hessian_product
+from workbench.curvature.operators.autograd import Product, hessian_product
+from workbench.curvature.operators.problem_operator import ProblemOperator
 from workbench.problem import Parameters
 
 

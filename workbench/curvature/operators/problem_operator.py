@@ -1,52 +1,81 @@
-"""``ProblemOperator``: the loop over the batches that all operators of a problem share."""
+"""``ProblemOperator``: the sum over the batches that all operators of a problem share."""
 
 import abc
+import math
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from workbench.curvature.operators.autograd import Tensors, differentiable_gradient, vector_products
+from workbench.batches import Batch, tensors
+from workbench.choices import check_choice
+from workbench.curvature.operators.autograd import Product, Tensors, hessian_product
 from workbench.curvature.operators.base import CurvatureOperator
 from workbench.curvature.operators.differences import check_products
+from workbench.curvature.operators.footprint import graph_bytes
 from workbench.curvature.operators.second_derivative import (
     check_functions,
     second_derivatives,
     written_by_hand,
 )
+from workbench.curvature.operators.snapshot import Snapshot
+from workbench.curvature.operators.symmetry import check_symmetry
+from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan, arrange_graphs
+from workbench.memory import free_bytes, read_bytes
 from workbench.problem import Parameters, Problem
 from workbench.random_vectors import generator, random_vectors
 
-# Multiplies one tensor per parameter; with ``batched=True`` each has a leading dimension of columns.
-Product = Callable[..., Tensors]
 # Adds share * product(rows) to a total (k, n).
 Multiply = Callable[[Product, Tensor, float, Tensor], None]
 
+PLANS = ("fixed", "auto")
+_TIMED = 4  # columns of a block that is timed
+_PROBED = 8  # examples that the probes look at
 _WARNINGS = threading.Lock()  # the filters of warnings belong to the whole process
 
 
 class ProblemOperator(CurvatureOperator):
-    """A curvature matrix of a problem, summed over its batches.
+    """A curvature matrix of a problem at its present parameters, summed over its batches.
 
     A new operator is one method, :meth:`_batch_product`. The sum runs in float32 or wider, each batch with
-    its share of the loss; per ``@`` the graph of a batch is built once and serves all columns.
+    its share of the loss. What does not depend on the vector is computed once and kept as far as the budget
+    goes; :meth:`plan` says what is kept and why. A model, a buffer or a kept batch that changes is noticed at
+    the next product, which is refused.
 
     Parameters
     ----------
     problem : Problem
-        What is analysed; its parameters are read anew at each product.
+        What is analysed.
     regularization : bool
         Add the Hessian of the problem's regulariser and weight decay.
+    memory : int or str, optional
+        Bytes that may be kept from product to product, e.g. ``"4GB"``; by default half of what is free when
+        the first product is asked for. 0 keeps nothing.
+    plan : {"fixed", "auto"}
+        ``"fixed"`` decides by rules, the same way each time. ``"auto"`` times the candidates on one product
+        and takes the fastest, so that repeated runs may differ by rounding.
+    check : bool
+        Before the first product, probe a small batch for symmetry and against differences of the gradient.
     """
 
-    def __init__(self, problem: Problem, *, regularization: bool = False) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        regularization: bool = False,
+        memory: int | str | None = None,
+        plan: str = "fixed",
+        check: bool = True,
+    ) -> None:
         if not isinstance(problem, Problem):
             raise TypeError(f"a {type(problem).__name__} is not a workbench.Problem")
+        check_choice("plan", plan, PLANS)
         super().__init__(
             problem.num_parameters,
             torch.promote_types(problem.dtype, torch.float32),
@@ -57,8 +86,28 @@ class ProblemOperator(CurvatureOperator):
         )
         self.problem = problem
         self.regularization = regularization
-        self._checked = False
-        self._batches_columns: bool | None = None  # whether all columns at once work; found out by dense()
+        self._memory = None if memory is None else read_bytes(memory)
+        self._planning = plan
+        self._check = check
+        self._snapshot = Snapshot(problem)
+        self._plan: WorkPlan | None = None
+        self._kept: dict[int, tuple[Product, float]] = {}
+        self._autocast = _autocast(self.device)
+        self._batches_columns: bool | None = None  # whether all columns at once work; found out when asked
+
+    def plan(self) -> WorkPlan:
+        """Return what the operator keeps between products, and why; decided now if it was not yet.
+
+        Cost: the probes, and for each shape of batch a pass over tensors without content.
+        """
+        if self._plan is None:
+            with torch.inference_mode(False), torch.enable_grad(), second_derivatives():
+                self._plan = self._make_plan()
+        return self._plan
+
+    def release(self) -> None:
+        """Give back what is kept between products; the next one builds it anew."""
+        self._kept.clear()
 
     @abc.abstractmethod
     def _batch_product(self, outputs: Any, loss: Tensor, parameters: Parameters, batch: Any) -> Product:
@@ -95,7 +144,8 @@ class ProblemOperator(CurvatureOperator):
         parameters = self._leaves()
         outputs, loss = self.problem.evaluate(parameters, batch)
         product = self._batch_product(outputs, loss, parameters, batch)
-        return torch.cat([part.reshape(-1) for part in product(self._split(direction), batched=False)])
+        parts = product(self._split(direction), batched=False)
+        return torch.cat([part.reshape(-1).to(self.dtype) for part in parts])
 
     def gauss_newton(self) -> "ProblemOperator":
         """Return the generalised Gauss-Newton matrix of the same problem."""
@@ -103,43 +153,60 @@ class ProblemOperator(CurvatureOperator):
 
         return GGN(self.problem)
 
-    def of(self, problem: Problem) -> Self:
-        """Return the same operator of another problem."""
-        return type(self)(problem, regularization=self.regularization)
+    def restrict(self, patterns: str | Sequence[str]) -> "ProblemOperator":
+        """Return the same operator of the problem in the parameters whose names match."""
+        return self.of(self.problem.restrict(patterns), memory=self._memory)
+
+    def of(self, problem: Problem, *, memory: int | None = 0) -> Self:
+        """Return the same operator of another problem, which is not probed."""
+        return type(self)(problem, regularization=self.regularization, memory=memory, check=False)
 
     def _multiply(self, block: Tensor) -> Tensor:
-        return self._accumulate(block, self._loop)
+        return self._accumulate(block)
 
     def _dense_block(self, block: Tensor) -> Tensor:
         """All columns at once where that is possible and agrees with one column computed alone."""
-        if self._batches_columns is None:
-            self._batches_columns = self._try_batched(block)
-        return self._accumulate(block, self._at_once if self._batches_columns else self._loop)
+        return self._accumulate(block, many=True)
 
-    def _try_batched(self, block: Tensor) -> bool:
-        vectors = random_vectors(2, self.shape[0], generator(0)).T.to(block)  # unit ones may meet zeros alone
-        alone = self._accumulate(vectors[:, :1], self._loop)
-        try:
-            with _WARNINGS, warnings.catch_warnings():
-                # torch warns where it would loop inside, at a high price
-                warnings.filterwarnings("error", message="There is a performance drop")
-                together = self._accumulate(vectors, self._at_once)[:, :1]
-        except (RuntimeError, NotImplementedError, UserWarning):
-            return False
-        scale = max(alone.abs().max().item(), together.abs().max().item())
-        return (together - alone).abs().max().item() <= 100 * self.precision * scale
-
-    def _accumulate(self, block: Tensor, multiply: Multiply) -> Tensor:
-        """Sum over the batches, then the regulariser; nothing of it outlives this call.
+    def _accumulate(self, block: Tensor, *, many: bool = False) -> Tensor:
+        """Sum over the batches, then the regulariser.
 
         After an interrupt or when memory ran out, the traceback would keep graphs alive: its frames are
         cleared.
         """
         try:
-            return self._sum(block, multiply)
+            together = self.plan().at_once or (many and self._can_batch())
+            return self._sum(block, self._at_once if together and block.shape[1] > 1 else self._loop)
         except (KeyboardInterrupt, torch.OutOfMemoryError) as error:
             traceback.clear_frames(error.__traceback__)
             raise
+
+    def _can_batch(self) -> bool:
+        """Whether columns can be multiplied together: they are, and agree with one that is not."""
+        if self._batches_columns is None:
+            self._batches_columns = self._try_batched()
+        return self._batches_columns
+
+    @torch.inference_mode(False)
+    def _try_batched(self) -> bool:
+        rows = random_vectors(2, self.shape[0], generator(0))  # unit vectors may meet zeros alone
+        rows = rows.to(device=self.device, dtype=self.dtype)
+        with torch.enable_grad(), second_derivatives():
+            product = self._build(self._leaves(), self.problem.small_batch(_PROBED))
+            alone = product(self._split(rows[0]), batched=False)
+            try:
+                with _WARNINGS, warnings.catch_warnings():
+                    # torch warns where it would loop inside, at a high price
+                    warnings.filterwarnings("error", message="There is a performance drop")
+                    together = product(self._split(rows), batched=True)
+            except (RuntimeError, NotImplementedError, UserWarning):
+                return False
+        scale = max(float(part.abs().max()) for part in (*alone, *together) if part.numel())
+        return all(
+            float((several[0] - one).abs().max()) <= 100 * self.precision * scale
+            for several, one in zip(together, alone, strict=True)
+            if one.numel()
+        )
 
     @torch.inference_mode(False)
     def _sum(self, block: Tensor, multiply: Multiply) -> Tensor:
@@ -154,28 +221,119 @@ class ProblemOperator(CurvatureOperator):
 
     def _products(self) -> Iterator[tuple[Product, float]]:
         """The product of each batch with its share, and of the regulariser."""
-        parameters = self._leaves()
-        for batch, share in self.problem.batches():
-            outputs, loss = self.problem.evaluate(parameters, batch)
-            if not self._checked:
-                self._check(loss)
-            yield self._batch_product(outputs, loss, parameters, batch), share
-            del outputs, loss
+        plan = self.plan()
+        self._drop_outdated()
+        if len(self._kept) == plan.batches:
+            yield from self._kept.values()
+        else:
+            yield from self._built(plan)
         if self.regularization:
-            yield (
-                hessian_product(self.problem.regularization(parameters), list(parameters.values())),
-                1.0,
-            )
+            leaves = self._leaves()
+            yield hessian_product(self.problem.regularization(leaves), list(leaves.values())), 1.0
+
+    def _built(self, plan: WorkPlan) -> Iterator[tuple[Product, float]]:
+        leaves = self._leaves()
+        for index, (batch, share) in enumerate(self.problem.batches()):
+            if index in self._kept:
+                yield self._kept[index]
+            elif index in plan.kept:
+                product = self._build(leaves, batch, plan.method)
+                self._snapshot.hold(tensors(batch))
+                self._kept[index] = product, share
+                yield product, share
+            else:
+                for piece, part in self.problem.pieces(batch, share, plan.pieces):
+                    yield self._build(leaves, piece, plan.method), part
+
+    def _drop_outdated(self) -> None:
+        """Refuse what changed; drop graphs that torch would refuse, or that another autocast made."""
+        autocast = _autocast(self.device)
+        if not self._snapshot.is_current() or autocast != self._autocast:
+            self._kept.clear()
+            self._snapshot = Snapshot(self.problem)
+            self._autocast = autocast
+
+    def _build(self, leaves: Parameters, batch: Batch, method: str = "recompute") -> Product:
+        outputs, loss = self.problem.evaluate(leaves, batch)
+        return self._batch_product(outputs, loss, leaves, batch)
+
+    def _make_plan(self) -> WorkPlan:
+        self._probe()
+        budget = free_bytes(self.device) // 2 if self._memory is None else self._memory
+        if self._planning == "auto":
+            return self._fastest(self._candidates(budget))
+        return self._arrange(budget)
+
+    def _candidates(self, budget: int) -> list[WorkPlan]:
+        """Plans that keep the budget and differ in their method."""
+        plans = [self._arrange(budget), self._arrange_graphs(budget), self._arrange_graphs(0)]
+        return list({plan.method: plan for plan in reversed(plans)}.values())
+
+    def _fastest(self, plans: list[WorkPlan]) -> WorkPlan:
+        """Time a product of each, of one column and of several together where that works."""
+        several = self._can_batch()
+        measured: dict[str, float] = {}
+        for plan in plans:
+            measured[plan.method] = self._time(replace(plan, at_once=False), 1)
+            if several or plan.method == STRUCTURED:
+                measured[f"{plan.method}, together"] = self._time(replace(plan, at_once=True), _TIMED)
+        best = min(plans, key=lambda plan: measured[plan.method])
+        together = measured.get(f"{best.method}, together", math.inf) < measured[best.method]
+        return replace(
+            best, reason=f"the fastest of {len(plans)}; {best.reason}", at_once=together, measured=measured
+        )
+
+    def _time(self, plan: WorkPlan, columns: int) -> float:
+        """Seconds per column, what is kept being there already."""
+        block = torch.ones(self.shape[0], columns, dtype=self.dtype, device=self.device)
+        self._plan = plan
+        self._kept.clear()
+        try:
+            seconds = []
+            for _ in range(3):
+                started = time.perf_counter()
+                self._sum(block, self._at_once if plan.at_once else self._loop)
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize(self.device)
+                seconds.append(time.perf_counter() - started)
+            return min(seconds[1:]) / columns
+        finally:
+            self._plan = None
+            self._kept.clear()
+
+    def _probe(self) -> None:
+        """Look at a small batch for what products cannot be trusted with."""
+        leaves, batch = self._leaves(), self.problem.small_batch(_PROBED)
+        _, loss = self.problem.evaluate(leaves, batch)
+        check_functions(loss)
+        functions = written_by_hand(loss)
+        if self._check:
+            check_symmetry(self, batch)
+            check_products(self, batch, functions)
+
+    def _arrange(self, budget: int) -> WorkPlan:
+        """Decide by rules."""
+        return self._arrange_graphs(budget)
+
+    def _arrange_graphs(self, budget: int) -> WorkPlan:
+        if not budget:
+            return WorkPlan("recompute", "nothing may be kept", 0, batches=self.problem.num_batches)
+        return arrange_graphs(self._graph_sizes(), budget, splits=self.problem.can_split)
+
+    def _graph_sizes(self) -> list[int]:
+        """Bytes of each batch's graph, counted once for each shape of batch."""
+        leaves, held = self._leaves(), list(self.problem.state().values())
+        known: dict[tuple[Any, ...], int] = {}
+        sizes = []
+        for batch, _ in self.problem.batches():
+            form = tuple((tensor.shape, tensor.dtype) for tensor in tensors(batch))
+            if form not in known:
+                known[form] = graph_bytes(self._build, leaves, batch, held)
+            sizes.append(known[form])
+        return sizes
 
     def _leaves(self) -> Parameters:
         return {name: p.detach().requires_grad_() for name, p in self.problem.parameters().items()}
-
-    def _check(self, loss: Tensor) -> None:
-        check_functions(loss)
-        functions = written_by_hand(loss)
-        if functions:
-            check_products(self, functions)
-        self._checked = True
 
     def _loop(self, product: Product, rows: Tensor, share: float, total: Tensor) -> None:
         for row, sum_ in zip(rows, total, strict=True):
@@ -195,9 +353,5 @@ class ProblemOperator(CurvatureOperator):
         return [vectors[..., s.start : s.stop].reshape((*lead, *s.shape)) for s in self.layout]
 
 
-def hessian_product(scalar: Tensor, leaves: Sequence[Tensor]) -> Product:
-    """Return what multiplies with the Hessian of a scalar, by double backward on its retained graph.
-
-    A ``partial``, not a closure: a frame in a kept traceback would hold a closure, and with it the graph.
-    """
-    return partial(vector_products, differentiable_gradient([scalar], leaves), leaves)
+def _autocast(device: torch.device) -> tuple[bool, torch.dtype]:
+    return torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)

@@ -1,0 +1,160 @@
+"""``GaussNewton``: what all matrices of the form JᵀCJ share, J being the Jacobian of some outputs."""
+
+import abc
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten
+
+from workbench.batches import Batch, count_examples
+from workbench.curvature.operators.autograd import (
+    Product,
+    Tensors,
+    differentiable_gradient,
+    vector_products,
+)
+from workbench.curvature.operators.layer_calls import LayerCall, RecordLayers
+from workbench.curvature.operators.problem_operator import ProblemOperator
+from workbench.curvature.operators.structured import can_store, pays, store, stored_bytes
+from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan
+from workbench.graph import graph_nodes
+from workbench.memory import show_bytes
+from workbench.problem import Parameters
+from workbench.random_vectors import generator, random_vectors
+
+_STORED = 16  # examples on which stored layers are tried
+
+
+class GaussNewton(ProblemOperator):
+    r"""A matrix :math:`\sum_b s_b\, J_b^\top C_b J_b` over batches b with shares :math:`s_b`.
+
+    A new one is one method, :meth:`_heads`. :math:`J v` is computed by two vector-Jacobian products on a
+    kept graph, which works wherever double backward does: about 1.5 gradients a column. Where all parameters
+    belong to dense and convolutional layers that are used once, example by example, activations and output
+    derivatives are stored instead: about one gradient a column, and less for each of several.
+    """
+
+    @abc.abstractmethod
+    def _heads(
+        self, outputs: Any, loss: Tensor, parameters: Parameters, batch: Batch
+    ) -> tuple[Tensors, Product]:
+        """Return the tensors whose Jacobian J is, with their graph, and what multiplies with C.
+
+        Parameters
+        ----------
+        outputs : pytree of Tensor
+            The model's outputs for the batch, with their graph.
+        loss : Tensor ()
+            The batch's loss, with its graph.
+        parameters : dict of Tensor
+            The leaves that vectors belong to, by name.
+        batch : any
+            The batch itself.
+        """
+
+    def _batch_product(
+        self, outputs: Any, loss: Tensor, parameters: Parameters, batch: Any
+    ) -> "GraphProduct":
+        heads, curvature = self._heads(outputs, loss, parameters, batch)
+        return GraphProduct(heads, list(parameters.values()), curvature)
+
+    def _build(self, leaves: Parameters, batch: Batch, method: str = "recompute") -> Product:
+        if method != STRUCTURED:
+            return super()._build(leaves, batch, method)
+        calls, heads, curvature = self._record(leaves, batch)
+        return store(calls, heads[0], curvature)
+
+    def _record(self, leaves: Parameters, batch: Batch) -> tuple[list[LayerCall], Tensors, Product]:
+        """The layers that one batch goes through, the outputs they lead to, and what C is there."""
+        record = RecordLayers(list(leaves.values()))
+        with record:
+            outputs, loss = self.problem.evaluate(leaves, batch)
+        return record.calls, *self._heads(outputs, loss, leaves, batch)
+
+    def _arrange(self, budget: int) -> WorkPlan:
+        """Store layers where that is possible, right and worth it; else graphs."""
+        plan = self._arrange_layers(budget)
+        if plan is not None:
+            return plan
+        plan = super()._arrange(budget)
+        # A block of vectors through a convolution is a grouped convolution, which is slower than a loop.
+        return replace(plan, at_once=not self._convolves() and self._can_batch())
+
+    def _arrange_layers(self, budget: int) -> WorkPlan | None:
+        leaves, batch = self._leaves(), self.problem.small_batch(_STORED)
+        calls, heads, _ = self._record(leaves, batch)
+        if not can_store(calls, heads, list(leaves.values())) or not pays(calls, heads[0]):
+            return None
+        each = stored_bytes(calls, heads[0]) / count_examples(batch)
+        sizes = [math.ceil(each * count_examples(batch)) for batch, _ in self.problem.batches()]
+        if sum(sizes) > budget or not self._stores_rightly(leaves, batch):
+            return None
+        return WorkPlan(
+            STRUCTURED,
+            f"activations and output derivatives of {len(calls)} layers take {show_bytes(sum(sizes))}",
+            budget,
+            kept_bytes=sum(sizes),
+            kept=tuple(range(len(sizes))),
+            batches=len(sizes),
+            at_once=True,
+        )
+
+    def _stores_rightly(self, leaves: Parameters, batch: Batch) -> bool:
+        """Whether stored layers agree with differentiating through the network, on a small batch.
+
+        They do not where a parameter is used outside of its layer, or examples look at one another.
+        """
+        vectors = self._split(random_vectors(1, self.shape[0], generator(0))[0].to(self.device, self.dtype))
+        expected = self._build(leaves, batch)(vectors, batched=False)
+        stored = self._build(leaves, batch, STRUCTURED)(vectors, batched=False)
+        scale = max(float(part.abs().max()) for part in expected if part.numel())
+        return all(
+            torch.allclose(part.to(other.dtype), other, rtol=0, atol=1000 * self.precision * scale)
+            for part, other in zip(stored, expected, strict=True)
+        )
+
+    def _convolves(self) -> bool:
+        outputs, _ = self.problem.evaluate(self._leaves(), self.problem.small_batch(1))
+        heads = [item for item in tree_flatten(outputs)[0] if isinstance(item, Tensor)]
+        return any("Convolution" in node.name() for head in heads for node in graph_nodes(head))
+
+
+class GraphProduct:
+    """Multiplies with one batch's matrix by differentiating through its graph, which it keeps.
+
+    Parameters
+    ----------
+    heads : list of Tensor
+        Outputs with their graph.
+    leaves : list of Tensor
+        The parameters.
+    curvature : callable
+        Multiplies with C.
+    """
+
+    def __init__(self, heads: Tensors, leaves: Tensors, curvature: Product) -> None:
+        self._heads, self._leaves, self._curvature = heads, leaves, curvature
+        # u -> Jᵀ u is linear, so its own vector-Jacobian product is v -> J v, at any u.
+        self._dual = [head.new_zeros(head.shape).requires_grad_() for head in heads]
+        self._pullback: Sequence[Tensor | None] = differentiable_gradient(heads, leaves, self._dual)
+
+    @property
+    def shapes(self) -> list[torch.Size]:
+        """Shapes of the outputs."""
+        return [head.shape for head in self._heads]
+
+    def push(self, vectors: Tensors, *, batched: bool) -> Tensors:
+        """Return J v, one tensor per output; with ``batched`` all have a leading dimension."""
+        return vector_products(self._pullback, self._dual, vectors, batched=batched)
+
+    def pull(self, covectors: Tensors, *, batched: bool) -> Tensors:
+        """Return Jᵀ u, one tensor per parameter."""
+        return vector_products(self._heads, self._leaves, covectors, batched=batched)
+
+    def __call__(self, vectors: Tensors, *, batched: bool) -> Tensors:
+        tangents = self.push(vectors, batched=batched)
+        return self.pull(self._curvature(tangents, batched=batched), batched=batched)

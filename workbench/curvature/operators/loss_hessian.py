@@ -1,0 +1,72 @@
+"""The Hessian of a loss with respect to the outputs, in closed form where it is known."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.curvature.operators.autograd import Product, Tensors, hessian_product
+from workbench.weighting import Loss, identify_loss
+
+
+def loss_hessian(loss: Loss, value: Tensor, outputs: Tensors, targets: Any) -> Product:
+    r"""Return what multiplies with the Hessian of a batch's loss with respect to the outputs.
+
+    For the softmax cross entropy of logits z with class indices it is, per example,
+    :math:`u \mapsto a\,(p \circ u - p\,\langle p, u\rangle)` with :math:`p = \mathrm{softmax}(z)`, and a the
+    example's share of the mean; for the mean squared error a constant; for all else double backward.
+
+    Parameters
+    ----------
+    loss : callable
+        The problem's.
+    value : Tensor ()
+        The batch's loss, with its graph back to ``outputs``.
+    outputs : list of Tensor
+        What it was computed from, cut from the model.
+    targets : any
+        The loss' second argument.
+    """
+    kind, settings = identify_loss(loss)
+    if len(outputs) == 1 and isinstance(targets, Tensor):
+        if kind is nn.CrossEntropyLoss and not targets.is_floating_point():
+            return partial(_softmax_product, *_softmax_parts(outputs[0].detach(), targets, settings))
+        if kind is nn.MSELoss and targets.shape == outputs[0].shape:
+            scale = 2 / targets.numel() if settings["reduction"] == "mean" else 2.0
+            return partial(_scaled, scale)
+    return hessian_product(value, outputs)
+
+
+def _softmax_parts(logits: Tensor, targets: Tensor, settings: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Probabilities like the logits (N, C, …) or (C,), and per example its weight in the loss."""
+    dim = 1 if logits.dim() > 1 else 0
+    probabilities = logits.softmax(dim, dtype=torch.promote_types(logits.dtype, torch.float32))
+    kept = targets != settings["ignore_index"]
+    classes = settings["weight"]
+    if classes is None:
+        weights = kept.to(probabilities.dtype)
+        smooth = weights
+    else:
+        weights = classes.to(probabilities)[torch.where(kept, targets, 0)] * kept
+        smooth = classes.to(probabilities).mean() * kept
+    # Smoothing mixes losses of other classes in, all of which have the Hessian of the softmax.
+    smoothing = settings["label_smoothing"]
+    mixed = (1 - smoothing) * weights + smoothing * smooth
+    if settings["reduction"] == "mean":
+        mixed = mixed / weights.sum()
+    return probabilities, mixed.unsqueeze(dim)
+
+
+def _softmax_product(
+    probabilities: Tensor, weights: Tensor, vectors: Sequence[Tensor], *, batched: bool
+) -> Tensors:
+    (vector,) = vectors
+    dim = (1 if probabilities.dim() > 1 else 0) + batched
+    curved = probabilities * vector
+    return [(weights * (curved - probabilities * curved.sum(dim, keepdim=True))).to(vector.dtype)]
+
+
+def _scaled(scale: float, vectors: Sequence[Tensor], *, batched: bool) -> Tensors:
+    return [scale * vector for vector in vectors]

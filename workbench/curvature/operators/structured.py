@@ -1,0 +1,223 @@
+r"""Gauss-Newton products from stored activations and output derivatives, past the depth of the network.
+
+For a dense layer with inputs :math:`a_n` and outputs :math:`s_n = W a_n + b`, the derivative of the network's
+outputs :math:`f_n` along a change V of W is :math:`D_n V a_n`, where :math:`D_n = \partial f_n/\partial s_n`.
+With both stored, a product takes two matrix products for each layer, where differentiating
+through the network takes four.
+"""
+
+import abc
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.grad import conv2d_weight
+
+from workbench.curvature.operators.autograd import Product, Tensors
+from workbench.curvature.operators.layer_calls import LayerCall
+from workbench.progress import still_at_work
+
+
+class StoredLayer(abc.ABC):
+    """One layer's inputs, and the derivatives of all network outputs with respect to its outputs.
+
+    Shapes: N examples, k columns, C outputs of the network, P outputs of the layer per example.
+
+    Parameters
+    ----------
+    call : LayerCall
+    derivatives : Tensor (N, C, P)
+    """
+
+    def __init__(self, call: LayerCall, derivatives: Tensor) -> None:
+        self.weight, self.bias, self.shape = call.weight, call.bias, call.shape
+        self.input = call.input
+        self.output_shape = tuple(call.output.shape[1:])  # of one example
+        self.derivatives = derivatives
+
+    @abc.abstractmethod
+    def _outputs(self, weights: Tensor) -> Tensor:
+        """Outputs (N, k, P) of the layer without a bias for weights (k, …)."""
+
+    @abc.abstractmethod
+    def _weight_gradients(self, delta: Tensor) -> Tensor:
+        """Gradients (k, …) of the weights for gradients (N, k, P) of the outputs."""
+
+    @property
+    @abc.abstractmethod
+    def _channels(self) -> int:
+        """Which dimension of ``output_shape`` the bias belongs to."""
+
+    def push(self, vectors: Tensors) -> Tensor:
+        """Change of the network's outputs (N, k, C) along changes (k, …) of the parameters."""
+        count, k = len(self.input), len(vectors[0])
+        if self.weight is not None:
+            change = self._outputs(vectors[self.weight])
+        else:
+            change = self.input.new_zeros(count, k, math.prod(self.output_shape))
+        if self.bias is not None:
+            broadcast = [1] * len(self.output_shape)
+            broadcast[self._channels] = -1
+            change.view(count, k, *self.output_shape).add_(vectors[self.bias].view(k, *broadcast))
+        return torch.bmm(change, self.derivatives.transpose(1, 2))
+
+    def pull(self, curved: Tensor, parts: list[Tensor | None]) -> None:
+        """Put the gradients (k, …) for changes (N, k, C) of the outputs into the places of the parameters."""
+        delta = torch.bmm(curved, self.derivatives)
+        if self.weight is not None:
+            parts[self.weight] = self._weight_gradients(delta)
+        if self.bias is not None:
+            places = delta.view(*delta.shape[:2], *self.output_shape)
+            parts[self.bias] = places.sum(
+                dim=[dim for dim in range(places.dim()) if dim not in (1, 2 + self._channels)]
+            )
+
+
+class StoredDense(StoredLayer):
+    """A dense layer, at one or more positions of each example."""
+
+    def _outputs(self, weights: Tensor) -> Tensor:
+        product = self._rows @ weights.reshape(-1, self.shape[1]).T  # (N · positions, k · out)
+        places = product.view(len(self.input), -1, len(weights), self.shape[0])
+        return places.transpose(1, 2).reshape(len(self.input), len(weights), -1)
+
+    def _weight_gradients(self, delta: Tensor) -> Tensor:
+        count, k, _ = delta.shape
+        places = delta.view(count, k, -1, self.shape[0]).transpose(1, 2)
+        return (places.reshape(len(self._rows), -1).T @ self._rows).view(k, *self.shape)
+
+    @property
+    def _rows(self) -> Tensor:
+        return self.input.reshape(-1, self.shape[1])  # (N · positions, in)
+
+    @property
+    def _channels(self) -> int:
+        return len(self.output_shape) - 1
+
+
+class StoredConvolution(StoredLayer):
+    """A convolution in two dimensions; k of them are one with k times the channels."""
+
+    def __init__(self, call: LayerCall, derivatives: Tensor) -> None:
+        super().__init__(call, derivatives)
+        self._options = call.convolution or {}
+
+    def _outputs(self, weights: Tensor) -> Tensor:
+        maps = F.conv2d(self.input, weights.reshape(-1, *self.shape[1:]), **self._options)
+        return maps.reshape(len(self.input), len(weights), -1)
+
+    def _weight_gradients(self, delta: Tensor) -> Tensor:
+        count, k, _ = delta.shape
+        maps = delta.view(count, -1, *self.output_shape[1:])
+        shape = (k * self.shape[0], *self.shape[1:])
+        return conv2d_weight(self.input, shape, maps, **self._options).view(k, *self.shape)
+
+    @property
+    def _channels(self) -> int:
+        return 0
+
+
+def can_store(calls: Sequence[LayerCall], heads: Tensors, parameters: Tensors) -> bool:
+    """Whether each parameter is used by one layer, example by example, on the way to one output (N, C)."""
+    places = [place for call in calls for place in (call.weight, call.bias) if place is not None]
+    if len(heads) != 1 or heads[0].dim() != 2 or sorted(places) != list(range(len(parameters))):
+        return False
+    count = len(heads[0])
+    plain = [call.convolution is None or _is_plain(call.convolution) for call in calls]
+    return all(plain) and all(
+        len(call.input) == len(call.output) == count and call.input.dim() > 1 for call in calls
+    )
+
+
+def stored_bytes(calls: Sequence[LayerCall], head: Tensor) -> int:
+    """Bytes of the activations and derivatives."""
+    return sum(
+        call.input.numel() * call.input.itemsize + call.output.numel() * head.shape[1] * head.itemsize
+        for call in calls
+    )
+
+
+def pays(calls: Sequence[LayerCall], head: Tensor) -> bool:
+    """Whether two matrix products a layer, with the passes over the derivatives, are less work than four."""
+    dense = sum(math.prod(call.shape) / call.shape[0] * call.output.numel() for call in calls)
+    derivatives = sum(call.output.numel() * head.shape[1] for call in calls)
+    return dense >= 4 * derivatives  # a pass over memory takes about twice a matrix product's time per number
+
+
+def store(calls: Sequence[LayerCall], head: Tensor, curvature: Product) -> "StructuredProduct":
+    """Compute the derivatives, one backward pass per output of the network.
+
+    Parameters
+    ----------
+    calls : sequence of LayerCall
+        Of the pass that led to ``head``.
+    head : Tensor (N, C)
+        The outputs, with their graph.
+    curvature : callable
+        Multiplies with the matrix between the two Jacobians.
+    """
+    count, classes = head.shape
+    outputs = [call.output for call in calls]
+    derivatives = [head.new_empty(count, classes, output[0].numel()) for output in outputs]
+    for c in range(classes):
+        still_at_work()
+        gradients = torch.autograd.grad(
+            head[:, c].sum(), outputs, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        for store_, gradient in zip(derivatives, gradients, strict=True):
+            store_[:, c] = gradient.reshape(count, -1)
+    layers = [
+        (StoredDense if call.convolution is None else StoredConvolution)(call, stored)
+        for call, stored in zip(calls, derivatives, strict=True)
+    ]
+    return StructuredProduct(layers, curvature)
+
+
+class StructuredProduct:
+    """Multiplies with one batch's Gauss-Newton matrix, any number of columns at once."""
+
+    def __init__(self, layers: Sequence[StoredLayer], curvature: Product) -> None:
+        self._layers = layers
+        self._curvature = curvature
+
+    @property
+    def shapes(self) -> list[torch.Size]:
+        """Shape (N, C) of the one output."""
+        return [self._layers[0].derivatives.shape[:2]]
+
+    def push(self, vectors: Tensors, *, batched: bool) -> Tensors:
+        """Return J v (N, C); with ``batched`` vectors and result have a leading dimension."""
+        still_at_work()
+        rows = [vector.to(self._layers[0].input.dtype) for vector in vectors]
+        rows = rows if batched else [vector[None] for vector in rows]
+        with torch.no_grad():
+            changes = self._layers[0].push(rows)
+            for layer in self._layers[1:]:
+                changes += layer.push(rows)
+        columns = changes.transpose(0, 1)  # (k, N, C)
+        return [columns if batched else columns[0]]
+
+    def pull(self, covectors: Tensors, *, batched: bool) -> Tensors:
+        """Return Jᵀ u, one tensor per parameter."""
+        still_at_work()
+        (rows,) = covectors if batched else [covectors[0][None]]
+        columns = rows.to(self._layers[0].input.dtype).transpose(0, 1).contiguous()  # (N, k, C)
+        places = [place for layer in self._layers for place in (layer.weight, layer.bias)]
+        parts: list[Tensor | None] = [None] * (1 + max(place for place in places if place is not None))
+        with torch.no_grad():
+            for layer in self._layers:
+                layer.pull(columns, parts)
+        found = [part for part in parts if part is not None]
+        assert len(found) == len(parts)  # can_store() saw to it
+        return found if batched else [part[0] for part in found]
+
+    def __call__(self, vectors: Tensors, *, batched: bool) -> Tensors:
+        tangents = self.push(vectors, batched=batched)
+        return self.pull(self._curvature(tangents, batched=batched), batched=batched)
+
+
+def _is_plain(convolution: dict[str, Any]) -> bool:
+    return convolution.get("groups", 1) == 1 and not isinstance(convolution.get("padding", 0), str)

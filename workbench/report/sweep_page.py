@@ -146,6 +146,8 @@ def _command(sweep: "Sweep") -> str:
     texts = {each.name: each.text for each in sweep.notebook.parameters}
     for name, values in sweep.grid.items():
         words += ["-g", name, ",".join(map(texts[name], values))]
+    if sweep.preview:
+        words.append("--preview")
     return shlex.join(words)
 
 

@@ -25,7 +25,7 @@ sys.path = [place for place in sys.path if place]
 from workbench.report.zygote import main
 main(int(sys.argv[1]))
 """
-_PATIENCE = 120  # seconds for its imports, which take 5 on an idle machine
+_PATIENCE = 120  # seconds for its imports, which take about 10
 
 
 class ForkedRun:

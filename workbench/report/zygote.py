@@ -20,7 +20,7 @@ from typing import NoReturn
 from workbench.recording import RUN_VARIABLE
 from workbench.report.preload import preload, require_one_thread
 
-LONGEST = 4096  # bytes of a folder's path (PATH_MAX)
+LONGEST = 4096  # bytes of a folder's path (PATH_MAX); as many dashes keep the place of its name
 _MESSAGE = 4 * LONGEST
 
 
@@ -116,8 +116,8 @@ def _mark(folder: str) -> None:
     The environment that /proc shows is the memory in which this process was started; it is written over.
     """
     os.environ[RUN_VARIABLE] = folder
-    place = Path("/proc/self/environ").read_bytes().index(f"{RUN_VARIABLE}=".encode())
+    place = Path("/proc/self/environ").read_bytes().index(f"{RUN_VARIABLE}={'-' * LONGEST}".encode())
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     start = int(fields[47])  # env_start of proc(5), of which the two before the bracket are split off
-    text = f"{RUN_VARIABLE}={folder}\0".encode()
+    text = os.fsencode(f"{RUN_VARIABLE}={folder}\0")
     ctypes.memmove(start + place, text, len(text))

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from workbench import __version__
-from workbench.cli import _lab_folder, app
+from workbench.cli import _lab_folder, _read_params, app
+from workbench.doctor import Finding
 
 PARAMETERS = """
 from typing import Annotated, Literal
@@ -78,7 +79,7 @@ def test_version() -> None:
     assert CliRunner().invoke(app, ["--version"]).stdout == f"workbench {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["report", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["report", "--help"], ["clean", "--help"]])
 def test_heavy_packages_are_imported_only_by_commands_that_need_them(arguments: list[str]) -> None:
     code = (
         f"import sys; sys.argv = ['workbench', *{arguments}]\n"
@@ -90,6 +91,39 @@ def test_heavy_packages_are_imported_only_by_commands_that_need_them(arguments: 
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0
     assert result.stderr == "[]\n"
+
+
+def test_init_writes_a_file_and_prints_the_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["init"])
+    assert result.exit_code == 0
+    assert "workbench report curvature -p problem my_problem.py:make --open\n" in result.stdout
+    (tmp_path / "my_problem.py").write_text("precious")
+    result = CliRunner().invoke(app, ["init"])
+    assert result.exit_code == 2
+    assert result.stderr == "error: my_problem.py exists and is not overwritten; name another file\n"
+    assert (tmp_path / "my_problem.py").read_text() == "precious"
+
+
+@pytest.mark.parametrize(("state", "code"), [("ok", 0), ("warning", 0), ("problem", 1)])
+def test_doctor_is_a_table_and_exits_1_if_there_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, state: str, code: int
+) -> None:
+    found = [Finding("memory", "ok", "[bold] 3 GB"), Finding("disk", state, "a value", "free some space")]
+    monkeypatch.setattr("workbench.doctor.examine", lambda: found)
+    result = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "120"})
+    assert result.exit_code == code
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["memory", "ok", "[bold]", "3", "GB"] in rows
+    assert ["disk", state, "a", "value", "free", "some", "space"] in rows
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n"])
+def test_an_empty_parameters_file_sets_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "values.yaml").write_text(text)
+    assert _read_params(tmp_path / "values.yaml") == {}
 
 
 def test_lab_is_the_jupyterlab_of_this_interpreter_and_passes_arguments_on() -> None:
@@ -105,10 +139,32 @@ def test_lab_starts_in_the_folder_with_threads_that_sleep(
     monkeypatch.setattr("workbench.cli._lab_folder", lambda: shelf)
     monkeypatch.setattr("os.execv", lambda executable, command: called.append(command))
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")  # so that the test does not leave it set
     CliRunner().invoke(app, ["lab", "--no-browser", "--port=1"])
     assert called == [[sys.executable, "-m", "jupyterlab", "--no-browser", "--port=1", str(shelf)]]
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ([], ["--allow-root"]),
+        (["--allow-root"], ["--allow-root"]),
+        (["--ServerApp.allow_root=False"], ["--ServerApp.allow_root=False"]),
+    ],
+)
+def test_root_is_allowed_unless_the_user_says_something_of_it(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], passed: list[str]
+) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr("workbench.cli._lab_folder", lambda: shelf)
+    monkeypatch.setattr("os.execv", lambda executable, command: called.append(command))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    for variable in ("OMP_WAIT_POLICY", "JUPYTER_PREFER_ENV_PATH"):
+        monkeypatch.setenv(variable, os.environ.get(variable, ""))  # so that the test does not leave it set
+    CliRunner().invoke(app, ["lab", *given])
+    assert called == [[sys.executable, "-m", "jupyterlab", *passed, str(shelf)]]
 
 
 def test_an_installed_lab_works_on_a_copy_and_keeps_what_the_user_changed(

@@ -29,6 +29,7 @@ def test_the_wheel_holds_notebooks_data_and_templates(built):
         ("data/text/*", "workbench/data/text"),
         ("kernels/*.py", "workbench/kernels"),
         ("workbench/report/template/*", "workbench/report/template"),
+        ("workbench/starter/*.py", "workbench/starter"),
     ):
         expected = {f"{packed}/{path.name}" for path in ROOT.glob(tracked)}
         assert expected
@@ -57,6 +58,8 @@ def test_the_wheel_works_in_another_place(built, tmp_path):
     assert "curvature" in run(
         "import sys; sys.argv = ['workbench', 'list']; import workbench.cli as c; c.main()"
     )
+    run("import sys; sys.argv = ['workbench', 'init']; import workbench.cli as c; c.main()")
+    assert "def make(" in (tmp_path / "my_problem.py").read_text()
     where = run(
         "from workbench import paths; print(paths.PACKAGE, paths.cache(), paths.reports(), sep='\\n')"
     )

@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -14,9 +15,11 @@ import typer
 from typer.core import TyperCommand
 
 from workbench import __version__, paths
+from workbench.memory import show_bytes
 
 if TYPE_CHECKING:
     from workbench.report.check import Checked
+    from workbench.report.clean import Removable
     from workbench.report.sweep import Sweep
 
 app = typer.Typer(
@@ -174,6 +177,9 @@ def sweep(
     timeout: _Timeout = 7200,
     cell_timeout: _CellTimeout = 3600,
     retry: Annotated[bool, typer.Option("--retry", help="Run those again that failed before.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="A quick look: imports are done once, not in each run.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("-o", metavar="DIR", help="Folder of the sweep. [reports/NAME/sweeps/SWEEP]"),
@@ -203,6 +209,7 @@ def sweep(
                 timeout=timeout,
                 cell_timeout=cell_timeout,
                 retry=retry,
+                preview=preview,
                 on_progress=runs_progress(),
             )
     except OSError as error:  # a full disk; what is done is done, and the same command goes on from there
@@ -306,15 +313,84 @@ def index(
         _browse(page)
 
 
+@app.command()
+def clean(
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", metavar="AGE", help="Only what was asked for longer ago: 12h, 30d, 2w."),
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Leave the newest N of each notebook.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only runs that are not good.")] = False,
+    caches: Annotated[
+        bool, typer.Option("--caches", help="The trained problems of the cache; alone, no runs.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove old runs: those to which all of --older-than, --keep and --failed apply.
+
+    Without any of them, those older than 30 days. A sweep goes as a whole or stays. What runs is left alone,
+    and so is what has not finished for a day, and whatever is not a run. Exits 1 if something could not be
+    removed.
+    """
+    from workbench.report.clean import find_removable, read_age
+
+    with _bad_input():
+        age = None if older_than is None else read_age(older_than)
+        found = find_removable(_note, older_than=age, keep=keep, failed=failed, caches=caches)
+    if not found:
+        print("there is nothing to remove")
+        return
+    _print_table(
+        ("name", "what", "status", "from", "size"),
+        [(each.name, each.what, each.status, _day(each.date), show_bytes(each.size)) for each in found],
+    )
+    print(f"{len(found)} to remove, {show_bytes(sum(each.size for each in found))}")
+    if not dry_run and (yes or _agreed()):
+        _remove(found)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine and environment, and say what to do about what is wrong.
+
+    Exits 1 if there is a problem; a warning is none.
+    """
+    from workbench.doctor import PROBLEM, examine
+
+    findings = examine()
+    _print_table(
+        ("check", "state", "value", "what to do"),
+        [(each.check, each.state, each.value, each.advice) for each in findings],
+    )
+    raise typer.Exit(1 if any(each.state == PROBLEM for each in findings) else 0)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")] = Path("my_problem.py"),
+) -> None:
+    """Write a commented problem file to put your own model, loss and data into."""
+    from workbench.starter import next_command, write_starter
+
+    with _bad_input():
+        write_starter(file)
+    print(f"{file}: put your own model, loss and data there. It runs as it is:\n  {next_command(file)}")
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(ctx: typer.Context) -> None:
     """Open JupyterLab on the notebooks.
 
-    Further arguments go to `jupyter lab`.
+    Further arguments go to `jupyter lab`; root, as in a container, is allowed.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else idle threads of two kernels starve each other
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernels of this environment before the user's
     command = [sys.executable, "-m", "jupyterlab", *ctx.args]
+    if os.geteuid() == 0 and not any("allow-root" in each or "allow_root" in each for each in ctx.args):
+        command.append("--allow-root")  # in a container everybody is root; it listens at 127.0.0.1
     os.execv(sys.executable, [*command, str(_lab_folder())])
 
 
@@ -381,6 +457,33 @@ def _show_sweep(swept: "Sweep") -> None:
     say(swept.summary())
 
 
+def _remove(found: "list[Removable]") -> None:
+    from workbench.report.clean import reason
+    from workbench.report.progress import say
+
+    removed, freed, failed = 0, 0, False
+    for each in found:
+        try:
+            each.remove()
+        except (OSError, ValueError) as error:
+            _note(f"{each.name} is left alone: {reason(error)}")
+            failed |= not isinstance(error, BlockingIOError)
+        else:
+            removed, freed = removed + 1, freed + each.size
+    say(f"removed {removed} of {len(found)}, freed {show_bytes(freed)}")
+    raise typer.Exit(1 if failed else 0)
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        _fail(2, "nothing was removed, as there is nobody to ask: --yes removes it, --dry-run lists it")
+    return typer.confirm("Remove?")
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def _read_params(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
@@ -390,6 +493,8 @@ def _read_params(path: Path | None) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+    if values is None:  # an empty file
+        return {}
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ValueError(f"{path} does not hold `name: value` lines")
     return values
@@ -426,6 +531,10 @@ def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console(markup=False, highlight=False).print(table)
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(seconds))
 
 
 def _browse(page: Path) -> None:

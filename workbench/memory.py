@@ -2,20 +2,25 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
 _ADVICE = "write bytes, or text such as '4GB' or '512MiB'"
+_ENDLESS = 2**62
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def free_bytes(device: torch.device | str = "cpu") -> int:
+def free_bytes(device: "torch.device | str" = "cpu") -> int:
     """Bytes that can still be taken on a device; on the CPU no more than a container's limit leaves."""
-    device = torch.device(device)
-    if device.type == "cuda":
+    if str(device).startswith("cuda"):
+        import torch  # which the command line does without
+
         return int(torch.cuda.mem_get_info(device)[0])
     return min(int(psutil.virtual_memory().available), _left_in_container())
 
@@ -56,8 +61,14 @@ def show_bytes(amount: float) -> str:
 
 def _left_in_container() -> int:
     """What the control group of this process may still take; no limit counts as endless."""
-    try:
-        limit = (_CGROUP / "memory.max").read_text().strip()
-        return int(limit) - int((_CGROUP / "memory.current").read_text()) if limit != "max" else 2**62
-    except (OSError, ValueError):
-        return 2**62
+    left = [_ENDLESS]
+    for limit, taken in (
+        ("memory.max", "memory.current"),  # version 2, then 1
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            text = (_CGROUP / limit).read_text().strip()
+            left.append(int(text) - int((_CGROUP / taken).read_text()) if text != "max" else _ENDLESS)
+        except (OSError, ValueError):
+            continue
+    return max(min(left), 0)

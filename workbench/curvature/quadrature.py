@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 
 from workbench.choices import check_choice, check_count
 from workbench.curvature.density import SpectralDensity
 from workbench.curvature.lanczos import Lanczos, warn_if_asymmetric
 from workbench.curvature.operators import CurvatureOperator, as_operator
+from workbench.memory import free_bytes
 from workbench.progress import progress
 from workbench.random_vectors import PROBES, generator, random_vectors
 from workbench.result import standard_error
@@ -122,9 +122,7 @@ def _run(op: CurvatureOperator, group: list[Lanczos], steps: int, advance: Calla
 def _lockstep(op: CurvatureOperator, steps: int) -> int:
     """Number of probes whose bases fit into a quarter of the free memory, from 1 to 16."""
     basis = (steps + 1) * op.shape[0] * op.dtype.itemsize
-    on_gpu = op.device.type == "cuda"
-    free = torch.cuda.mem_get_info(op.device)[0] if on_gpu else psutil.virtual_memory().available
-    return int(min(max(free // 4 // basis, 1), _LOCKSTEP))
+    return int(min(max(free_bytes(op.device) // 4 // basis, 1), _LOCKSTEP))
 
 
 def _evaluate(

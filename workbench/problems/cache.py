@@ -1,6 +1,5 @@
 """A cache of what is slow to make: one file per key, whole or not at all, made by one process at a time."""
 
-import hashlib
 import io
 import os
 import pickle
@@ -16,10 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from workbench import paths
-
-_DIGEST_SIZE = (
-    hashlib.sha256().digest_size
-)  # a file is the digest of what follows, then what torch.save wrote
+from workbench.problems.cache_files import seal, unseal
 
 
 def fetch(key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -58,8 +54,8 @@ def _read(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         _warn(f"{path} cannot be read, so it is made again: {error}")
         return None
-    digest, payload = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
-    if hashlib.sha256(payload).digest() != digest:
+    payload = unseal(content)
+    if payload is None:
         _warn(f"{path} is damaged ({len(content)} bytes that do not match their checksum); it is made again")
         return None
     try:
@@ -73,10 +69,9 @@ def _write(path: Path, value: dict[str, Any]) -> None:
     """Write a file under another name first, so that it appears whole or not at all."""
     buffer = io.BytesIO()
     torch.save(value, buffer)
-    payload = buffer.getvalue()
     partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        partial.write_bytes(hashlib.sha256(payload).digest() + payload)
+        partial.write_bytes(seal(buffer.getvalue()))
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -14,8 +14,9 @@ from typing import Any
 NOTEBOOK = "notebook.ipynb"
 PAGE = "report.html"
 LOG = "log.txt"
+REQUEST = "request.json"
 RUN = "run.json"
-_LOCK = ".lock"
+LOCK = ".lock"
 _TICK = 0.1  # seconds between two tries to take a lock
 
 
@@ -52,34 +53,82 @@ def clear(folder: Path) -> None:
     """Remove everything but the lock; ``run.json`` first, so that what is left never reads as finished."""
     (folder / RUN).unlink(missing_ok=True)
     for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name != _LOCK:
-            path.unlink()
+        if path.name != LOCK:
+            _delete(path)
+
+
+def remove(folder: Path) -> None:
+    """Remove a run folder whose lock is held, so that a kill half-way leaves nothing that is taken for good.
+
+    ``run.json`` goes first and the request last: what is left in between is a run that broke off, which can
+    be found and removed again. A link goes, not what it leads to.
+    """
+    (folder / RUN).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.name not in (REQUEST, LOCK):
+            _delete(path)
+    for name in (REQUEST, LOCK):
+        (folder / name).unlink(missing_ok=True)
+    folder.rmdir()
 
 
 @contextmanager
-def locked(folder: Path, signals: Sequence[int] = ()) -> Iterator[int]:
+def locked(folder: Path, signals: Sequence[int] = (), *, shared: bool = False) -> Iterator[int]:
     """Hold the folder's lock; yields its file descriptor, which a child that inherits it goes on holding.
 
-    Waits while another process runs this folder.
+    Waits while another process runs this folder. Those that ask for it ``shared`` hold it together.
 
     Raises
     ------
     InterruptedError
         If ``signals``, to which others may add, is not empty while this waits.
     """
-    with (folder / _LOCK).open("w") as file:
-        while not _taken(file.fileno()):
-            if signals:
-                raise InterruptedError(f"stopped while another process runs {folder}")
-            time.sleep(_TICK)
-        yield file.fileno()
-
-
-def _taken(lock: int) -> bool:
+    while (lock := _taken(folder, shared)) is None:
+        if signals:
+            raise InterruptedError(f"stopped while another process runs {folder}")
+        time.sleep(_TICK)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        yield lock
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def locked_at_once(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, or refuse.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds it.
+    """
+    lock = _taken(folder, shared=False)
+    if lock is None:
+        raise BlockingIOError(f"{folder} is locked by another process")
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _taken(folder: Path, shared: bool) -> int | None:
+    """Open and take the lock; None while another holds it, or if it was removed in this very moment."""
+    path = folder / LOCK
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    held = False
+    try:
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        held = os.path.samestat(os.fstat(lock), path.lstat())  # else others lock a file that replaced it
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    finally:
+        if not held:
+            os.close(lock)
+    return lock if held else None
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

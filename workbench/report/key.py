@@ -15,7 +15,8 @@ from workbench.report.prepare import Request
 from workbench.report.versions import versions
 
 _PACKAGES = ("workbench", "torch", "numpy", "plotly")
-_NO_INFLUENCE = ("report", "cli.py")  # how runs are started and drawn does not change their figures
+# How runs are started and drawn does not change their figures.
+_NO_INFLUENCE = ("report", "doctor", "starter", "cli.py")
 _CHEAP = 100 * 2**20  # bytes; of a larger file the size and the time of its last change must do
 
 

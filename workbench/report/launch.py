@@ -10,14 +10,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from workbench.recording import RUN_VARIABLE
+from workbench.report.environment import run_environment
 from workbench.report.folder import LOG, NOTEBOOK, RUN, locked, read_json
+from workbench.report.forking import ForkedRun, Zygote
 from workbench.report.outcome import Outcome, internal, stopped
 from workbench.report.prepare import Request, read_request
 from workbench.report.processes import kill_run, run_processes
 from workbench.report.signals import LIMIT, kept_signals
+from workbench.report.sockets import PREFIX
+
+Child: TypeAlias = "subprocess.Popen[bytes] | ForkedRun"
 
 _GRACE = 20.0  # seconds in which a child that is asked to stop can save what ran and draw the page
 _TICK = 0.1
@@ -54,6 +59,7 @@ def run_locked(
     lock: int,
     signals: list[int],
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+    zygote: Zygote | None = None,
 ) -> None:
     """Run a prepared folder whose lock is held, and write ``run.json``.
 
@@ -66,13 +72,15 @@ def run_locked(
         Signals to stop the run for, which arrive here while it runs; a second one stops it at once.
     on_event : callable
         Takes each event of :class:`workbench.report.cells.CellWatch`.
+    zygote : Zygote, optional
+        What to fork the child from, instead of starting it.
     """
     started = time.time()
     request = read_request(folder)
     events: list[dict[str, Any]] = []
     with (
-        tempfile.TemporaryDirectory(prefix="wb-") as sockets,  # here, since the child may be killed
-        _child(folder, request, lock, sockets) as child,
+        tempfile.TemporaryDirectory(prefix=PREFIX) as sockets,  # here, since the child may be killed
+        _child(folder, request, lock, sockets, zygote) as child,
     ):
         try:
             signum = None
@@ -96,17 +104,14 @@ def run_locked(
         _finish(folder, request, outcome, events, started)
 
 
-def _child(folder: Path, request: Request, lock: int, sockets: str) -> "subprocess.Popen[bytes]":
-    environment = {**os.environ, RUN_VARIABLE: str(folder)}
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of busy processes starve others
-    if request.threads is not None:
-        environment["OMP_NUM_THREADS"] = str(request.threads)
-    environment.pop("MPLBACKEND", None)  # the kernel chooses the inline backend only if none is chosen
+def _child(folder: Path, request: Request, lock: int, sockets: str, zygote: Zygote | None) -> Child:
     with (folder / LOG).open("wb") as log:
+        if zygote is not None:
+            return zygote.fork(folder, sockets, lock, log)
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "workbench.report.execute", str(folder), sockets],
             cwd=request.directory,
-            env=environment,
+            env={**run_environment(request.threads), RUN_VARIABLE: str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -115,7 +120,7 @@ def _child(folder: Path, request: Request, lock: int, sockets: str) -> "subproce
         )
 
 
-def _events(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any] | None]:
+def _events(child: Child) -> Iterator[dict[str, Any] | None]:
     """Yield the child's events, and None whenever a moment passes without one, until it ends."""
     assert child.stdout is not None
     channel = child.stdout.fileno()
@@ -132,7 +137,7 @@ def _events(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any] | None]
             yield None
 
 
-def _stop(child: "subprocess.Popen[bytes]", folder: Path, signum: int, signals: list[int]) -> None:
+def _stop(child: Child, folder: Path, signum: int, signals: list[int]) -> None:
     """Ask the child to save what ran and to end; kill all that is left after that, or at a second signal."""
     known = run_processes(folder)  # before anything ends: what has lost its parent is harder to find
     asked = len(signals)

@@ -8,9 +8,7 @@ from typing import Any
 
 from workbench import paths
 from workbench.parameters import Notebook
-from workbench.report.folder import NOTEBOOK, new_folder, read_json, write_json, write_whole
-
-_REQUEST = "request.json"
+from workbench.report.folder import NOTEBOOK, REQUEST, new_folder, read_json, write_json, write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +32,8 @@ class Request:
         Limits for the whole run and for one cell, in seconds.
     threads : int or None
         Of each process of the run; None leaves it to the environment.
+    preview : bool
+        Whether the run is forked from a process that has done its imports: a quick look, no finished run.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Request:
     timeout: int
     cell_timeout: int
     threads: int | None = None
+    preview: bool = False
 
 
 def prepare(
@@ -101,6 +102,7 @@ def make_request(
     timeout: int,
     cell_timeout: int,
     threads: int | None = None,
+    preview: bool = False,
 ) -> Request:
     """Check what is asked, and write nothing.
 
@@ -126,18 +128,19 @@ def make_request(
         timeout=timeout,
         cell_timeout=cell_timeout,
         threads=threads,
+        preview=preview,
     )
 
 
 def write_request(folder: Path, request: Request, notebook: str) -> None:
     """Write what a run starts from into its folder."""
     write_whole(folder / NOTEBOOK, notebook)
-    write_json(folder / _REQUEST, dataclasses.asdict(request))
+    write_json(folder / REQUEST, dataclasses.asdict(request))
 
 
 def read_request(folder: Path) -> Request:
     """Read what a run folder asks for."""
-    return Request(**read_json(folder / _REQUEST))
+    return Request(**read_json(folder / REQUEST))
 
 
 def _require_problem(parameters: dict[str, Any]) -> None:

@@ -3,16 +3,14 @@
 import fcntl
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench import paths
 from workbench.choices import suggestion
-from workbench.report.folder import LOG, PAGE, RUN, read_json
-
-REQUEST = "request.json"
-_LOCK = ".lock"
+from workbench.report.folder import LOCK, LOG, PAGE, REQUEST, RUN, read_json
 
 
 @dataclass(frozen=True)
@@ -77,16 +75,22 @@ def read_run(folder: Path) -> Run:
     return Run(folder.resolve(), status, request, end)
 
 
-def find_runs(root: Path | None = None) -> list[Run]:
-    """Return the runs below a folder (the reports folder if none is named), the newest first."""
+def find_runs(
+    root: Path | None = None, on_error: Callable[[Exception], None] = lambda error: None
+) -> list[Run]:
+    """Return the runs below a folder (the reports folder if none is named), the newest first.
+
+    Links are not followed. ``on_error`` takes the OSError of a folder that cannot be read, and the
+    ValueError of one that has a request but is not a run.
+    """
     runs = []
-    for place, folders, files in os.walk(root or paths.reports()):
+    for place, folders, files in os.walk(root or paths.reports(), onerror=on_error):
         if REQUEST in files:
             folders.clear()
             try:
                 runs.append(read_run(Path(place)))
-            except ValueError:  # something else has a file of that name
-                continue
+            except ValueError as error:  # something else has a file of that name
+                on_error(error)
     return sorted(runs, key=lambda run: (asked(run), run.name), reverse=True)
 
 
@@ -97,7 +101,7 @@ def find_run(text: str) -> Run:
     ----------
     text : str
         A folder, ``NAME/RUN`` in the reports folder, or ``NAME/latest`` or ``NAME/previous`` for the last
-        and last but one finished run of a notebook.
+        and last but one finished run of a notebook; a preview is none.
 
     Raises
     ------
@@ -110,7 +114,7 @@ def find_run(text: str) -> Run:
     name, _, word = text.rpartition("/")
     known = find_runs(paths.reports() / name) if name else []
     if word in ("latest", "previous"):
-        finished = [run for run in known if run.finished]
+        finished = [run for run in known if run.finished and not run.request.get("preview")]
         place = ("latest", "previous").index(word)
         if len(finished) > place:
             return finished[place]
@@ -119,11 +123,11 @@ def find_run(text: str) -> Run:
     raise ValueError(f"there is no run {text!r}{hint} (a folder, NAME/RUN, NAME/latest or NAME/previous)")
 
 
-def is_held(folder: Path) -> bool:
-    """Whether somebody holds the folder's lock."""
+def is_held(folder: Path, *, shared: bool = False) -> bool:
+    """Whether somebody holds the folder's lock for himself, or also ``shared`` with others."""
     try:
-        with (folder / _LOCK).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with (folder / LOCK).open() as file:
+            fcntl.flock(file, (fcntl.LOCK_EX if shared else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:  # there is none, or it is not ours to look at

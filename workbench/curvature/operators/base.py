@@ -1,14 +1,16 @@
 """``CurvatureOperator``: a symmetric n × n matrix that is known by its products only."""
 
 import abc
+import fnmatch
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
+from workbench.choices import suggestion
+from workbench.memory import free_bytes, show_bytes
 from workbench.progress import progress
 
 if TYPE_CHECKING:
@@ -102,9 +104,9 @@ class CurvatureOperator(abc.ABC):
         """
         n = self.shape[0]
         needed = n * n * self.dtype.itemsize
-        if self.device.type == "cpu" and needed > psutil.virtual_memory().available // 2:
+        if needed > free_bytes(self.device) // 2:
             raise ValueError(
-                f"a dense {n} × {n} matrix takes {needed / 2**30:.1f} GiB, more than half of the free "
+                f"a dense {n} × {n} matrix takes {show_bytes(needed)}, more than half of the free "
                 "memory: use eigenpairs(), spectral_density() or restrict() the problem"
             )
         matrix = torch.empty(self.shape, dtype=self.dtype, device=self.device)
@@ -129,6 +131,66 @@ class CurvatureOperator(abc.ABC):
         return LinearOperator(
             self.shape, matvec=multiply, rmatvec=multiply, matmat=multiply, rmatmat=multiply, dtype=dtype
         )
+
+    def restrict(self, patterns: str | Sequence[str]) -> "CurvatureOperator":
+        """Return the rows and columns of the parameters whose names match, e.g. ``"blocks.3.*"``.
+
+        Raises
+        ------
+        ValueError
+            If a pattern matches none, or the operator does not know which parameter stands where.
+        """
+        from workbench.curvature.operators.algebra import Submatrix  # which is an operator itself
+
+        names = [part.name for part in self.layout]
+        wanted: set[str] = set()
+        for pattern in [patterns] if isinstance(patterns, str) else patterns:
+            found = fnmatch.filter(names, pattern)
+            if not found:
+                raise ValueError(f"no parameter matches {pattern!r}{suggestion(pattern, names)}")
+            wanted.update(found)
+        return Submatrix(self, [part for part in self.layout if part.name in wanted])
+
+    def block_diagonal(self) -> "CurvatureOperator":
+        """Return the diagonal blocks of the layers alone. Cost per column: a product with each block.
+
+        Raises
+        ------
+        ValueError
+            If the operator does not know which parameter stands where.
+        """
+        from workbench.curvature.operators.algebra import BlockDiagonal, layers_of
+
+        if not self.layout:
+            raise ValueError("this operator does not know which parameter stands where: it has no layers")
+        blocks = {layer: self.restrict(names) for layer, names in layers_of(self.layout).items()}
+        return BlockDiagonal(blocks, self)
+
+    def __add__(self, other: Any) -> "CurvatureOperator":
+        return self._combined(1.0, other)
+
+    def __sub__(self, other: Any) -> "CurvatureOperator":
+        return self._combined(-1.0, other)
+
+    def __mul__(self, factor: Any) -> "CurvatureOperator":
+        from workbench.curvature.operators.algebra import Combination
+
+        if isinstance(factor, bool) or not isinstance(factor, int | float):
+            return NotImplemented
+        return Combination([(factor, self)])
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "CurvatureOperator":
+        return self * -1.0
+
+    def _combined(self, factor: float, other: Any) -> "CurvatureOperator":
+        from workbench.curvature.operators.algebra import Combination
+        from workbench.curvature.operators.wrapped import as_operator
+
+        if isinstance(other, int | float):
+            return NotImplemented  # a number is no matrix: A + 2 * identity(A)
+        return Combination([(1.0, self), (factor, as_operator(other))])
 
     def __repr__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")

@@ -142,6 +142,11 @@ class GraphProduct:
         self._dual = [head.new_zeros(head.shape).requires_grad_() for head in heads]
         self._pullback: Sequence[Tensor | None] = differentiable_gradient(heads, leaves, self._dual)
 
+    @property
+    def shapes(self) -> list[torch.Size]:
+        """Shapes of the outputs."""
+        return [head.shape for head in self._heads]
+
     def push(self, vectors: Tensors, *, batched: bool) -> Tensors:
         """Return J v, one tensor per output; with ``batched`` all have a leading dimension."""
         return vector_products(self._pullback, self._dual, vectors, batched=batched)

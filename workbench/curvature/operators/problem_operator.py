@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -153,9 +153,13 @@ class ProblemOperator(CurvatureOperator):
 
         return GGN(self.problem)
 
-    def of(self, problem: Problem) -> Self:
-        """Return the same operator of another problem, which keeps nothing and is not probed."""
-        return type(self)(problem, regularization=self.regularization, memory=0, check=False)
+    def restrict(self, patterns: str | Sequence[str]) -> "ProblemOperator":
+        """Return the same operator of the problem in the parameters whose names match."""
+        return self.of(self.problem.restrict(patterns), memory=self._memory)
+
+    def of(self, problem: Problem, *, memory: int | None = 0) -> Self:
+        """Return the same operator of another problem, which is not probed."""
+        return type(self)(problem, regularization=self.regularization, memory=memory, check=False)
 
     def _multiply(self, block: Tensor) -> Tensor:
         return self._accumulate(block)

@@ -183,6 +183,11 @@ class StructuredProduct:
         self._layers = layers
         self._curvature = curvature
 
+    @property
+    def shapes(self) -> list[torch.Size]:
+        """Shape (N, C) of the one output."""
+        return [self._layers[0].derivatives.shape[:2]]
+
     def push(self, vectors: Tensors, *, batched: bool) -> Tensors:
         """Return J v (N, C); with ``batched`` vectors and result have a leading dimension."""
         still_at_work()

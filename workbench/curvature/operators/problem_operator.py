@@ -8,7 +8,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from workbench.curvature.operators.autograd import Product, Tensors, hessian_pro
 from workbench.curvature.operators.base import CurvatureOperator
 from workbench.curvature.operators.differences import check_products
 from workbench.curvature.operators.footprint import graph_bytes
+from workbench.curvature.operators.process_group import join
 from workbench.curvature.operators.second_derivative import (
     check_functions,
     second_derivatives,
@@ -30,6 +31,9 @@ from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan, arrang
 from workbench.memory import free_bytes, read_bytes
 from workbench.problem import Parameters, Problem
 from workbench.random_vectors import generator, random_vectors
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 # Adds share * product(rows) to a total (k, n).
 Multiply = Callable[[Product, Tensor, float, Tensor], None]
@@ -62,6 +66,9 @@ class ProblemOperator(CurvatureOperator):
         and takes the fastest, so that repeated runs may differ by rounding.
     check : bool
         Before the first product, probe a small batch for symmetry and against differences of the gradient.
+    process_group : torch.distributed.ProcessGroup, optional
+        Each of its ranks holds its share of the data in a problem of its own, and makes this operator and
+        multiplies at the same time as the others. Products are summed over all ranks.
     """
 
     def __init__(
@@ -72,6 +79,7 @@ class ProblemOperator(CurvatureOperator):
         memory: int | str | None = None,
         plan: str = "fixed",
         check: bool = True,
+        process_group: "ProcessGroup | None" = None,
     ) -> None:
         if not isinstance(problem, Problem):
             raise TypeError(f"a {type(problem).__name__} is not a workbench.Problem")
@@ -89,6 +97,8 @@ class ProblemOperator(CurvatureOperator):
         self._memory = None if memory is None else read_bytes(memory)
         self._planning = plan
         self._check = check
+        self._process_group = process_group
+        self.ranks = join(problem, process_group, f"{type(self).__name__} of {self.terms}")
         self._snapshot = Snapshot(problem)
         self._plan: WorkPlan | None = None
         self._kept: dict[int, tuple[Product, float]] = {}
@@ -98,6 +108,7 @@ class ProblemOperator(CurvatureOperator):
     def plan(self) -> WorkPlan:
         """Return what the operator keeps between products, and why; decided now if it was not yet.
 
+        Each rank of a process group decides for itself: how it computes its part is nobody else's concern.
         Cost: the probes, and for each shape of batch a pass over tensors without content.
         """
         if self._plan is None:
@@ -155,11 +166,13 @@ class ProblemOperator(CurvatureOperator):
 
     def restrict(self, patterns: str | Sequence[str]) -> "ProblemOperator":
         """Return the same operator of the problem in the parameters whose names match."""
-        return self.of(self.problem.restrict(patterns), memory=self._memory)
+        return self.of(
+            self.problem.restrict(patterns), memory=self._memory, process_group=self._process_group
+        )
 
-    def of(self, problem: Problem, *, memory: int | None = 0) -> Self:
+    def of(self, problem: Problem, *, memory: int | None = 0, **keywords: Any) -> Self:
         """Return the same operator of another problem, which is not probed."""
-        return type(self)(problem, regularization=self.regularization, memory=memory, check=False)
+        return type(self)(problem, regularization=self.regularization, memory=memory, check=False, **keywords)
 
     def _multiply(self, block: Tensor) -> Tensor:
         return self._accumulate(block)
@@ -169,14 +182,21 @@ class ProblemOperator(CurvatureOperator):
         return self._accumulate(block, many=True)
 
     def _accumulate(self, block: Tensor, *, many: bool = False) -> Tensor:
-        """Sum over the batches, then the regulariser.
+        """Sum over the batches of all ranks, and the regulariser."""
+        with torch.inference_mode(False):
+            rows = block.T.contiguous()
+            rows = rows.clone() if rows.is_inference() else rows
+            return self.ranks.sum(lambda: self._part(rows, many), like=rows).T
+
+    def _part(self, rows: Tensor, many: bool) -> Tensor:
+        """What this rank adds to the products (k, n).
 
         After an interrupt or when memory ran out, the traceback would keep graphs alive: its frames are
         cleared.
         """
         try:
             together = self.plan().at_once or (many and self._can_batch())
-            return self._sum(block, self._at_once if together and block.shape[1] > 1 else self._loop)
+            return self._sum(rows, self._at_once if together and len(rows) > 1 else self._loop)
         except (KeyboardInterrupt, torch.OutOfMemoryError) as error:
             traceback.clear_frames(error.__traceback__)
             raise
@@ -208,26 +228,23 @@ class ProblemOperator(CurvatureOperator):
             if one.numel()
         )
 
-    @torch.inference_mode(False)
-    def _sum(self, block: Tensor, multiply: Multiply) -> Tensor:
-        rows = block.T.contiguous()
-        rows = rows.clone() if rows.is_inference() else rows
+    def _sum(self, rows: Tensor, multiply: Multiply) -> Tensor:
         total = torch.zeros_like(rows)
         with torch.enable_grad(), second_derivatives():
             for product, share in self._products():
                 multiply(product, rows, share, total)
                 del product  # the graph goes before the next batch's is built
-        return total.T
+        return total
 
     def _products(self) -> Iterator[tuple[Product, float]]:
-        """The product of each batch with its share, and of the regulariser."""
+        """The product of each batch with its share, and on one rank that of the regulariser."""
         plan = self.plan()
         self._drop_outdated()
-        if len(self._kept) == plan.batches:
-            yield from self._kept.values()
-        else:
-            yield from self._built(plan)
-        if self.regularization:
+        whole = len(self._kept) == plan.batches
+        for product, share in self._kept.values() if whole else self._built(plan):
+            yield product, share * self.ranks.share
+            del product  # the graph goes before the next batch's is built
+        if self.regularization and self.ranks.rank == 0:
             leaves = self._leaves()
             yield hessian_product(self.problem.regularization(leaves), list(leaves.values())), 1.0
 
@@ -285,14 +302,14 @@ class ProblemOperator(CurvatureOperator):
 
     def _time(self, plan: WorkPlan, columns: int) -> float:
         """Seconds per column, what is kept being there already."""
-        block = torch.ones(self.shape[0], columns, dtype=self.dtype, device=self.device)
+        rows = torch.ones(columns, self.shape[0], dtype=self.dtype, device=self.device)
         self._plan = plan
         self._kept.clear()
         try:
             seconds = []
             for _ in range(3):
                 started = time.perf_counter()
-                self._sum(block, self._at_once if plan.at_once else self._loop)
+                self._sum(rows, self._at_once if plan.at_once else self._loop)
                 if self.device.type == "cuda":
                     torch.cuda.synchronize(self.device)
                 seconds.append(time.perf_counter() - started)

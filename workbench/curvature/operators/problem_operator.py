@@ -8,7 +8,8 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from workbench.batches import Batch, tensors
 from workbench.choices import check_choice
 from workbench.curvature.operators.autograd import Product, Tensors, hessian_product
 from workbench.curvature.operators.base import CurvatureOperator
+from workbench.curvature.operators.cost import BatchFlops, Cost, count_batch, ring_bytes
 from workbench.curvature.operators.differences import check_products
 from workbench.curvature.operators.footprint import graph_bytes
 from workbench.curvature.operators.process_group import join
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 # Adds share * product(rows) to a total (k, n).
 Multiply = Callable[[Product, Tensor, float, Tensor], None]
+
+Measure = TypeVar("Measure")
 
 PLANS = ("fixed", "auto")
 _TIMED = 4  # columns of a block that is timed
@@ -115,6 +119,35 @@ class ProblemOperator(CurvatureOperator):
             with torch.inference_mode(False), torch.enable_grad(), second_derivatives():
                 self._plan = self._make_plan()
         return self._plan
+
+    def cost(self) -> Cost:
+        """Return what a product costs by its plan: arithmetic, bytes, communication; on this rank.
+
+        Nothing is measured: operations are counted, once for each shape of batch, on tensors without content
+        where the model can be passed those. The regulariser is left out.
+        """
+        plan = self.plan()
+        held = list(self.problem.state().values())
+
+        def count(batch: Batch) -> BatchFlops:
+            build = partial(self._build, method=plan.method)
+            return count_batch(self.problem.batch_gradient, build, self._leaves(), batch, held)
+
+        with torch.inference_mode(False), torch.enable_grad(), second_derivatives():
+            flops = self._by_form(count)
+        vector_bytes = self.shape[0] * self.dtype.itemsize
+        rebuilt = [each.graph for index, each in enumerate(flops) if index not in plan.kept]
+        return Cost(
+            parameters=self.shape[0],
+            ranks=self.ranks.size,
+            gradient_flops=sum(each.gradient for each in flops),
+            product_flops=sum(each.product for each in flops) + sum(rebuilt),
+            setup_flops=sum(flops[index].graph for index in plan.kept),
+            kept_bytes=plan.kept_bytes,
+            live_bytes=plan.live_bytes,
+            vector_bytes=vector_bytes,
+            communication_bytes=ring_bytes(vector_bytes, self.ranks.size),
+        )
 
     def release(self) -> None:
         """Give back what is kept between products; the next one builds it anew."""
@@ -338,16 +371,20 @@ class ProblemOperator(CurvatureOperator):
         return arrange_graphs(self._graph_sizes(), budget, splits=self.problem.can_split)
 
     def _graph_sizes(self) -> list[int]:
-        """Bytes of each batch's graph, counted once for each shape of batch."""
+        """Bytes of each batch's graph."""
         leaves, held = self._leaves(), list(self.problem.state().values())
-        known: dict[tuple[Any, ...], int] = {}
-        sizes = []
+        return self._by_form(lambda batch: graph_bytes(self._build, leaves, batch, held))
+
+    def _by_form(self, measure: Callable[[Batch], Measure]) -> list[Measure]:
+        """What is measured of each batch, once for each shape of batch."""
+        known: dict[tuple[Any, ...], Measure] = {}
+        measures = []
         for batch, _ in self.problem.batches():
             form = tuple((tensor.shape, tensor.dtype) for tensor in tensors(batch))
             if form not in known:
-                known[form] = graph_bytes(self._build, leaves, batch, held)
-            sizes.append(known[form])
-        return sizes
+                known[form] = measure(batch)
+            measures.append(known[form])
+        return measures
 
     def _leaves(self) -> Parameters:
         return {name: p.detach().requires_grad_() for name, p in self.problem.parameters().items()}

@@ -151,6 +151,7 @@ def job_refusals(group: Any) -> dict[str, str]:
         make(problem)
 
     model, op = ready(group)
+    notes["sent"] = f"{op.cost().communication_bytes:g}"
     act_later(model, 1, group, fail)
     with noted(notes, "failed"):
         op @ ones

@@ -100,6 +100,10 @@ def test_what_fails_on_one_rank_fails_on_all(refusals: list[dict[str, str]]) -> 
     assert [float(notes["afterwards"]) for notes in refusals] == pytest.approx([expected] * 2, rel=1e-10)
 
 
+def test_the_cost_tells_what_is_sent(refusals: list[dict[str, str]]) -> None:
+    assert [notes["sent"] for notes in refusals] == [str(15 * 8)] * 2
+
+
 def test_an_interrupt_of_one_rank_returns_what_there_is_on_all(refusals: list[dict[str, str]]) -> None:
     assert refusals[0]["interrupted"].startswith("True [")
     assert refusals[0]["interrupted"] == refusals[1]["interrupted"]

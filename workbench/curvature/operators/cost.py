@@ -1,5 +1,6 @@
 """What a product costs: arithmetic, memory, communication."""
 
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from workbench.batches import Batch
@@ -17,12 +19,18 @@ from workbench.problem import Parameters
 
 
 @dataclass(frozen=True)
-class BatchFlops:
-    """Operations for the gradient of a batch, for its graph, and for a product with that."""
+class BatchCost:
+    """Operations for the gradient of a batch, for its graph, and for a product with that; bytes at most.
+
+    ``building`` bytes are taken at most until the graph is there and a product with it done, ``multiplying``
+    bytes by a product beyond the graph.
+    """
 
     gradient: int
     graph: int
     product: int
+    building: int
+    multiplying: int
 
 
 @dataclass(frozen=True)
@@ -36,8 +44,8 @@ class Cost:
     ranks : int
         Over how many processes the data is spread.
     gradient_flops : float
-        Floating-point operations of one gradient over this rank's data. Those of matrix products, attention and
-        convolutions are counted (a multiplication and an addition are two), in which the time goes; what
+        Floating-point operations of one gradient over this rank's data. Those of matrix products, attention
+        and convolutions are counted (a multiplication and an addition are two), in which the time goes; what
         works number by number is not.
     product_flops : float
         The same of one product, once what is kept is there.
@@ -46,7 +54,8 @@ class Cost:
     kept_bytes : int
         Kept from product to product.
     live_bytes : int
-        Of the largest graph that is built and dropped within a product.
+        Taken and given back within a product: the largest graph that is not kept, intermediate results, and
+        the product itself.
     vector_bytes : int
         Of one vector or product.
     communication_bytes : float
@@ -90,7 +99,7 @@ def count_batch(
     parameters: Parameters,
     batch: Batch,
     held: Iterable[Tensor],
-) -> BatchFlops:
+) -> BatchCost:
     """Count what one batch takes, on tensors without content where the model can be passed those.
 
     Parameters
@@ -104,25 +113,39 @@ def count_batch(
         The model's parameters and buffers.
     """
 
-    def count(leaves: Parameters, inputs: Batch, _: Any) -> BatchFlops:
+    def count(leaves: Parameters, inputs: Batch, there: list[Tensor]) -> BatchCost:
         vectors = [torch.zeros_like(leaf) for leaf in leaves.values()]
-        with _Counter() as for_gradient:
+        with _Counter(there) as for_gradient:
             gradient(leaves, inputs)
-        with _Counter() as for_graph:
+        with _Counter([*there, *vectors]) as counter:
             product = build(leaves, inputs)
-        with _Counter() as for_product:
+            graph, kept, building = counter.flops, counter.bytes, counter.peak
+            counter.peak = kept
             product(vectors, batched=False)
-        return BatchFlops(for_gradient.flops, for_graph.flops, for_product.flops)
+        return BatchCost(
+            gradient=for_gradient.flops,
+            graph=graph,
+            product=counter.flops - graph,
+            building=max(building, counter.peak),
+            multiplying=counter.peak - kept,
+        )
 
     return imitate(count, parameters, batch, held)
 
 
 class _Counter(TorchDispatchMode):
-    """Adds up the operations of what is computed in this thread."""
+    """Adds up the operations and the memory of what is computed in this thread.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    there : list of Tensor
+        Memory that does not count.
+    """
+
+    def __init__(self, there: list[Tensor]) -> None:
         super().__init__()
-        self.flops = 0
+        self.flops = self.bytes = self.peak = 0
+        self._known = {tensor.untyped_storage()._cdata for tensor in there}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -132,4 +155,19 @@ class _Counter(TorchDispatchMode):
         formula = flop_registry.get(func.overloadpacket)
         if formula is not None:
             self.flops += formula(*args, **kwargs, out_val=result)
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:
+                self._see(tensor.untyped_storage())
         return result
+
+    def _see(self, storage: torch.UntypedStorage) -> None:
+        address = storage._cdata
+        if address not in self._known:
+            self._known.add(address)
+            self.bytes += storage.nbytes()
+            self.peak = max(self.peak, self.bytes)
+            weakref.finalize(storage, self._forget, address, storage.nbytes()).atexit = False
+
+    def _forget(self, address: int, size: int) -> None:
+        self._known.discard(address)
+        self.bytes -= size

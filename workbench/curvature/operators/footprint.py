@@ -41,8 +41,8 @@ def imitate(
 ) -> Result:
     """Return ``work(parameters, batch, all tensors held)`` on tensors without content.
 
-    So nothing of their size is allocated, and nothing computed. A model that such tensors cannot pass, because
-    what it does depends on the numbers, does the real work instead, once.
+    So nothing of their size is allocated, and nothing computed. A model that such tensors cannot pass,
+    because what it does depends on the numbers, does the real work instead, once.
     """
     with contextlib.suppress(Exception), FakeTensorMode(allow_non_fake_inputs=True) as mode:
         fakes = {id(tensor): mode.from_tensor(tensor) for tensor in held}

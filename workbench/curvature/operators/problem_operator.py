@@ -18,7 +18,7 @@ from workbench.batches import Batch, tensors
 from workbench.choices import check_choice
 from workbench.curvature.operators.autograd import Product, Tensors, hessian_product
 from workbench.curvature.operators.base import CurvatureOperator
-from workbench.curvature.operators.cost import BatchFlops, Cost, count_batch, ring_bytes
+from workbench.curvature.operators.cost import BatchCost, Cost, count_batch, ring_bytes
 from workbench.curvature.operators.differences import check_products
 from workbench.curvature.operators.footprint import graph_bytes
 from workbench.curvature.operators.process_group import join
@@ -129,22 +129,24 @@ class ProblemOperator(CurvatureOperator):
         plan = self.plan()
         held = list(self.problem.state().values())
 
-        def count(batch: Batch) -> BatchFlops:
+        def count(batch: Batch) -> BatchCost:
             build = partial(self._build, method=plan.method)
             return count_batch(self.problem.batch_gradient, build, self._leaves(), batch, held)
 
         with torch.inference_mode(False), torch.enable_grad(), second_derivatives():
-            flops = self._by_form(count)
+            costs = self._by_form(count, plan.pieces)
         vector_bytes = self.shape[0] * self.dtype.itemsize
-        rebuilt = [each.graph for index, each in enumerate(flops) if index not in plan.kept]
+        kept = [costs[index] for index in plan.kept]
+        rebuilt = [cost for index, cost in enumerate(costs) if index not in plan.kept]
+        work = [cost.multiplying for cost in kept] + [cost.building for cost in rebuilt]
         return Cost(
             parameters=self.shape[0],
             ranks=self.ranks.size,
-            gradient_flops=sum(each.gradient for each in flops),
-            product_flops=sum(each.product for each in flops) + sum(rebuilt),
-            setup_flops=sum(flops[index].graph for index in plan.kept),
+            gradient_flops=sum(cost.gradient for cost in costs),
+            product_flops=sum(cost.product for cost in costs) + sum(cost.graph for cost in rebuilt),
+            setup_flops=sum(cost.graph for cost in kept),
             kept_bytes=plan.kept_bytes,
-            live_bytes=plan.live_bytes,
+            live_bytes=max(work) + vector_bytes * (1 if self.ranks.size == 1 else 2),  # and its message
             vector_bytes=vector_bytes,
             communication_bytes=ring_bytes(vector_bytes, self.ranks.size),
         )
@@ -375,15 +377,16 @@ class ProblemOperator(CurvatureOperator):
         leaves, held = self._leaves(), list(self.problem.state().values())
         return self._by_form(lambda batch: graph_bytes(self._build, leaves, batch, held))
 
-    def _by_form(self, measure: Callable[[Batch], Measure]) -> list[Measure]:
-        """What is measured of each batch, once for each shape of batch."""
+    def _by_form(self, measure: Callable[[Batch], Measure], pieces: int = 1) -> list[Measure]:
+        """What is measured of each batch, or of each of its pieces, once for each shape."""
         known: dict[tuple[Any, ...], Measure] = {}
         measures = []
-        for batch, _ in self.problem.batches():
-            form = tuple((tensor.shape, tensor.dtype) for tensor in tensors(batch))
-            if form not in known:
-                known[form] = measure(batch)
-            measures.append(known[form])
+        for batch, share in self.problem.batches():
+            for piece, _ in self.problem.pieces(batch, share, pieces):
+                form = tuple((tensor.shape, tensor.dtype) for tensor in tensors(piece))
+                if form not in known:
+                    known[form] = measure(piece)
+                measures.append(known[form])
         return measures
 
     def _leaves(self) -> Parameters:

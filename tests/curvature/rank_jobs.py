@@ -184,7 +184,6 @@ def job_silence(group: Any) -> dict[str, str]:
 
 if __name__ == "__main__":
     job, rank, ranks, folder, seconds = sys.argv[1:]
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",

@@ -1,6 +1,8 @@
 """Operators whose data is spread over processes: the same as in one process, and never a hang."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,17 +18,18 @@ import workbench as wb
 HERE = Path(__file__).parent
 
 
+def child_environment() -> dict[str, str]:
+    paths = [path for path in [*sys.path, str(HERE)] if path]
+    loopback = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, **loopback}
+
+
 def run(job: str, folder: Path, ranks: int = 2, seconds: float = 120) -> list[Any]:
     """What each rank saved, None for one that did not come so far. ``seconds``: the group's time limit."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([*sys.path, str(HERE)]),
-    }
     processes = [
         subprocess.Popen(
             [sys.executable, HERE / "rank_jobs.py", job, str(rank), str(ranks), folder, str(seconds)],
-            env=environment,
+            env=child_environment(),
         )
         for rank in range(ranks)
     ]
@@ -131,3 +134,27 @@ def test_what_is_no_sum_over_examples_takes_no_group(make: Any) -> None:
     _, problem = moody()
     with pytest.raises(ValueError, match=f"{make.__name__} takes no process_group"):
         make(problem, process_group=object())
+
+
+@pytest.mark.slow
+def test_the_documented_launch_line_runs(tmp_path: Path) -> None:
+    """In a network of its own, as torchrun listens on every interface."""
+    isolated = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*isolated, "true"], capture_output=True).returncode:
+        pytest.skip("this machine gives no network namespace, in which torchrun listens to nobody else")
+    page = (HERE.parents[1] / "docs" / "large-models.md").read_text()
+    (script,) = re.findall(r"<!-- file: spectrum.py -->\n```python\n(.*?)```", page, re.DOTALL)
+    (line,) = re.findall(r"^OMP_NUM_THREADS=1 torchrun (.*) spectrum.py$", page, re.MULTILINE)
+    (tmp_path / "spectrum.py").write_text(script)
+    done = subprocess.run(
+        [*isolated, sys.executable, "-m", "torch.distributed.run", *line.split(), "spectrum.py"],
+        cwd=tmp_path,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stderr
+    problem = wb.load_problem("digits-mlp", epochs=1)
+    pairs = wb.curvature.eigenpairs(wb.curvature.hessian(problem), k=3, method="lanczos")
+    assert f"{pairs.values[0].item():.3g}" in done.stdout

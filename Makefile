@@ -49,7 +49,7 @@ bench: $(READY)
 lock:
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install -q --upgrade 'torch==2.13.0' 'triton==3.7.1' '.[dev]'
+	$(VENV)-lock/bin/pip install -q --upgrade 'torch==2.13.0' 'triton==3.7.1' '.[dev,huggingface]'
 	$(VENV)-lock/bin/pip freeze --all --exclude training-workbench --exclude pip | sed 's/+cpu$$//' > constraints.txt
 	rm -rf $(VENV)-lock
 

@@ -22,6 +22,33 @@ def test_values_are_those_of_the_default_kernel(options):
         torch.testing.assert_close(F.scaled_dot_product_attention(query, key, value, **options), expected)
 
 
+def seen():
+    """Which keys a query sees: in the first example not the last two, in the second one query sees none."""
+    mask = torch.ones(2, 1, 6, 6, dtype=torch.bool)
+    mask[0, ..., -2:] = mask[1, :, 3] = False
+    return mask
+
+
+def test_boolean_masks_leave_out():
+    query, key, value = (random(2, 3, 6, 4, seed=seed) for seed in range(3))
+    expected = F.scaled_dot_product_attention(query, key, value, attn_mask=seen())
+    with Composed():
+        actual = F.scaled_dot_product_attention(query, key, value, attn_mask=seen())
+    torch.testing.assert_close(actual, expected)
+    unseen = torch.cat([key[:1, :, :4], 1 + key[:1, :, 4:]], 2)
+    with Composed():
+        again = F.scaled_dot_product_attention(query[:1], unseen, value[:1], attn_mask=seen()[:1])
+    torch.testing.assert_close(again, expected[:1])
+
+
+def test_the_second_derivative_knows_boolean_masks():
+    inputs = [random(2, 1, 6, 2, seed=seed).requires_grad_() for seed in range(3)]
+    with Composed():
+        assert torch.autograd.gradgradcheck(
+            lambda *qkv: F.scaled_dot_product_attention(*qkv, attn_mask=seen()), inputs
+        )
+
+
 def test_grouped_queries():
     query, key, value = random(2, 4, 6, 4), random(2, 2, 6, 4, seed=1), random(2, 2, 6, 4, seed=2)
     expected = F.scaled_dot_product_attention(query, key, value, enable_gqa=True)

@@ -35,7 +35,10 @@ def test_conda_takes_a_python_that_pyproject_allows():
     assert PROJECT["requires-python"] == ">=3.11,<3.14"
 
 
-@pytest.mark.parametrize("requirement", [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]])
+EXTRAS = [entry for extra in PROJECT["optional-dependencies"].values() for entry in extra]
+
+
+@pytest.mark.parametrize("requirement", sorted({*PROJECT["dependencies"], *EXTRAS}))
 def test_every_requirement_is_pinned(requirement):
     assert name(requirement) in {pin.replace("_", "-") for pin in PINS}
 

@@ -10,11 +10,15 @@ from workbench.weighting import Weighting
 
 @dataclass(frozen=True)
 class Plan:
-    """Share of every batch in the loss, and its checksum where the data is not simply held in a list."""
+    """Share of every batch in the loss, and its checksum where the data is not simply held in a list.
+
+    The shares of a mean are weights divided by their total.
+    """
 
     shares: tuple[float, ...]
     checksums: tuple[int, ...] | None
     examples: int
+    total_weight: float
 
     def check(self, index: int, batch: Batch) -> None:
         """Refuse a batch that is not the one of the first pass."""
@@ -56,7 +60,7 @@ def make_plan(data: Iterable[Batch], targets_of: Targets, weighting: Weighting) 
     if not total > 0:
         raise ValueError(f"no batch counts: weighted by {weighting.rule}, all weights are 0")
     shares = tuple(weights if weighting.sums else (weight / total for weight in weights))
-    return Plan(shares, None if held else tuple(checksums), examples)
+    return Plan(shares, None if held else tuple(checksums), examples, total)
 
 
 def _count(batch: Batch, targets: Any) -> int:

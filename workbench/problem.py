@@ -134,6 +134,11 @@ class Problem:
         """Number of batches in the data, those of weight 0 included."""
         return len(self._plan().shares)
 
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights of all batches: what the loss over the data, if it is a mean, is divided by."""
+        return self._plan().total_weight
+
     def restrict(self, patterns: str | Sequence[str]) -> Self:
         """Return the same problem in those of its parameters whose names match, e.g. ``"blocks.3.*"``."""
         other = copy.copy(self)

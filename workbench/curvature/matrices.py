@@ -1,6 +1,6 @@
 """The matrices of a problem, by name: each a matrix-free operator."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.choices import check_choice
 from workbench.curvature.operators import (
@@ -18,6 +18,9 @@ from workbench.curvature.operators import (
 )
 from workbench.problem import Problem
 
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
 
 def hessian(
     problem: Problem,
@@ -26,6 +29,7 @@ def hessian(
     memory: int | str | None = None,
     plan: str = "fixed",
     check: bool = True,
+    process_group: "ProcessGroup | None" = None,
 ) -> ProblemOperator:
     """Return the Hessian of the loss as a matrix-free operator; see :class:`~.operators.hessian.Hessian`.
 
@@ -42,14 +46,26 @@ def hessian(
         How products are done: by rules, or by timing the candidates; ``.plan()`` says which and why.
     check : bool
         Probe products for symmetry and against differences of the gradient before the first one is given.
+    process_group : torch.distributed.ProcessGroup, optional
+        Sum over its ranks, each of which calls this with a problem that holds its share of the data, and
+        multiplies the same vectors.
 
     Raises
     ------
     ValueError
         At the first product, if something in the model or the loss has no second derivative, or a wrong one;
-        at a later one, if the model or a kept batch changed.
+        at a later one, if the model or a kept batch changed. If ranks differ in more than their data.
+    RuntimeError
+        If another rank failed, died, or did not come within the group's time limit.
     """
-    return Hessian(problem, regularization=regularization, memory=memory, plan=plan, check=check)
+    return Hessian(
+        problem,
+        regularization=regularization,
+        memory=memory,
+        plan=plan,
+        check=check,
+        process_group=process_group,
+    )
 
 
 def ggn(
@@ -59,6 +75,7 @@ def ggn(
     memory: int | str | None = None,
     plan: str = "fixed",
     check: bool = True,
+    process_group: "ProcessGroup | None" = None,
 ) -> ProblemOperator:
     """Return the generalised Gauss-Newton matrix as an operator; see :class:`~.operators.ggn.GGN`.
 
@@ -75,14 +92,26 @@ def ggn(
         How products are done: by rules, or by timing the candidates; ``.plan()`` says which and why.
     check : bool
         Probe products for symmetry and against differences of the gradient before the first one is given.
+    process_group : torch.distributed.ProcessGroup, optional
+        Sum over its ranks, each of which calls this with a problem that holds its share of the data, and
+        multiplies the same vectors.
 
     Raises
     ------
     ValueError
         At the first product, if something in the model or the loss has no second derivative, or a wrong one;
-        at a later one, if the model or a kept batch changed.
+        at a later one, if the model or a kept batch changed. If ranks differ in more than their data.
+    RuntimeError
+        If another rank failed, died, or did not come within the group's time limit.
     """
-    return GGN(problem, regularization=regularization, memory=memory, plan=plan, check=check)
+    return GGN(
+        problem,
+        regularization=regularization,
+        memory=memory,
+        plan=plan,
+        check=check,
+        process_group=process_group,
+    )
 
 
 def fisher(
@@ -94,6 +123,7 @@ def fisher(
     memory: int | str | None = None,
     plan: str = "fixed",
     check: bool = True,
+    process_group: "ProcessGroup | None" = None,
 ) -> ProblemOperator:
     """Return a Fisher information matrix; see :mod:`~.operators.fisher`.
 
@@ -106,7 +136,7 @@ def fisher(
         its expectation over targets (which is the GGN) replaced by a mean over samples.
     samples, seed : int
         Targets drawn per example, and of which seed; for ``"mc"`` alone.
-    memory, plan, check
+    memory, plan, check, process_group
         As for :func:`hessian`.
 
     Raises
@@ -115,14 +145,19 @@ def fisher(
         If the kind is unknown, or targets cannot be sampled for this loss.
     """
     check_choice("kind", kind, ("empirical", "mc"))
-    common: dict[str, Any] = {"memory": memory, "plan": plan, "check": check}
+    common: dict[str, Any] = {"memory": memory, "plan": plan, "check": check, "process_group": process_group}
     if kind == "empirical":
         return EmpiricalFisher(problem, **common)
     return SampledFisher(problem, samples=samples, seed=seed, **common)
 
 
 def gradient_covariance(
-    problem: Problem, *, memory: int | str | None = None, plan: str = "fixed", check: bool = True
+    problem: Problem,
+    *,
+    memory: int | str | None = None,
+    plan: str = "fixed",
+    check: bool = True,
+    process_group: "ProcessGroup | None" = None,
 ) -> CurvatureOperator:
     r"""Return the covariance of the examples' gradients, :math:`\frac1N\sum_i (g_i - g)(g_i - g)^\top`.
 
@@ -133,16 +168,26 @@ def gradient_covariance(
     ----------
     problem : Problem
         What is analysed.
-    memory, plan, check
+    memory, plan, check, process_group
         As for :func:`hessian`.
     """
-    second_moment = EmpiricalFisher(problem, memory=memory, plan=plan, check=check)
-    mean = LowRank(problem.gradient()[None], problem.layout)
-    share = problem.num_examples if problem.weighting.sums else 1
-    return second_moment - mean * (1 / share)
+    second_moment = EmpiricalFisher(
+        problem, memory=memory, plan=plan, check=check, process_group=process_group
+    )
+    ranks = second_moment.ranks
+    theta = problem.parameters_vector().to(second_moment.dtype)
+    gradient = ranks.sum(lambda: ranks.share * problem.gradient(), like=theta)
+    count = ranks.num_examples if problem.weighting.sums else 1
+    return second_moment - LowRank(gradient[None], problem.layout) * (1 / count)
 
 
-def jacobian(problem: Problem, *, memory: int | str | None = None, check: bool = True) -> Jacobian:
+def jacobian(
+    problem: Problem,
+    *,
+    memory: int | str | None = None,
+    check: bool = True,
+    process_group: "ProcessGroup | None" = None,
+) -> Jacobian:
     """Return the Jacobian of all outputs for all examples; see :class:`~.operators.jacobian.Jacobian`.
 
     Parameters
@@ -151,11 +196,25 @@ def jacobian(problem: Problem, *, memory: int | str | None = None, check: bool =
         What is analysed.
     memory, check
         As for :func:`hessian`.
+    process_group : None
+        Refused.
+
+    Raises
+    ------
+    ValueError
+        If a process group is given: each rank's examples have rows of their own.
     """
+    _refuse_group("jacobian", process_group)
     return Jacobian(problem, memory=memory, check=check)
 
 
-def ntk(problem: Problem, *, memory: int | str | None = None, check: bool = True) -> CurvatureOperator:
+def ntk(
+    problem: Problem,
+    *,
+    memory: int | str | None = None,
+    check: bool = True,
+    process_group: "ProcessGroup | None" = None,
+) -> CurvatureOperator:
     """Return the tangent kernel J Jᵀ of all outputs; see :class:`~.operators.jacobian.TangentKernel`.
 
     Parameters
@@ -164,10 +223,27 @@ def ntk(problem: Problem, *, memory: int | str | None = None, check: bool = True
         What is analysed.
     memory, check
         As for :func:`hessian`.
+    process_group : None
+        Refused.
+
+    Raises
+    ------
+    ValueError
+        If a process group is given: entries would be between examples of different ranks.
     """
+    _refuse_group("ntk", process_group)
     return TangentKernel(Jacobian(problem, memory=memory, check=check))
 
 
 def identity(like: Any) -> CurvatureOperator:
     """Return the unit matrix of the size of another operator, as in ``A - 0.5 * identity(A)``."""
     return Identity(as_operator(like))
+
+
+def _refuse_group(name: str, process_group: "ProcessGroup | None") -> None:
+    if process_group is not None:
+        raise ValueError(
+            f"{name} takes no process_group: it has rows for each example, which stand on different ranks, "
+            f"and is no sum. Call {name}(problem) on one rank for its own examples, or ggn(problem, "
+            "process_group=...), which is a sum"
+        )

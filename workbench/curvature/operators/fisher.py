@@ -92,7 +92,7 @@ class SampledFisher(GaussNewton):
         self.samples, self.seed = samples, seed
         self._classifies = kind is nn.CrossEntropyLoss
 
-    def of(self, problem: Problem, *, memory: int | None = 0) -> "SampledFisher":
+    def of(self, problem: Problem, *, memory: int | None = 0, **keywords: Any) -> "SampledFisher":
         """Return the same operator of another problem, which is not probed."""
         return SampledFisher(
             problem,
@@ -101,6 +101,7 @@ class SampledFisher(GaussNewton):
             regularization=self.regularization,
             memory=memory,
             check=False,
+            **keywords,
         )
 
     def _heads(

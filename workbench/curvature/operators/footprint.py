@@ -1,12 +1,13 @@
-"""What a retained graph would hold, counted before it is built."""
+"""What a graph would hold, and what products with it would cost, counted before anything is built."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
 from workbench.batches import Batch, map_tensors, tensors
@@ -14,13 +15,11 @@ from workbench.problem import Parameters
 
 # Builds the graph of a batch at these parameters.
 Build = Callable[[Parameters, Batch], Any]
+Result = TypeVar("Result")
 
 
 def graph_bytes(build: Build, parameters: Parameters, batch: Batch, held: Iterable[Tensor]) -> int:
     """Bytes that the graph of a batch keeps, beyond what is there anyhow.
-
-    Counted on tensors without content, so nothing of that size is allocated. A model that such tensors cannot
-    pass, because what it does depends on the numbers, is counted on its real graph, which is then built once.
 
     Parameters
     ----------
@@ -31,6 +30,20 @@ def graph_bytes(build: Build, parameters: Parameters, batch: Batch, held: Iterab
     held : iterable of Tensor
         What is there anyhow: the model's parameters and buffers; the batch counts as such, too.
     """
+    return imitate(partial(_count, build), parameters, batch, held)
+
+
+def imitate(
+    work: Callable[[Parameters, Batch, list[Tensor]], Result],
+    parameters: Parameters,
+    batch: Batch,
+    held: Iterable[Tensor],
+) -> Result:
+    """Return ``work(parameters, batch, all tensors held)`` on tensors without content.
+
+    So nothing of their size is allocated, and nothing computed. A model that such tensors cannot pass,
+    because what it does depends on the numbers, does the real work instead, once.
+    """
     with contextlib.suppress(Exception), FakeTensorMode(allow_non_fake_inputs=True) as mode:
         fakes = {id(tensor): mode.from_tensor(tensor) for tensor in held}
         leaves = {
@@ -38,8 +51,13 @@ def graph_bytes(build: Build, parameters: Parameters, batch: Batch, held: Iterab
             for name, leaf in parameters.items()
         }
         inputs = map_tensors(mode.from_tensor, batch)
-        return _count(build, leaves, inputs, [*fakes.values(), *leaves.values(), *tensors(inputs)])
-    return _count(build, parameters, batch, [*held, *parameters.values(), *tensors(batch)])
+        return work(leaves, inputs, [*fakes.values(), *leaves.values(), *tensors(inputs)])
+    return work(parameters, batch, [*held, *parameters.values(), *tensors(batch)])
+
+
+def has_content(tensor: Tensor) -> bool:
+    """Whether a tensor holds numbers that can be asked for."""
+    return not isinstance(tensor, FakeTensor)
 
 
 def _count(build: Build, parameters: Parameters, batch: Batch, held: list[Tensor]) -> int:

@@ -8,7 +8,8 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,8 +18,10 @@ from workbench.batches import Batch, tensors
 from workbench.choices import check_choice
 from workbench.curvature.operators.autograd import Product, Tensors, hessian_product
 from workbench.curvature.operators.base import CurvatureOperator
+from workbench.curvature.operators.cost import BatchCost, Cost, count_batch, ring_bytes
 from workbench.curvature.operators.differences import check_products
 from workbench.curvature.operators.footprint import graph_bytes
+from workbench.curvature.operators.process_group import join
 from workbench.curvature.operators.second_derivative import (
     check_functions,
     second_derivatives,
@@ -31,8 +34,13 @@ from workbench.memory import free_bytes, read_bytes
 from workbench.problem import Parameters, Problem
 from workbench.random_vectors import generator, random_vectors
 
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
 # Adds share * product(rows) to a total (k, n).
 Multiply = Callable[[Product, Tensor, float, Tensor], None]
+
+Measure = TypeVar("Measure")
 
 PLANS = ("fixed", "auto")
 _TIMED = 4  # columns of a block that is timed
@@ -62,6 +70,9 @@ class ProblemOperator(CurvatureOperator):
         and takes the fastest, so that repeated runs may differ by rounding.
     check : bool
         Before the first product, probe a small batch for symmetry and against differences of the gradient.
+    process_group : torch.distributed.ProcessGroup, optional
+        Each of its ranks holds its share of the data in a problem of its own, and makes this operator and
+        multiplies at the same time as the others. Products are summed over all ranks.
     """
 
     def __init__(
@@ -72,6 +83,7 @@ class ProblemOperator(CurvatureOperator):
         memory: int | str | None = None,
         plan: str = "fixed",
         check: bool = True,
+        process_group: "ProcessGroup | None" = None,
     ) -> None:
         if not isinstance(problem, Problem):
             raise TypeError(f"a {type(problem).__name__} is not a workbench.Problem")
@@ -89,6 +101,8 @@ class ProblemOperator(CurvatureOperator):
         self._memory = None if memory is None else read_bytes(memory)
         self._planning = plan
         self._check = check
+        self._process_group = process_group
+        self.ranks = join(problem, process_group, f"{type(self).__name__} of {self.terms}")
         self._snapshot = Snapshot(problem)
         self._plan: WorkPlan | None = None
         self._kept: dict[int, tuple[Product, float]] = {}
@@ -98,12 +112,44 @@ class ProblemOperator(CurvatureOperator):
     def plan(self) -> WorkPlan:
         """Return what the operator keeps between products, and why; decided now if it was not yet.
 
+        Each rank of a process group decides for itself: how it computes its part is nobody else's concern.
         Cost: the probes, and for each shape of batch a pass over tensors without content.
         """
         if self._plan is None:
             with torch.inference_mode(False), torch.enable_grad(), second_derivatives():
                 self._plan = self._make_plan()
         return self._plan
+
+    def cost(self) -> Cost:
+        """Return what a product costs by its plan: arithmetic, bytes, communication; on this rank.
+
+        Nothing is measured: operations are counted, once for each shape of batch, on tensors without content
+        where the model can be passed those. The regulariser is left out.
+        """
+        plan = self.plan()
+        held = list(self.problem.state().values())
+
+        def count(batch: Batch) -> BatchCost:
+            build = partial(self._build, method=plan.method)
+            return count_batch(self.problem.batch_gradient, build, self._leaves(), batch, held)
+
+        with torch.inference_mode(False), torch.enable_grad(), second_derivatives():
+            costs = self._by_form(count, plan.pieces)
+        vector_bytes = self.shape[0] * self.dtype.itemsize
+        kept = [costs[index] for index in plan.kept]
+        rebuilt = [cost for index, cost in enumerate(costs) if index not in plan.kept]
+        work = [cost.multiplying for cost in kept] + [cost.building for cost in rebuilt]
+        return Cost(
+            parameters=self.shape[0],
+            ranks=self.ranks.size,
+            gradient_flops=sum(cost.gradient for cost in costs),
+            product_flops=sum(cost.product for cost in costs) + sum(cost.graph for cost in rebuilt),
+            setup_flops=sum(cost.graph for cost in kept),
+            kept_bytes=plan.kept_bytes,
+            live_bytes=max(work) + vector_bytes * (1 if self.ranks.size == 1 else 2),  # and its message
+            vector_bytes=vector_bytes,
+            communication_bytes=ring_bytes(vector_bytes, self.ranks.size),
+        )
 
     def release(self) -> None:
         """Give back what is kept between products; the next one builds it anew."""
@@ -155,11 +201,13 @@ class ProblemOperator(CurvatureOperator):
 
     def restrict(self, patterns: str | Sequence[str]) -> "ProblemOperator":
         """Return the same operator of the problem in the parameters whose names match."""
-        return self.of(self.problem.restrict(patterns), memory=self._memory)
+        return self.of(
+            self.problem.restrict(patterns), memory=self._memory, process_group=self._process_group
+        )
 
-    def of(self, problem: Problem, *, memory: int | None = 0) -> Self:
+    def of(self, problem: Problem, *, memory: int | None = 0, **keywords: Any) -> Self:
         """Return the same operator of another problem, which is not probed."""
-        return type(self)(problem, regularization=self.regularization, memory=memory, check=False)
+        return type(self)(problem, regularization=self.regularization, memory=memory, check=False, **keywords)
 
     def _multiply(self, block: Tensor) -> Tensor:
         return self._accumulate(block)
@@ -169,14 +217,21 @@ class ProblemOperator(CurvatureOperator):
         return self._accumulate(block, many=True)
 
     def _accumulate(self, block: Tensor, *, many: bool = False) -> Tensor:
-        """Sum over the batches, then the regulariser.
+        """Sum over the batches of all ranks, and the regulariser."""
+        with torch.inference_mode(False):
+            rows = block.T.contiguous()
+            rows = rows.clone() if rows.is_inference() else rows
+            return self.ranks.sum(lambda: self._part(rows, many), like=rows).T
+
+    def _part(self, rows: Tensor, many: bool) -> Tensor:
+        """What this rank adds to the products (k, n).
 
         After an interrupt or when memory ran out, the traceback would keep graphs alive: its frames are
         cleared.
         """
         try:
             together = self.plan().at_once or (many and self._can_batch())
-            return self._sum(block, self._at_once if together and block.shape[1] > 1 else self._loop)
+            return self._sum(rows, self._at_once if together and len(rows) > 1 else self._loop)
         except (KeyboardInterrupt, torch.OutOfMemoryError) as error:
             traceback.clear_frames(error.__traceback__)
             raise
@@ -208,26 +263,23 @@ class ProblemOperator(CurvatureOperator):
             if one.numel()
         )
 
-    @torch.inference_mode(False)
-    def _sum(self, block: Tensor, multiply: Multiply) -> Tensor:
-        rows = block.T.contiguous()
-        rows = rows.clone() if rows.is_inference() else rows
+    def _sum(self, rows: Tensor, multiply: Multiply) -> Tensor:
         total = torch.zeros_like(rows)
         with torch.enable_grad(), second_derivatives():
             for product, share in self._products():
                 multiply(product, rows, share, total)
                 del product  # the graph goes before the next batch's is built
-        return total.T
+        return total
 
     def _products(self) -> Iterator[tuple[Product, float]]:
-        """The product of each batch with its share, and of the regulariser."""
+        """The product of each batch with its share, and on one rank that of the regulariser."""
         plan = self.plan()
         self._drop_outdated()
-        if len(self._kept) == plan.batches:
-            yield from self._kept.values()
-        else:
-            yield from self._built(plan)
-        if self.regularization:
+        whole = len(self._kept) == plan.batches
+        for product, share in self._kept.values() if whole else self._built(plan):
+            yield product, share * self.ranks.share
+            del product  # the graph goes before the next batch's is built
+        if self.regularization and self.ranks.rank == 0:
             leaves = self._leaves()
             yield hessian_product(self.problem.regularization(leaves), list(leaves.values())), 1.0
 
@@ -285,14 +337,14 @@ class ProblemOperator(CurvatureOperator):
 
     def _time(self, plan: WorkPlan, columns: int) -> float:
         """Seconds per column, what is kept being there already."""
-        block = torch.ones(self.shape[0], columns, dtype=self.dtype, device=self.device)
+        rows = torch.ones(columns, self.shape[0], dtype=self.dtype, device=self.device)
         self._plan = plan
         self._kept.clear()
         try:
             seconds = []
             for _ in range(3):
                 started = time.perf_counter()
-                self._sum(block, self._at_once if plan.at_once else self._loop)
+                self._sum(rows, self._at_once if plan.at_once else self._loop)
                 if self.device.type == "cuda":
                     torch.cuda.synchronize(self.device)
                 seconds.append(time.perf_counter() - started)
@@ -321,16 +373,21 @@ class ProblemOperator(CurvatureOperator):
         return arrange_graphs(self._graph_sizes(), budget, splits=self.problem.can_split)
 
     def _graph_sizes(self) -> list[int]:
-        """Bytes of each batch's graph, counted once for each shape of batch."""
+        """Bytes of each batch's graph."""
         leaves, held = self._leaves(), list(self.problem.state().values())
-        known: dict[tuple[Any, ...], int] = {}
-        sizes = []
-        for batch, _ in self.problem.batches():
-            form = tuple((tensor.shape, tensor.dtype) for tensor in tensors(batch))
-            if form not in known:
-                known[form] = graph_bytes(self._build, leaves, batch, held)
-            sizes.append(known[form])
-        return sizes
+        return self._by_form(lambda batch: graph_bytes(self._build, leaves, batch, held))
+
+    def _by_form(self, measure: Callable[[Batch], Measure], pieces: int = 1) -> list[Measure]:
+        """What is measured of each batch, or of each of its pieces, once for each shape."""
+        known: dict[tuple[Any, ...], Measure] = {}
+        measures = []
+        for batch, share in self.problem.batches():
+            for piece, _ in self.problem.pieces(batch, share, pieces):
+                form = tuple((tensor.shape, tensor.dtype) for tensor in tensors(piece))
+                if form not in known:
+                    known[form] = measure(piece)
+                measures.append(known[form])
+        return measures
 
     def _leaves(self) -> Parameters:
         return {name: p.detach().requires_grad_() for name, p in self.problem.parameters().items()}

@@ -58,10 +58,10 @@ class Snapshot:
 def _mark(tensor: Tensor) -> _Mark:
     tensor = tensor.detach()
     version = 0 if tensor.is_inference() else tensor._version
-    return tensor.data_ptr() if tensor.layout == torch.strided else 0, version, _sum_bits(tensor)
+    return tensor.data_ptr() if tensor.layout == torch.strided else 0, version, sum_bits(tensor)
 
 
-def _sum_bits(tensor: Tensor) -> int:
+def sum_bits(tensor: Tensor) -> int:
     """Sum of the tensor's bytes, eight at a time and modulo 2⁶⁴, in one pass."""
     if tensor.layout != torch.strided or tensor.is_meta:
         return 0

@@ -160,6 +160,7 @@ def _evaluate(
         terms=op.terms,
         asymmetry=max(process.asymmetry for process in processes),
         interrupted=interrupted,
+        precision=op.precision,
     )
 
 

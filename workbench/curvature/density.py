@@ -52,6 +52,8 @@ class SpectralDensity(Result):
         Whether there are fewer probes or steps than asked for because the computation was stopped.
     precision : float
         Relative rounding error of the products.
+    exact : tuple of bool
+        For each probe whether it met an invariant subspace, so that its quadrature has no error.
     """
 
     grid: np.ndarray
@@ -73,6 +75,7 @@ class SpectralDensity(Result):
     asymmetry: float
     interrupted: bool = False
     precision: float = 0.0
+    exact: tuple[bool, ...] = ()
 
     @property
     def floor(self) -> float:
@@ -113,10 +116,14 @@ class SpectralDensity(Result):
                 f"so damping must exceed {needed:.4g} (the smallest eigenvalue may lie lower still)"
             )
         rules = list(zip(self.ritz_values, self.weights, strict=True))
-        samples = self.size * np.array([weights @ np.log(values + damping) for values, weights in rules])
-        earlier = self.size * np.array([_log_mean_before(*rule, damping) for rule in rules])
+        means = np.array([weights @ np.log(values + damping) for values, weights in rules])
+        changes = [
+            0.0 if exact else _log_mean_before(*rule, damping) - mean
+            for rule, mean, exact in zip(rules, means, self.exact, strict=True)
+        ]
+        samples = self.size * means
         value, stderr = float(samples.mean()), float(standard_error(samples))
-        moved = abs(float(earlier.mean()) - value)
+        moved = self.size * abs(float(np.mean(changes)))
         settled = moved <= max(stderr, 1e-9 * float(np.abs(samples).max()))  # also where stderr is nan or 0
         if not settled:
             warnings.warn(

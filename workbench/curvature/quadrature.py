@@ -161,6 +161,7 @@ def _evaluate(
         asymmetry=max(process.asymmetry for process in processes),
         interrupted=interrupted,
         precision=op.precision,
+        exact=tuple(process.closed for process in processes),
     )
 
 

@@ -13,11 +13,11 @@ from workbench.curvature.operators import CurvatureOperator
 
 
 class XTrace:
-    r"""Samples :math:`\mathrm{tr}(Q_i^\top A Q_i) + \omega_i^\top P_i A P_i \omega_i`.
+    r"""Samples :math:`\mathrm{tr}(Q_i^\top A Q_i) + \omega_i^\top P_i A P_i \omega_i` of the trace.
 
-    :math:`P_i = I - Q_iQ_i^\top`, and :math:`Q_i` spans all :math:`A \omega_j` with j ≠ i. Two products per sample. With the distribution
-    ``"sphere"`` the part of each vector outside :math:`Q_i` is scaled to its expected length, as the authors
-    recommend.
+    :math:`P_i = I - Q_iQ_i^\top`, and :math:`Q_i` spans all :math:`A \omega_j` with j ≠ i. Two products per
+    sample. With the distribution ``"sphere"`` the part of each vector outside :math:`Q_i` is scaled to its
+    expected length, as the authors recommend.
 
     The authors' error estimate :math:`\sqrt{\sum_i (t_i - \bar t)^2 / (m (m - 1))}` leaves out that the
     samples share most of what they are made of; its square is too small by the covariance of two of them.

@@ -11,7 +11,7 @@ from workbench.curvature.estimators.exchangeable import ExchangeableProbes, Left
 from workbench.curvature.estimators.sampling import Probes, Samples, independent
 from workbench.curvature.operators import CurvatureOperator
 
-_PAIR_NUMBERS = 2**20  # how many numbers about pairs of vectors are held at once
+_PAIR_NUMBERS = 2**17  # about pairs of vectors, held at once: what fits into a cache
 
 
 class XDiag:

@@ -49,6 +49,16 @@ def test_all_kinds_of_fields_come_back(tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["all.npz"]
 
 
+def test_results_within_results_come_back(tmp_path):
+    inner = Estimate("trace", 1.5, 0.1, (1.4, 1.6), 2)
+    result = Everything(
+        torch.ones(1), torch.ones(1), np.eye(1), {"of": inner}, (inner, inner.replace(value=2.0))
+    )
+    loaded = load_result(result.save(tmp_path / "all.npz"))
+    assert loaded.nested == {"of": inner}
+    assert loaded.names[1].value == 2.0
+
+
 def test_html_escapes_and_shows_the_table():
     result = Everything(torch.arange(12.0), torch.ones(1), np.eye(1), {}, ())
     assert "everything &lt;b&gt;" in result._repr_html_()

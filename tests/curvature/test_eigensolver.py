@@ -170,6 +170,51 @@ def test_estimated_residuals_are_the_true_ones() -> None:
     np.testing.assert_allclose(process.projected, projected, atol=1e-10)
 
 
+@pytest.mark.parametrize("which", ["LA", "BE"])
+def test_a_start_from_earlier_eigenvectors_finds_what_there_is(which: str) -> None:
+    values = SPECTRA["indefinite"]
+    before = wb.curvature.eigenpairs(symmetric(values), 4, which, method="lanczos")
+    matrix = symmetric(values) + 0.05 * symmetric(SPECTRA["semicircle"], seed=1)
+    for start in (before, before.vectors[:, 0]):
+        pairs = wb.curvature.eigenpairs(matrix, 4, which, method="lanczos", tol=1e-8, start=start)
+        assert pairs.converged.all()
+        truth = wanted(torch.linalg.eigvalsh(matrix).numpy(), 4, which)
+        np.testing.assert_allclose(pairs.values, truth, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_start_at_an_old_eigenvector_does_not_hide_a_new_larger_one(seed: int) -> None:
+    """The old vector is an exact eigenvector, orthogonal to the new one, so it converges at once."""
+    values = np.concatenate([[9.9, 10.1], np.random.default_rng(seed).uniform(0, 1, 2998)])
+    start = torch.zeros(3000, dtype=torch.float64)
+    start[0] = 1
+    pairs = wb.curvature.eigenpairs(_Diagonal(values), 1, method="lanczos", start=start, seed=seed)
+    assert pairs.values.item() == pytest.approx(10.1, rel=1e-5)
+
+
+def test_a_start_saves_products_where_the_tolerance_is_tight() -> None:
+    matrix = symmetric(SPECTRA["semicircle"])
+    before = wb.curvature.eigenpairs(matrix, 1, method="lanczos", tol=1e-6)
+    near = matrix + 1e-3 * symmetric(SPECTRA["semicircle"], seed=1)
+    cold = wb.curvature.eigenpairs(near, 1, method="lanczos", tol=1e-6)
+    warm = wb.curvature.eigenpairs(near, 1, method="lanczos", tol=1e-6, start=before)
+    assert warm.matvecs < cold.matvecs
+
+
+@pytest.mark.parametrize(
+    ("start", "error", "message"),
+    [
+        (torch.ones(5), ValueError, r"finite vector \(300,\) other than zero, not \(5,\)"),
+        (torch.zeros(300), ValueError, "other than zero"),
+        (torch.full((300,), torch.nan), ValueError, "finite vector"),
+        ([1.0] * 300, TypeError, "start is a list"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(start: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        wb.curvature.eigenpairs(torch.eye(300), 2, start=start, method="lanczos")
+
+
 # ---- honesty ---------------------------------------------------------------------------------------------
 
 

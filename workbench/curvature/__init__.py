@@ -1,10 +1,13 @@
-"""Curvature of the loss: operators, eigenpairs, spectral density, trace."""
+"""Curvature of the loss: operators, eigenpairs, density, trace, slices, spectra over a training."""
 
+from workbench.curvature.class_structure import ClassStructure, class_structure
 from workbench.curvature.density import SpectralDensity
 from workbench.curvature.determinants import log_determinant
 from workbench.curvature.diagonal_estimate import DiagonalEstimate
 from workbench.curvature.diagonals import diagonal
+from workbench.curvature.directions import Directions, line_between, main_directions, random_directions
 from workbench.curvature.eigensolver import eigenpairs
+from workbench.curvature.loss_slice import LossSlice
 from workbench.curvature.matrices import (
     fisher,
     ggn,
@@ -17,13 +20,22 @@ from workbench.curvature.matrices import (
 from workbench.curvature.operators import CurvatureOperator
 from workbench.curvature.pairs import Eigenpairs
 from workbench.curvature.quadrature import spectral_density
+from workbench.curvature.slices import slice_loss
 from workbench.curvature.traces import frobenius_norm, trace
+from workbench.curvature.tracking import along
+from workbench.curvature.trajectory import Trajectory
 
 __all__ = [
+    "ClassStructure",
     "CurvatureOperator",
     "DiagonalEstimate",
+    "Directions",
     "Eigenpairs",
+    "LossSlice",
     "SpectralDensity",
+    "Trajectory",
+    "along",
+    "class_structure",
     "diagonal",
     "eigenpairs",
     "fisher",
@@ -33,8 +45,12 @@ __all__ = [
     "hessian",
     "identity",
     "jacobian",
+    "line_between",
     "log_determinant",
+    "main_directions",
     "ntk",
+    "random_directions",
+    "slice_loss",
     "spectral_density",
     "trace",
 ]

@@ -77,8 +77,7 @@ def trace(
     that are there.
 
     The samples of ``"xtrace"`` are not independent. Its authors' error estimate, which is the standard error
-    of the samples as if they were, covered the truth in 75 to 90 % of the runs where 90 % were due; the one
-    here adds an unbiased estimate of their covariance, and covered it in 86 to 95 %.
+    of the samples as if they were, is too small; the one here adds an unbiased estimate of their covariance.
 
     Sources: Hutchinson, "A stochastic estimator of the trace of the influence matrix", 1989; Meyer, Musco,
     Musco and Woodruff, "Hutch++: optimal stochastic trace estimation", 2021; Epperly, Tropp and Webber,

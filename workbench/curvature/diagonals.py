@@ -7,7 +7,7 @@ from torch import Tensor
 
 from workbench.choices import check_choice, check_count
 from workbench.curvature.diagonal_estimate import DiagonalEstimate
-from workbench.curvature.estimators import HutchinsonDiagonal, XDiag, exact_samples, sample
+from workbench.curvature.estimators import HutchinsonDiagonal, XDiag, exact_samples, finite, sample
 from workbench.curvature.operators import as_operator
 from workbench.progress import progress
 
@@ -58,7 +58,7 @@ def diagonal(
     layout = tuple((part.name, part.start, part.stop) for part in op.layout) or (("all", 0, n),)
     interrupted = False
     if max_matvecs >= n:
-        found, method, count = exact_samples(torch.diagonal(op.dense()), layout), "exact", 1
+        found, method, count = exact_samples(torch.diagonal(finite(op.dense())), layout), "exact", 1
     else:
         most = max_matvecs // _COST[method]
         estimator = (

@@ -5,7 +5,7 @@ from workbench.curvature.estimators.estimate import estimate
 from workbench.curvature.estimators.hutch_plus_plus import HutchPlusPlus
 from workbench.curvature.estimators.hutchinson import Hutchinson
 from workbench.curvature.estimators.hutchinson_diagonal import HutchinsonDiagonal
-from workbench.curvature.estimators.sampling import DISTRIBUTIONS, Probes, Sampler, Samples, sample
+from workbench.curvature.estimators.sampling import DISTRIBUTIONS, Probes, Sampler, Samples, finite, sample
 from workbench.curvature.estimators.xdiag import XDiag
 from workbench.curvature.estimators.xtrace import XTrace
 
@@ -21,5 +21,6 @@ __all__ = [
     "XTrace",
     "estimate",
     "exact_samples",
+    "finite",
     "sample",
 ]

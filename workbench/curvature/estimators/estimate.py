@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from workbench.curvature.estimators.sampling import BLOCK, Sampler, Samples, sample
+from workbench.curvature.estimators.sampling import BLOCK, Sampler, Samples, finite, sample
 from workbench.curvature.operators import CurvatureOperator
 from workbench.progress import progress
 from workbench.result import Estimate
@@ -49,7 +49,7 @@ def estimate(
             with progress(name, most * sampler.cost) as advance:
                 sample(sampler.extend, most, lambda count: advance(count * sampler.cost), enough)
         if max_matvecs - (op.matvecs - before) >= n and not (sampler.count and enough()):
-            answer = exact(op.dense().double())[None].cpu()
+            answer = exact(finite(op.dense()).double())[None].cpu()
     except KeyboardInterrupt:
         if not sampler.count:
             raise

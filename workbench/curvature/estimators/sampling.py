@@ -107,7 +107,17 @@ def multiply(op: CurvatureOperator, rows: Tensor) -> Tensor:
     ValueError
         If a product is not finite.
     """
-    products = (op @ rows.T.contiguous()).T.contiguous()
+    return finite(op @ rows.T.contiguous()).T.contiguous()
+
+
+def finite(products: Tensor) -> Tensor:
+    """Return the products themselves.
+
+    Raises
+    ------
+    ValueError
+        If one is not finite.
+    """
     if not torch.isfinite(products).all():
         raise ValueError("a product with the operator is not finite: is the loss finite here?")
     return products

@@ -73,7 +73,7 @@ def trace(
     -----
     The Frobenius norm comes from the same products. With signs the variance of one sample of
     ``"hutchinson"`` is :math:`2 \sum_{i \ne j} A_{ij}^2`. ``"hutch++"`` keeps 4/3 vectors per product,
-    ``"xtrace"`` 3/2. Nothing is computed twice: more samples extend the basis and the products that are there.
+    ``"xtrace"`` 3/2. Nothing is computed twice: more samples extend what is there.
 
     The samples of ``"xtrace"`` are not independent. Its authors' error estimate, which is the standard error
     of the samples as if they were, is too small; the one here adds an unbiased estimate of their covariance.

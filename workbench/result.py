@@ -96,13 +96,15 @@ class Estimate(Result):
     value, stderr : float
         The mean over the samples and its standard error (nan for one sample, 0 if exact).
     samples : tuple of float
-        The independent samples.
+        The samples, whose mean is the value; independent unless the method says otherwise.
     matvecs : int
         Products with the operator; each costs one pass over the data for a forward and two backwards.
     converged : bool
         Whether the tolerance asked for was reached (True if none was asked for).
     terms : str
         What the operator is made of, e.g. ``"loss"`` or ``"loss + weight decay"``.
+    method : str
+        How it was estimated, e.g. ``"xtrace"``; ``"exact"`` if the whole matrix was computed.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Estimate(Result):
     matvecs: int
     converged: bool = True
     terms: str = "loss"
+    method: str = ""
 
     def frame(self) -> pd.DataFrame:
         """One row per sample."""
@@ -137,10 +140,11 @@ class Estimate(Result):
     def summary(self) -> str:
         """Value, standard error and cost."""
         note = "" if self.converged else ", NOT converged to the tolerance asked for"
-        return (
-            f"{self.name} = {self.value:.6g} ± {self.stderr:.2g} "
-            f"({len(self.samples)} samples, {self.matvecs} products, {self.terms}{note})"
-        )
+        cost = f"{self.matvecs} products, {self.terms}{note}"
+        if self.method == "exact":
+            return f"{self.name} = {self.value:.6g}, exact ({cost})"
+        how = f"{len(self.samples)} samples" + (f" by {self.method}" if self.method else "")
+        return f"{self.name} = {self.value:.6g} ± {self.stderr:.2g} ({how}, {cost})"
 
 
 def load_result(path: str | os.PathLike[str]) -> Result:

@@ -2,6 +2,9 @@
 
 from workbench.curvature.class_structure import ClassStructure, class_structure
 from workbench.curvature.density import SpectralDensity
+from workbench.curvature.determinants import log_determinant
+from workbench.curvature.diagonal_estimate import DiagonalEstimate
+from workbench.curvature.diagonals import diagonal
 from workbench.curvature.directions import Directions, line_between, main_directions, random_directions
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.loss_slice import LossSlice
@@ -18,13 +21,14 @@ from workbench.curvature.operators import CurvatureOperator
 from workbench.curvature.pairs import Eigenpairs
 from workbench.curvature.quadrature import spectral_density
 from workbench.curvature.slices import slice_loss
-from workbench.curvature.traces import trace
+from workbench.curvature.traces import frobenius_norm, trace
 from workbench.curvature.tracking import along
 from workbench.curvature.trajectory import Trajectory
 
 __all__ = [
     "ClassStructure",
     "CurvatureOperator",
+    "DiagonalEstimate",
     "Directions",
     "Eigenpairs",
     "LossSlice",
@@ -32,14 +36,17 @@ __all__ = [
     "Trajectory",
     "along",
     "class_structure",
+    "diagonal",
     "eigenpairs",
     "fisher",
+    "frobenius_norm",
     "ggn",
     "gradient_covariance",
     "hessian",
     "identity",
     "jacobian",
     "line_between",
+    "log_determinant",
     "main_directions",
     "ntk",
     "random_directions",

@@ -2,13 +2,16 @@
 
 import dataclasses
 import math
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 
 from workbench.colors import BLUE
-from workbench.result import Result, new_axes, standard_error
+from workbench.curvature.lanczos import ROUNDINGS, Lanczos
+from workbench.result import Estimate, Result, new_axes, standard_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +50,10 @@ class SpectralDensity(Result):
         How far the operator is from its transpose, relative to its norm.
     interrupted : bool
         Whether there are fewer probes or steps than asked for because the computation was stopped.
+    precision : float
+        Relative rounding error of the products.
+    exact : tuple of bool
+        For each probe whether it met an invariant subspace, so that its quadrature has no error.
     """
 
     grid: np.ndarray
@@ -67,6 +74,8 @@ class SpectralDensity(Result):
     terms: str
     asymmetry: float
     interrupted: bool = False
+    precision: float = 0.0
+    exact: tuple[bool, ...] = ()
 
     @property
     def floor(self) -> float:
@@ -85,6 +94,54 @@ class SpectralDensity(Result):
             for values, weights in zip(self.ritz_values, self.weights, strict=True)
         ]
         return np.mean(shares, axis=0), standard_error(np.asarray(shares))
+
+    def log_determinant(self, damping: float) -> Estimate:
+        """Estimate log det(A + damping·I) from the nodes and weights that are here, without a product.
+
+        See :func:`~.determinants.log_determinant`.
+
+        Raises
+        ------
+        ValueError
+            If damping is negative, or a Ritz value shows that the damped matrix is not positive definite
+            beyond rounding.
+        """
+        check_damping(damping)
+        low = min(float(values.min()) for values in self.ritz_values)
+        largest = max(float(np.abs(values).max()) for values in self.ritz_values)
+        needed = ROUNDINGS * self.precision * largest - low
+        if damping <= needed:
+            raise ValueError(
+                f"the matrix is not positive definite with damping={damping:g}: a Ritz value is {low:.4g}, "
+                f"so damping must exceed {needed:.4g} (the smallest eigenvalue may lie lower still)"
+            )
+        rules = list(zip(self.ritz_values, self.weights, strict=True))
+        means = np.array([weights @ np.log(values + damping) for values, weights in rules])
+        changes = [
+            0.0 if exact else _log_mean_before(*rule, damping) - mean
+            for rule, mean, exact in zip(rules, means, self.exact, strict=True)
+        ]
+        samples = self.size * means
+        value, stderr = float(samples.mean()), float(standard_error(samples))
+        moved = self.size * abs(float(np.mean(changes)))
+        settled = moved <= max(stderr, 1e-9 * float(np.abs(samples).max()))  # also where stderr is nan or 0
+        if not settled:
+            warnings.warn(
+                f"the last quarter of the Lanczos steps moved the log-determinant by {moved:.2g}, more than "
+                f"its standard error of {stderr:.2g}: raise steps or damping",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return Estimate(
+            name="log-determinant",
+            value=value,
+            stderr=stderr,
+            samples=tuple(samples.tolist()),
+            matvecs=self.matvecs,
+            converged=settled and not self.interrupted,
+            terms=f"{self.terms} + {damping:g}·I",
+            method="Lanczos quadrature",
+        )
 
     def frame(self) -> pd.DataFrame:
         """One row per point of the grid."""
@@ -150,3 +207,31 @@ class SpectralDensity(Result):
             f"trace {self.trace:.5g} ± {self.trace_stderr:.2g}, Frobenius norm {self.frobenius:.5g} ± "
             f"{self.frobenius_stderr:.2g}, {self.matvecs} products, of: {self.terms}"
         )
+
+
+def check_damping(damping: float) -> None:
+    """Refuse a damping that is not a number of at least 0.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if not 0 <= damping < math.inf:
+        raise ValueError(f"damping={damping} is out of range: it must be at least 0")
+
+
+def _log_mean_before(values: np.ndarray, weights: np.ndarray, damping: float) -> float:
+    """Return the mean logarithm by the rule of three quarters of the steps.
+
+    Lanczos on the nodes, started with the roots of the weights, repeats the process that found them.
+    """
+    steps = max(3 * len(values) // 4, 1)
+    nodes = torch.from_numpy(values)
+    process = Lanczos(torch.from_numpy(weights).sqrt(), steps, torch.finfo(torch.float64).eps)
+    for _ in range(steps):
+        process.absorb(nodes * process.newest)
+        if process.closed:
+            break
+    earlier, coordinates, _ = process.ritz()
+    return float(coordinates[0] ** 2 @ np.log(earlier + damping))

@@ -160,6 +160,8 @@ def _evaluate(
         terms=op.terms,
         asymmetry=max(process.asymmetry for process in processes),
         interrupted=interrupted,
+        precision=op.precision,
+        exact=tuple(process.closed for process in processes),
     )
 
 

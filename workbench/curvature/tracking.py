@@ -89,7 +89,7 @@ def along(
         loss = here.loss_at(regularization=regularization)
         count = min(k + 1, problem.num_parameters)
         pairs = eigenpairs(op, count, tol=tol, max_matvecs=max_matvecs, seed=seed)
-        estimate = trace(op, probes=trace_probes, seed=seed) if trace_probes else None
+        estimate = trace(op, max_matvecs=trace_probes, seed=seed) if trace_probes else None
         if pairs.interrupted or (estimate is not None and not estimate.converged):
             raise KeyboardInterrupt  # half a checkpoint is none
         return pairs, loss, estimate

@@ -26,6 +26,8 @@ def eigenpairs(
     which: str = "LA",
     *,
     tol: float = 1e-3,
+    block: int = 1,
+    start: Tensor | Eigenpairs | None = None,
     seed: int = 0,
     max_matvecs: int | None = None,
     method: str = "auto",
@@ -44,8 +46,16 @@ def eigenpairs(
         A pair has converged when its residual norm :math:`\|A y - \lambda y\|` is at most
         :math:`\max(\mathrm{tol}\,|\lambda|, \mathrm{floor})`. The floor is 10 roundings of the norm
         of A, what products can resolve at all.
+    block : int
+        Vectors that each step multiplies together. An eigenvalue repeated up to ``block`` times is listed as
+        often; a block that the operator multiplies at once may be cheaper than its columns, but more of them
+        are needed.
+    start : Tensor (n,) or (n, m), or Eigenpairs, optional
+        Where to look first: eigenvectors of a matrix nearby, such as that of the checkpoint before. The start
+        vectors lean towards them and keep a random part, so that what is new is found as well. The dense
+        method does not need it.
     seed : int
-        Of the start vector; the same seed gives the same numbers, whatever the global generators did.
+        Of the start vectors; the same seed gives the same numbers, whatever the global generators did.
     max_matvecs : int, optional
         Products at most, the k for the final residuals included; by default 20 k + 200.
     method : {"auto", "lanczos", "dense"}
@@ -60,16 +70,17 @@ def eigenpairs(
     Raises
     ------
     ValueError
-        If k, ``which``, ``tol``, ``method`` or ``max_matvecs`` is out of range.
+        If k, ``which``, ``tol``, ``block``, ``method`` or ``max_matvecs`` is out of range, or ``start`` does
+        not fit the matrix.
 
     Notes
     -----
-    Lanczos with full two-pass reorthogonalisation and thick restarts; whether the wanted pairs have converged
-    is asked at each step. Memory: up to 3 k + 60 vectors.
+    Block Lanczos with full two-pass reorthogonalisation and thick restarts; whether the wanted pairs have
+    converged is asked at each step. Memory: up to 3 max(k, block) + 60 + block vectors.
 
-    From one start vector only one vector of each eigenspace can be reached: an exactly repeated eigenvalue
-    may be listed once, unless an invariant subspace was met on the way (the search then goes on from fresh
-    vectors). The dense method lists all.
+    From one start vector only one vector of each eigenspace can be reached, from a block as many as it has:
+    an eigenvalue repeated more often may be listed that often only, unless an invariant subspace was met on
+    the way (the search then goes on from fresh vectors). The dense method lists all.
 
     Source: Wu and Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems", 2000.
     """
@@ -78,15 +89,16 @@ def eigenpairs(
     check_choice("which", which, ("LA", "SA", "LM", "BE"))
     check_choice("method", method, ("auto", "lanczos", "dense"))
     check_count("k", k, 1, n)
+    check_count("block", block, 1, n)
     if not 0 < tol < 1:
         raise ValueError(f"tol={tol} is out of range: it must be between 0 and 1")
     if max_matvecs is not None:
         check_count("max_matvecs", max_matvecs, 2 * k)
-    source = generator(seed)
+    fresh = _start_vectors(op, block, start, generator(seed))
     if method == "dense" or (method == "auto" and n <= min(DENSE_SIZE, max_matvecs or n)):
         pairs = _solve_dense(op, k, which, tol)
     else:
-        pairs = _search(op, k, which, tol, source, max_matvecs or 20 * k + 200)
+        pairs = _search(op, k, which, tol, fresh, max_matvecs or 20 * k + 200)
     warn_if_asymmetric(pairs.asymmetry, op.precision)
     _warn_if_missed(pairs)
     return pairs
@@ -114,17 +126,52 @@ def _solve_dense(op: CurvatureOperator, k: int, which: str, tol: float) -> Eigen
     )
 
 
+def _start_vectors(
+    op: CurvatureOperator, block: int, start: Tensor | Eigenpairs | None, source: torch.Generator
+) -> Callable[[], Tensor]:
+    """Return what draws rows (block, n): at first they lean towards ``start``, later they are random alone.
+
+    The vectors of ``start`` are dealt to the rows. One Krylov space from their sum needs fewer products than
+    a block of all of them: its polynomials separate them while they damp the rest for each.
+    """
+    leaning = None if start is None else _unit_rows(op, start)
+
+    def draw() -> Tensor:
+        nonlocal leaning
+        rows = random_vectors(block, op.shape[0], source).to(device=op.device, dtype=op.dtype)
+        if leaning is not None:
+            rows /= torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+            for i, vector in enumerate(leaning):
+                rows[i % block] += vector
+            leaning = None
+        return rows
+
+    return draw
+
+
+def _unit_rows(op: CurvatureOperator, start: Tensor | Eigenpairs) -> Tensor:
+    """Return the vectors to start from as unit rows (m, n)."""
+    vectors = start.vectors if isinstance(start, Eigenpairs) else start
+    if not isinstance(vectors, Tensor):
+        kind = type(vectors).__name__
+        raise TypeError(f"start is a {kind}: it must be a tensor (n,) or (n, m), or Eigenpairs")
+    n = op.shape[0]
+    if vectors.dim() not in (1, 2) or vectors.shape[0] != n:
+        raise ValueError(f"start of shape {tuple(vectors.shape)} does not fit: pass ({n},) or ({n}, m)")
+    rows = vectors.detach().reshape(n, -1).T.to(device=op.device, dtype=op.dtype)
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    if not (lengths.isfinite() & (lengths > 0)).all():
+        raise ValueError("start holds a vector that is zero or not finite")
+    return rows / lengths
+
+
 def _search(
-    op: CurvatureOperator, k: int, which: str, tol: float, source: torch.Generator, budget: int
+    op: CurvatureOperator, k: int, which: str, tol: float, fresh: Callable[[], Tensor], budget: int
 ) -> Eigenpairs:
     """Thick-restart Lanczos, then one product per pair for its true residual."""
-    n = op.shape[0]
     before = op.matvecs
-
-    def fresh() -> Tensor:
-        return random_vectors(1, n, source)[0].to(device=op.device, dtype=op.dtype)
-
-    process = Lanczos(fresh(), min(n, 3 * k + 60), op.precision)
+    start = fresh()
+    process = Lanczos(start, min(op.shape[0], 3 * max(k, len(start)) + 60), op.precision)
     images: Tensor | None = None
     try:
         _iterate(op, process, k, which, tol, budget - k, fresh)
@@ -154,15 +201,18 @@ def _iterate(
     k: int,
     which: str,
     tol: float,
-    steps: int,
+    budget: int,
     fresh: Callable[[], Tensor],
 ) -> None:
-    """Advance until the k wanted pairs have converged, at most this many steps."""
+    """Advance until the k wanted pairs have converged, by at most this many products."""
     steadiness = _Steadiness()
     with progress("Lanczos products", None) as advance:
-        for _ in range(steps):
-            process.absorb(op @ process.newest)
-            advance(1)
+        while budget:
+            block = process.pending[:budget]
+            for product in (op @ block.T).T:
+                process.absorb(product)
+            budget -= len(block)
+            advance(len(block))
             values, coordinates, residuals = process.ritz()
             order = _most_wanted(values, which)
             wanted = order[:k]
@@ -170,11 +220,11 @@ def _iterate(
             settled = steadiness.update(values[wanted], process)
             if process.size == op.shape[0] or (len(wanted) == k and done.all() and settled):
                 return
-            if process.size == process.capacity:
-                kept = order[: (k + process.capacity) // 2]
-                process.restart(values[kept], coordinates[:, kept])
             if process.closed:
                 process.continue_with(fresh())
+            if process.size + len(process.pending) > process.capacity:
+                kept = order[: (k + process.capacity) // 2]
+                process.restart(values[kept], coordinates[:, kept])
 
 
 def _ritz_vectors(process: Lanczos, which: str, k: int) -> tuple[Tensor, Tensor, Tensor]:

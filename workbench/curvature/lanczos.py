@@ -134,7 +134,7 @@ class Lanczos:
         self.size = j + 1  # last: an interrupt before it leaves the state as it was
 
     def continue_with(self, fresh: Tensor) -> None:
-        """Let fresh vectors, (n,) or (b, n), wait too, made orthogonal to all others: a start, or a new one."""
+        """Let fresh vectors, (n,) or (b, n), wait too, made orthogonal to all others."""
         for vector in torch.atleast_2d(fresh)[: self._rows.shape[1] - self._known]:
             for _ in range(2):
                 vector, _ = _orthogonalize(vector / _norm(vector), self._rows[: self._known])

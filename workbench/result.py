@@ -1,7 +1,7 @@
 """What all results share: a table, a picture, a file and a short text.
 
-A result is a frozen dataclass whose fields are tensors, arrays, numbers, strings and (nested) lists,
-tuples and dictionaries of the latter three.
+A result is a frozen dataclass whose fields are tensors, arrays, numbers, strings, other results and (nested)
+lists, tuples and dictionaries of them.
 """
 
 import dataclasses
@@ -59,10 +59,7 @@ class Result:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, np.ndarray] = {}
-        fields = {
-            field.name: _pack(field.name, getattr(self, field.name), arrays)
-            for field in dataclasses.fields(self)
-        }
+        fields = _pack_fields("", self, arrays)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(_HEADER, json.dumps({"type": _type_name(type(self)), "fields": fields}))
@@ -189,7 +186,16 @@ def _find_type(name: str) -> type[Result]:
     return _TYPES[name]
 
 
+def _pack_fields(prefix: str, result: Result, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    return {
+        field.name: _pack(prefix + field.name, getattr(result, field.name), arrays)
+        for field in dataclasses.fields(result)
+    }
+
+
 def _pack(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, Result):
+        return {"__result__": _type_name(type(value)), "fields": _pack_fields(f"{name}.", value, arrays)}
     if isinstance(value, torch.Tensor):
         dtype = str(value.dtype).removeprefix("torch.")
         tensor = value.detach().cpu()
@@ -216,6 +222,9 @@ def _unpack(value: Any, archive: zipfile.ZipFile) -> Any:
         return [_unpack(item, archive) for item in value]
     if not isinstance(value, dict):
         return value
+    if "__result__" in value:
+        fields = {name: _unpack(field, archive) for name, field in value["fields"].items()}
+        return _find_type(value["__result__"])(**fields)
     if "__tensor__" in value:
         array = _read_array(archive, value["__tensor__"])
         return torch.from_numpy(array).to(getattr(torch, value["dtype"]))

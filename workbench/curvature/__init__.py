@@ -2,6 +2,7 @@
 
 from workbench.curvature.density import SpectralDensity
 from workbench.curvature.eigensolver import eigenpairs
+from workbench.curvature.full_spectrum import Spectrum
 from workbench.curvature.matrices import (
     fisher,
     ggn,
@@ -14,12 +15,14 @@ from workbench.curvature.matrices import (
 from workbench.curvature.operators import CurvatureOperator
 from workbench.curvature.pairs import Eigenpairs
 from workbench.curvature.quadrature import spectral_density
+from workbench.curvature.spectra import spectrum
 from workbench.curvature.traces import trace
 
 __all__ = [
     "CurvatureOperator",
     "Eigenpairs",
     "SpectralDensity",
+    "Spectrum",
     "eigenpairs",
     "fisher",
     "ggn",
@@ -29,5 +32,6 @@ __all__ = [
     "jacobian",
     "ntk",
     "spectral_density",
+    "spectrum",
     "trace",
 ]

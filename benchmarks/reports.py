@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-_WORKBENCH = [sys.executable, "-c", "from workbench.cli import main; main()"]
+WORKBENCH = [sys.executable, "-c", "from workbench.cli import main; main()"]
 
 
 def write_notebook(folder: Path, work: float) -> Path:
@@ -33,7 +33,9 @@ def write_notebook(folder: Path, work: float) -> Path:
 
 def run(*command: object) -> None:
     """Run a command; what it prints is shown only if it fails."""
-    subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}{done.stderr}")
 
 
 def seconds_of(work: Callable[[], None]) -> float:
@@ -65,11 +67,11 @@ def main() -> None:
                     1,
                     [sys.executable, "-m", "papermill", notebook, place / "out.ipynb", "--no-progress-bar"],
                 ),
-                "workbench report": (1, [*_WORKBENCH, "report", notebook, "-o", place / "report"]),
+                "workbench report": (1, [*WORKBENCH, "report", notebook, "-o", place / "report"]),
                 f"workbench sweep, each of {options.runs}": (
                     options.runs,
                     [
-                        *_WORKBENCH,
+                        *WORKBENCH,
                         "sweep",
                         notebook,
                         "-g",

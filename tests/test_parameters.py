@@ -237,6 +237,17 @@ def test_two_parameters_cells_are_refused(write) -> None:
         read_notebook(write("k: int = 1", cells=[second]))
 
 
+def test_a_notebook_without_the_tag_says_what_to_do(write) -> None:
+    path = write("k: int = 1")
+    path.write_text(path.read_text().replace('"parameters"', '"paramters"'))
+    notebook = read_notebook(path)
+    assert notebook.parameters == ()
+    assert notebook.validate({}) == {}
+    words = "07_some_thing.ipynb has no parameters to set: give the tag 'parameters' to the cell"
+    with pytest.raises(ValueError, match=words):
+        notebook.validate({"k": 3})
+
+
 def test_shipped_notebooks_pass_the_lint() -> None:
     for notebook in list_notebooks():
         notebook.lint()

@@ -289,6 +289,81 @@ def test_a_loader_is_read_like_a_list(model):
     assert problem.loss_at() == pytest.approx(F.cross_entropy(model(inputs), targets).item(), rel=1e-6)
 
 
+def test_at_a_state_is_the_problem_of_a_model_that_holds_it(problem, model):
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state = {name: tensor + 0.1 for name, tensor in before.items()}
+    there = problem.with_metrics({"accuracy": 0.9}).at(state)
+    other = make_model()
+    other.load_state_dict(state)
+    expected = Problem(other, nn.CrossEntropyLoss(), make_data())
+    assert there.loss_at() == pytest.approx(expected.loss_at(), rel=1e-6)
+    assert torch.equal(there.parameters_vector(), expected.parameters_vector())
+    assert there.metrics == {}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert torch.equal(
+        problem.restrict("0.*").at(state).parameters_vector(), expected.restrict("0.*").parameters_vector()
+    )
+
+
+def test_at_a_state_has_its_buffers(problem, model):
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state["1.running_mean"] += 3
+    there = problem.at(state)
+    model[1].running_mean += 3
+    assert there.loss_at() == pytest.approx(problem.loss_at(), rel=1e-6)
+    model[1].running_mean -= 3
+    assert there.loss_at() != pytest.approx(problem.loss_at(), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda state: state.pop("0.bias"), r'Missing key\(s\) in state_dict: "0.bias"'),
+        (lambda state: state.update(extra=torch.ones(1)), r'Unexpected key\(s\) in state_dict: "extra"'),
+        (lambda state: state.update({"0.bias": torch.ones(2)}), "size mismatch for 0.bias"),
+        (lambda state: state.update({"0.bias": torch.full((6,), torch.nan)}), "the loss is nan"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_in_one_line(problem, model, change, words):
+    state = dict(model.state_dict())
+    change(state)
+    with pytest.raises(ValueError, match=words) as caught:
+        problem.at(state)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_for_a_loss_that_reads_the_first_model_is_refused(model):
+    """The copy's parameters would enter the outputs, and the first model's the penalty."""
+    inputs, targets = make_data()
+
+    def loss(outputs, targets):
+        return F.cross_entropy(outputs, targets) + model[0].weight.square().sum()
+
+    def regularizer(parameters):
+        return model[0].weight.square().sum()
+
+    for problem in (
+        Problem(model, loss, (inputs, targets)),
+        Problem(model, nn.CrossEntropyLoss(), (inputs, targets), regularizer=regularizer),
+    ):
+        with pytest.raises(ValueError, match="reads the model that the problem was made with"):
+            problem.at(model.state_dict())
+
+
+def test_a_state_for_a_loss_that_is_a_module_with_the_model_in_it(model):
+    class Penalized(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, outputs, targets):
+            return F.cross_entropy(outputs, targets) + self.model[0].weight.square().sum()
+
+    problem = Problem(model, Penalized(), make_data())
+    there = problem.at({**model.state_dict(), **{name: 2 * p for name, p in problem.parameters().items()}})
+    assert there.loss_at() == pytest.approx(problem.loss_at(2 * problem.parameters_vector()), rel=1e-6)
+
+
 def test_with_data_and_metrics(problem):
     inputs, targets = make_data(60)
     held_out = problem.with_metrics({"accuracy": 0.5}).with_data((inputs[24:], targets[24:]))

@@ -1,5 +1,6 @@
 """Work reports to a bar, or to the listener of its own thread, which may stop it."""
 
+import sys
 import threading
 
 import pytest
@@ -18,6 +19,16 @@ def test_a_listener_hears_every_step():
     with listening(lambda *event: heard.append(event)):
         work()
     assert heard == [("counting", done, 3) for done in range(4)]
+
+
+def test_a_note_is_told_with_the_description():
+    heard = []
+    with listening(lambda *event: heard.append(event)), progress("training", 2) as advance:
+        advance(1, "loss 0.5")
+        still_at_work()
+        advance(1)
+    descriptions = [description for description, _, _ in heard]
+    assert descriptions == ["training", "training, loss 0.5", "training, loss 0.5", "training"]
 
 
 def test_the_listener_is_of_one_thread_and_leaves():
@@ -69,3 +80,18 @@ def test_no_bar_while_a_report_runs(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "tqdm", lambda **options: made.append(options) or original(**options))
     work()
     assert made[0]["disable"] is True
+
+
+def test_a_kernel_gets_a_bar_of_text_and_a_terminal_tqdm(monkeypatch):
+    from types import SimpleNamespace
+
+    from workbench import progress as module
+    from workbench.notebook_bar import NotebookBar
+
+    def bar_in(shell):
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+        with module._bar("counting", 3) as bar:
+            return type(bar)
+
+    assert bar_in(None) is bar_in(SimpleNamespace()) is module.tqdm
+    assert bar_in(SimpleNamespace(kernel="a kernel")) is NotebookBar

@@ -9,6 +9,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import StepLR
 
 from workbench import load_result
+from workbench.progress import listening
 from workbench.training import History, Minibatches, accuracy, evaluate, r_squared, train
 
 
@@ -203,3 +204,21 @@ def test_evaluate_does_not_depend_on_how_the_data_is_batched():
     )
     assert parts == pytest.approx(whole)
     assert model.training
+
+
+def test_whoever_listens_hears_the_loss_and_can_stop_the_training():
+    inputs, targets = regression()
+    model, heard = linear(), []
+
+    def stop_at_two(description, done, total):
+        heard.append((description, done, total))
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with listening(stop_at_two):
+        history = train(
+            model, nn.MSELoss(), [(inputs, targets)], SGD(model.parameters(), lr=0.05), epochs=5, title="line"
+        )
+    assert not history.completed
+    assert history.steps == 2
+    assert heard[-1] == (f"line, epoch 2/5, loss {history.loss[1]:.3g}", 2, 5)

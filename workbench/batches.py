@@ -126,7 +126,7 @@ def count_examples(tree: Any) -> int:
     return next((leaf.shape[0] for leaf in leaves if leaf.dim()), 1)
 
 
-def slice_batch(batch: Batch, count: int, part: slice) -> Batch:
+def slice_batch(batch: Batch, count: int, part: slice | Tensor) -> Batch:
     """Take some of the ``count`` examples of a batch; tensors of another length are kept whole."""
     return map_tensors(lambda leaf: leaf[part] if leaf.dim() and leaf.shape[0] == count else leaf, batch)
 

@@ -177,6 +177,9 @@ def sweep(
     timeout: _Timeout = 7200,
     cell_timeout: _CellTimeout = 3600,
     retry: Annotated[bool, typer.Option("--retry", help="Run those again that failed before.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="A quick look: imports are done once, not in each run.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("-o", metavar="DIR", help="Folder of the sweep. [reports/NAME/sweeps/SWEEP]"),
@@ -206,6 +209,7 @@ def sweep(
                 timeout=timeout,
                 cell_timeout=cell_timeout,
                 retry=retry,
+                preview=preview,
                 on_progress=runs_progress(),
             )
     except OSError as error:  # a full disk; what is done is done, and the same command goes on from there

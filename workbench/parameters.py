@@ -52,6 +52,10 @@ _NAMES: dict[str, Any] = {
     "list": list,
     "str": str,
 }
+_NO_PARAMETERS = (
+    "has no parameters to set: give the tag 'parameters' to the cell that assigns them (in JupyterLab: "
+    "Property Inspector, Cell Tags), one a line: `name: type = value  # meaning`"
+)
 _SYNTAX = (
     ast.Name,
     ast.Load,
@@ -182,6 +186,8 @@ class Notebook:
             the wrong type or out of range.
         """
         asked = {**self._preset(preset), **values}
+        if asked and not self.parameters:
+            raise ValueError(f"{self.path.name} {_NO_PARAMETERS}")
         known = {parameter.name: parameter for parameter in self.parameters}
         wrong = [_unknown("parameter", name, known, self.name) for name in asked if name not in known]
         typed: dict[str, Any] = {}

@@ -4,7 +4,7 @@ import copy
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -159,6 +159,28 @@ class Problem:
         if isinstance(self._data, list | tuple):
             other._data = [other._move(batch) for batch in self._data]
         probe_loss(other, other._move(next(_batches.begin(other._data))))
+        return other
+
+    def at(self, state: Mapping[str, Any]) -> Self:
+        """Return the same problem on a copy of the model that holds this state dict, such as a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If the state does not fit the model, if the loss is not finite there, or if the loss, the
+            regulariser or ``forward`` reads the model that this problem was made with: the copy is another.
+        """
+        other = copy.copy(self)
+        with _lock(self.model):  # while another thread evaluates the model, it holds other tensors
+            known: dict[int, Any] = {}
+            other.model = copy.deepcopy(self.model, known)
+            if isinstance(self.loss, nn.Module):  # which may hold the model: then its copy holds the copy
+                other.loss = copy.deepcopy(self.loss, known)
+        _load(other.model, state)
+        other.metrics = {}
+        batch = other._move(next(_batches.begin(other._data)))
+        probe_loss(other, batch)
+        self._refuse_reading(other, batch)
         return other
 
     def with_data(self, data: Any) -> Self:
@@ -401,6 +423,25 @@ class Problem:
         self.dtype = functools.reduce(torch.promote_types, [p.dtype for p in selection.values()])
         self.device = next(iter(selection.values())).device
 
+    def _refuse_reading(self, other: Self, batch: Batch) -> None:
+        """Refuse a copy whose loss changes with the tensors of this problem's model."""
+
+        def evaluate(_: nn.Module) -> Tensor:
+            parameters = other.parameters()
+            return other.evaluate(parameters, batch)[1] + other.regularization(parameters)
+
+        nothing = {
+            name: torch.full_like(tensor, torch.nan)
+            for name, tensor in self.state().items()
+            if tensor.is_floating_point()
+        }
+        with torch.no_grad(), torch.inference_mode(False):
+            if torch.isfinite(evaluate(other.model)) and not torch.isfinite(self._holding(nothing, evaluate)):
+                raise ValueError(
+                    "the loss, the regularizer or forward= reads the model that the problem was made with, "
+                    "not the copy that holds the state: make a Problem of its own for each state"
+                )
+
     def _set_data(self, data: Any) -> None:
         self._data = _batches.as_batches(data)
         self._known_plan: Plan | None = None
@@ -475,6 +516,15 @@ def _attributes_restored(model: nn.Module) -> Iterator[None]:
                     vars(module).pop(name)
                     if name in attributes:
                         vars(module)[name] = attributes[name]
+
+
+def _load(model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Put a state dict into a model, with a refusal in one line where torch writes several."""
+    try:
+        model.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reasons = [line.strip() for line in str(error).splitlines()]
+        raise ValueError(f"the state does not fit the model: {' '.join(reasons[1:] or reasons)}") from error
 
 
 def _leaves(parameters: Parameters) -> Parameters:

@@ -4,40 +4,53 @@ Analyses call :func:`progress` and know nothing of widgets. A report run shows n
 line per cell.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from workbench.recording import run_folder
 
 Listener = Callable[[str, int, int | None], None]
+
+
+class Advance(Protocol):
+    """Called with the number of steps just done, and what else there is to say of them."""
+
+    def __call__(self, steps: int, note: str = "") -> object: ...
+
 
 _LISTENER: ContextVar[Listener | None] = ContextVar("workbench_progress", default=None)
 _TELL: ContextVar[Callable[[], object] | None] = ContextVar("workbench_progress_tell", default=None)
 
 
 @contextmanager
-def progress(description: str, total: int | None) -> Iterator[Callable[[int], object]]:
+def progress(description: str, total: int | None) -> Iterator[Advance]:
     """Yield a function to be called with the number of steps just done.
 
     ``total`` is None where the end is not known. The bar appears after a second and leaves with the work.
     """
     listener = _LISTENER.get()
     if listener is None:
-        in_report = run_folder() is not None
-        with tqdm(total=total, desc=description, delay=1, leave=False, disable=in_report) as bar:
-            yield bar.update
+        with _bar(description, total) as bar:
+
+            def move(steps: int, note: str = "") -> None:
+                bar.set_postfix_str(note, refresh=False)
+                bar.update(steps)
+
+            yield move
         return
-    done = 0
+    done, latest = 0, description
 
     def tell() -> None:
-        listener(description, done, total)
+        listener(latest, done, total)
 
-    def advance(steps: int) -> None:
-        nonlocal done
-        done += steps
+    def advance(steps: int, note: str = "") -> None:
+        nonlocal done, latest
+        done, latest = done + steps, f"{description}, {note}" if note else description
         tell()
 
     tell()
@@ -66,3 +79,17 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _LISTENER.reset(token)
+
+
+def _bar(description: str, total: int | None) -> tqdm:
+    make: type[tqdm] = tqdm
+    if _in_notebook():
+        from workbench.notebook_bar import NotebookBar
+
+        make = NotebookBar
+    return make(total=total, desc=description, delay=1, leave=False, disable=run_folder() is not None)
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

@@ -1,7 +1,7 @@
 """What all results share: a table, a picture, a file and a short text.
 
-A result is a frozen dataclass whose fields are tensors, arrays, numbers, strings, other results and (nested)
-lists, tuples and dictionaries of them.
+A result is a frozen dataclass whose fields are tensors, arrays, numbers, strings, other results, and
+(nested) lists, tuples and dictionaries of these.
 """
 
 import dataclasses
@@ -59,10 +59,10 @@ class Result:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, np.ndarray] = {}
-        fields = _pack_fields("", self, arrays)
+        packed = _pack_result("", self, arrays)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(_HEADER, json.dumps({"type": _type_name(type(self)), "fields": fields}))
+            archive.writestr(_HEADER, json.dumps(packed))
             for name, array in arrays.items():
                 buffer = io.BytesIO()
                 np.save(buffer, array, allow_pickle=False)
@@ -155,8 +155,7 @@ def load_result(path: str | os.PathLike[str]) -> Result:
     try:
         with zipfile.ZipFile(path) as archive:
             header = json.loads(archive.read(_HEADER))
-            fields = {name: _unpack(value, archive) for name, value in header["fields"].items()}
-            return _find_type(header["type"])(**fields)
+            return _unpack_result(header, archive)
     except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a readable Workbench result: {error}") from error
 
@@ -186,16 +185,20 @@ def _find_type(name: str) -> type[Result]:
     return _TYPES[name]
 
 
-def _pack_fields(prefix: str, result: Result, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    return {
-        field.name: _pack(prefix + field.name, getattr(result, field.name), arrays)
+def _pack_result(prefix: str, result: Result, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    fields = {
+        field.name: _pack(f"{prefix}{field.name}", getattr(result, field.name), arrays)
         for field in dataclasses.fields(result)
     }
+    return {"type": _type_name(type(result)), "fields": fields}
+
+
+def _unpack_result(packed: dict[str, Any], archive: zipfile.ZipFile) -> Result:
+    fields = {name: _unpack(value, archive) for name, value in packed["fields"].items()}
+    return _find_type(packed["type"])(**fields)
 
 
 def _pack(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    if isinstance(value, Result):
-        return {"__result__": _type_name(type(value)), "fields": _pack_fields(f"{name}.", value, arrays)}
     if isinstance(value, torch.Tensor):
         dtype = str(value.dtype).removeprefix("torch.")
         tensor = value.detach().cpu()
@@ -212,6 +215,8 @@ def _pack(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return [_pack(f"{name}.{i}", item, arrays) for i, item in enumerate(value)]
     if isinstance(value, dict):
         return {"__dict__": [[key, _pack(f"{name}.{key}", item, arrays)] for key, item in value.items()]}
+    if isinstance(value, Result):
+        return {"__result__": _pack_result(f"{name}.", value, arrays)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"field {name} holds a {type(value).__name__}, which a result file cannot hold")
@@ -222,14 +227,13 @@ def _unpack(value: Any, archive: zipfile.ZipFile) -> Any:
         return [_unpack(item, archive) for item in value]
     if not isinstance(value, dict):
         return value
-    if "__result__" in value:
-        fields = {name: _unpack(field, archive) for name, field in value["fields"].items()}
-        return _find_type(value["__result__"])(**fields)
     if "__tensor__" in value:
         array = _read_array(archive, value["__tensor__"])
         return torch.from_numpy(array).to(getattr(torch, value["dtype"]))
     if "__array__" in value:
         return _read_array(archive, value["__array__"])
+    if "__result__" in value:
+        return _unpack_result(value["__result__"], archive)
     if "__tuple__" in value:
         return tuple(_unpack(item, archive) for item in value["__tuple__"])
     return {key: _unpack(item, archive) for key, item in value["__dict__"]}

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from tqdm.auto import tqdm
 
 from workbench.batches import default_forward, default_targets
 from workbench.colors import BLUE, VERMILION
+from workbench.progress import progress
 from workbench.result import Result, new_axes
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def train(
     training = model.training
     total = epochs * len(data) if isinstance(data, Sized) else None
     try:
-        with tqdm(total=total, desc=title, unit="step", leave=False) as bar:
+        with progress(title, total) as advance:
             for epoch in range(1, epochs + 1):
                 model.train()
                 for batch in data:
@@ -201,8 +201,7 @@ def train(
                     epoch_numbers.append(epoch)
                     if scheduler is not None:
                         scheduler.step()
-                    bar.set_postfix_str(f"epoch {epoch}/{epochs}, loss {losses[-1]:.3g}", refresh=False)
-                    bar.update()
+                    advance(1, f"epoch {epoch}/{epochs}, loss {losses[-1]:.3g}")
                 if held_out is not None:
                     held_out_losses.append(_mean_loss(model, loss, held_out))
         completed = True

@@ -3,27 +3,12 @@
 Chromium is the system's (Debian: ``apt-get install chromium``); where there is none these tests are skipped.
 """
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
+from chromium import launch
 from jupyterlab_driver import Lab, running_lab
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
-
-FLAGS = [
-    "--no-sandbox",  # containers and root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def chromium() -> str | None:
-    """Path of a Chromium or Chrome on this machine."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +19,10 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    executable = chromium()
-    if executable is None:
-        pytest.skip("no chromium or google-chrome on PATH; on Debian: apt-get install chromium")
-    started = playwright.chromium.launch(executable_path=executable, headless=True, args=FLAGS)
+    try:
+        started = launch(playwright)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
     yield started
     started.close()
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Locator, Page
 
+from workbench.parameters import Notebook
+
 START_SECONDS = 120
 STEP_MILLISECONDS = 120_000
 KERNEL = "python3"
@@ -63,6 +65,19 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         yield lab
     finally:
         _kill_with_kernels(process)
+
+
+def put_small(notebook: Notebook, folder: Path) -> Path:
+    """Copy a notebook with its small preset in a cell of its own, as papermill would write it."""
+    content = json.loads(notebook.path.read_text())
+    cells = content["cells"]
+    (index,) = [i for i, cell in enumerate(cells) if "parameters" in cell["metadata"].get("tags", [])]
+    code = "\n".join(f"{name} = {value!r}" for name, value in notebook.presets["small"].items())
+    cell = {"cell_type": "code", "id": "small", "metadata": {}, "outputs": [], "execution_count": None}
+    cells.insert(index + 1, {**cell, "source": code or "pass"})
+    path = folder / notebook.path.name
+    path.write_text(json.dumps(content))
+    return path
 
 
 def open_notebook(page: Page, lab: Lab, name: str) -> None:

@@ -1,37 +1,30 @@
-"""Every notebook that ships, in a real JupyterLab: run all, move a control, press Run, see other data.
+"""Every notebook that ships, in a real JupyterLab: its explorer by mouse, by keys, and without its kernel.
 
 Notebooks are found by themselves. Set ``WORKBENCH_SCREENSHOTS`` to a folder to keep a picture of each.
 """
 
 import json
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from jupyterlab_driver import STEP_MILLISECONDS, open_notebook, press, run_all
-from playwright.sync_api import expect
+from accessibility import focusable, tabbed
+from jupyterlab_driver import STEP_MILLISECONDS, Lab, open_notebook, press, put_small, run_all
+from playwright.sync_api import Locator, Page, expect
 
-from workbench.parameters import list_notebooks
+from workbench.parameters import Notebook, list_notebooks
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+DEAD_WIDGET = re.compile("Error displaying widget|Loading widget")
+CELLS = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
 FIGURE_DATA = """(explorer) => {
   const figure = explorer.querySelector(".js-plotly-plot");
   return JSON.stringify(figure._fullData.map(({ x, y, z }) => [x, y, z]));
 }"""
-
-
-def put_small(notebook, folder):
-    """Copy a notebook with its small preset in a cell of its own, as papermill would write it."""
-    content = json.loads(notebook.path.read_text())
-    cells = content["cells"]
-    (index,) = [i for i, cell in enumerate(cells) if "parameters" in cell["metadata"].get("tags", [])]
-    code = "\n".join(f"{name} = {value!r}" for name, value in notebook.presets["small"].items())
-    cell = {"cell_type": "code", "id": "small", "metadata": {}, "outputs": [], "execution_count": None}
-    cells.insert(index + 1, {**cell, "source": code or "pass"})
-    path = folder / notebook.path.name
-    path.write_text(json.dumps(content))
-    return path
 
 
 def open_first_analysis(page):
@@ -49,44 +42,118 @@ def keep_picture(page, name):
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
-@pytest.mark.parametrize("notebook", list_notebooks(), ids=lambda notebook: notebook.name)
-def test_notebook(lab, page, notebook):
+@dataclass
+class Explored:
+    """A notebook that has run to its explorer; ``box`` is the selector of all its controls."""
+
+    page: Page
+    path: Path
+    box: str
+
+    @property
+    def controls(self) -> Locator:
+        return self.page.locator(self.box)
+
+    @property
+    def explorer(self) -> Locator:
+        return self.page.locator(".wb-explorer")
+
+    @property
+    def labels(self) -> set[str]:
+        return {text for text in self.controls.locator(".widget-label").all_inner_texts() if text}
+
+    def scroll_to_figure(self) -> None:
+        self.explorer.scroll_into_view_if_needed()
+        self.explorer.locator(".js-plotly-plot .plot-container").wait_for(timeout=STEP_MILLISECONDS)
+
+    def save(self) -> None:
+        self.page.evaluate("async () => await window.jupyterapp.shell.currentWidget.context.save()")
+
+
+def explore(page: Page, lab: Lab, notebook: Notebook) -> Explored:
     path = put_small(notebook, lab.root)
     open_notebook(page, lab, path.name)
     run_all(page)
     if notebook.name == "start":
         open_first_analysis(page)
-    explorer = page.locator(".wb-explorer")
-    expect(explorer).to_have_count(1, timeout=STEP_MILLISECONDS)
-    explorer.scroll_into_view_if_needed()
-    explorer.locator(".js-plotly-plot").wait_for(timeout=STEP_MILLISECONDS)
+    explored = Explored(page, path, ".wb-start" if notebook.name == "start" else ".wb-explorer")
+    expect(explored.explorer).to_have_count(1, timeout=STEP_MILLISECONDS)
+    explored.scroll_to_figure()
+    return explored
+
+
+@pytest.fixture(scope="module", params=list_notebooks(), ids=lambda notebook: notebook.name)
+def explored(request, browser, lab):
+    """Run each notebook once for all tests that leave its kernel alive."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1500})
+    yield explore(context.new_page(), lab, request.param)
+    context.close()
+
+
+def test_a_control_is_moved_and_the_figure_changes(explored):
+    explorer = explored.explorer
     before = explorer.evaluate(FIGURE_DATA)
-    press(explorer.locator(".widget-slider .noUi-handle").first, "ArrowRight", times=2)
+    press(explorer.get_by_role("slider").first, "ArrowRight", times=2)
     explorer.get_by_role("button", name="Run", exact=True).click()
     expect(explorer.locator(".wb-status")).to_contain_text("Done in", timeout=STEP_MILLISECONDS)
     assert explorer.evaluate(FIGURE_DATA) != before
-    expect(explorer.get_by_text("What am I looking at?")).to_be_visible()
-    keep_picture(page, notebook.name)
+    keep_picture(explored.page, explored.path.stem)
 
 
-def test_after_the_kernel_is_gone_a_picture_stands_in_place_of_the_explorer(lab, page):
-    (notebook,) = [notebook for notebook in list_notebooks() if notebook.name == "curvature"]
-    path = put_small(notebook, lab.root)
-    path = path.rename(path.with_name("restarted.ipynb"))
-    open_notebook(page, lab, path.name)
-    run_all(page)
-    page.locator(".wb-explorer").scroll_into_view_if_needed()
-    expect(page.locator(".wb-static")).to_be_hidden()
-    page.evaluate(
-        """async () => {
-          const panel = window.jupyterapp.shell.currentWidget;
-          await panel.context.save();
-          await panel.sessionContext.session.kernel.restart();
-        }"""
-    )
-    open_notebook(page, lab, path.name)
-    twin = page.locator(".wb-static")
-    twin.scroll_into_view_if_needed()
-    expect(twin.locator("img")).to_be_visible()
-    expect(page.get_by_text("Error displaying widget")).to_have_count(0)
-    keep_picture(page, "after-restart")
+def test_a_page_that_is_loaded_again_shows_the_same(explored, lab):
+    before = explored.explorer.evaluate(FIGURE_DATA)
+    explored.save()
+    open_notebook(explored.page, lab, explored.path.name)
+    explored.scroll_to_figure()
+    assert explored.explorer.evaluate(FIGURE_DATA) == before
+    expect(explored.page.locator(".wb-static")).to_be_hidden()
+    expect(explored.page.get_by_text(DEAD_WIDGET)).to_have_count(0)
+
+
+def test_every_control_has_a_name_and_is_reached_by_keys(explored):
+    unnamed = explored.controls.locator(".noUi-handle:not([aria-label])")
+    expect(unnamed).to_have_count(0)
+    found = focusable(explored.page, explored.box)
+    assert [role for role, name in found if not name] == []
+    assert explored.labels <= {name for _, name in found}
+    visited = tabbed(explored.page, explored.controls)
+    assert explored.labels | {"Run", "What am I looking at?", "As code"} <= set(visited)
+
+
+def test_a_key_is_for_the_control_and_not_for_jupyterlab(explored):
+    cells = explored.page.evaluate(CELLS)
+    press(explored.controls.get_by_role("slider").first, "d", times=2)  # deletes a cell elsewhere
+    menu = explored.controls.locator("select").first
+    chosen = menu.input_value()
+    press(menu, "ArrowDown", times=1)
+    assert menu.input_value() != chosen
+    press(explored.controls.locator("summary").first, "Enter", times=1)
+    expect(explored.controls.locator("details").first).to_have_attribute("open", "")
+    assert explored.page.evaluate(CELLS) == cells
+
+
+def test_a_saved_notebook_has_no_widget_without_a_still(explored):
+    explored.save()
+    cells = json.loads(explored.path.read_text())["cells"]
+    shown = [[output.get("data", {}) for output in cell.get("outputs", [])] for cell in cells]
+    live = [outputs for outputs in shown if any(WIDGET in data for data in outputs)]
+    assert len(live) == 1
+    assert "wb-static" in "".join(live[0][-1]["text/html"])
+
+
+@pytest.mark.parametrize("notebook", list_notebooks(), ids=lambda notebook: notebook.name)
+def test_when_the_kernel_is_gone_a_still_stands_in_place_of_the_explorer(lab, page, notebook):
+    explored = explore(page, lab, notebook)
+    still = page.locator(".wb-static")
+    expect(still).to_be_hidden()
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    expect(still).to_be_visible()
+    expect(explored.controls).to_be_hidden()
+    explored.save()
+    open_notebook(page, lab, explored.path.name)
+    still.scroll_into_view_if_needed()
+    expect(still).to_be_visible()
+    for image in still.locator("img").all():
+        assert image.evaluate("(image) => image.naturalWidth") > 0
+    expect(page.get_by_text(DEAD_WIDGET).filter(visible=True)).to_have_count(0)
+    keep_picture(page, f"{explored.path.stem}-after-restart")

@@ -1,7 +1,15 @@
 import nbformat
 import pytest
-from jupyterlab_driver import figure_data, open_notebook, press, run_all, wait_for_new_data
+from jupyterlab_driver import (
+    EVERY_CELL_HAS_RUN,
+    figure_data,
+    open_notebook,
+    press,
+    run_all,
+    wait_for_new_data,
+)
 from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import expect
 
 CODE = """\
 import ipywidgets
@@ -20,6 +28,17 @@ slider.observe(rescale, "value")
 ipywidgets.VBox([slider, figure])
 """
 
+
+LONG_WORK = """\
+import time
+from workbench.progress import progress
+
+with progress("counting <b>", 40) as advance:
+    for _ in range(40):
+        time.sleep(0.1)
+        advance(1)
+"This is the end."
+"""
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -47,3 +66,19 @@ def test_a_cell_that_raises_is_told_by_the_driver(lab, page):
     open_notebook(page, lab, "raises.ipynb")
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         run_all(page)
+
+
+def test_a_bar_is_seen_while_work_goes_on_and_leaves_nothing(lab, page):
+    write(lab.root / "bar.ipynb", LONG_WORK)
+    open_notebook(page, lab, "bar.ipynb")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    bar = page.locator(".jp-OutputArea-output").get_by_text("counting <b>:")
+    expect(bar).to_be_visible()
+    page.wait_for_function(EVERY_CELL_HAS_RUN)
+    expect(bar).to_have_count(0)
+    page.evaluate("async () => await window.jupyterapp.shell.currentWidget.context.save()")
+    open_notebook(page, lab, "bar.ipynb")
+    outputs = page.locator(".jp-OutputArea-output")
+    expect(outputs.last).to_have_text("'This is the end.'")
+    assert "".join(outputs.all_inner_texts()).strip() == "'This is the end.'"

@@ -1,4 +1,4 @@
-"""The index and the comparison in a browser; and nothing that a run carries is ever run by any page."""
+"""Index, comparison and sweep in a browser; and nothing that a run carries is ever run by any page."""
 
 import subprocess
 import sys
@@ -13,7 +13,10 @@ from playwright.sync_api import Browser, Page, expect
 from typer.testing import CliRunner
 
 from workbench.cli import app
+from workbench.parameters import read_notebook
 from workbench.report.check import check
+from workbench.report.sweep import Sweep, SweptRun
+from workbench.report.sweep_page import write_sweep_page
 
 pytestmark = pytest.mark.browser
 
@@ -168,10 +171,71 @@ def test_a_drift_shows_it_as_text_and_both_pictures(reports: Path, open_page: Ca
     harmless(opened, path)
 
 
-@pytest.mark.parametrize("place", ["index.html", "2/compared-1.html", "1/report.html", "2/drift.html"])
-def test_a_telephone_has_no_sideways_scroll(
-    reports: Path, open_page: Callable[..., Opened], place: str
+@pytest.fixture
+def swept(reports: Path, tmp_path: Path) -> Path:
+    """The page of a sweep over two parameters, one of whose runs failed."""
+    grid = {"k": [1, 2, 10], "text": ["a", EVIL]}
+    runs = []
+    for k in grid["k"]:
+        for text in grid["text"]:
+            good = (k, text) != (10, EVIL)
+            figures = {"trace": 100.0 / k, EVIL: float(k * len(text)), "words": text} if good else {}
+            end = ("ok", 0, 1.5 * k, None) if good else ("failed", 3, 2.0, f"cell [1] raised {EVIL}")
+            runs.append(SweptRun(f"run-{len(runs)}", {"text": text, "k": k}, *end, figures))
+    (tmp_path / "run-0").mkdir()
+    (tmp_path / "run-0" / "report.html").write_text("<!DOCTYPE html><title>A report</title>")
+    write_sweep_page(
+        Sweep(read_notebook(reports / "evil.ipynb"), grid, tmp_path, tuple(runs)), tmp_path / "sweep.html"
+    )
+    return tmp_path / "sweep.html"
+
+
+def test_a_sweep_draws_its_figures_over_the_grid(swept: Path, open_page: Callable[[Path], Opened]) -> None:
+    opened = open_page(swept)
+    lines = opened.page.evaluate(
+        """() => document.querySelector(".js-plotly-plot")._fullData.map(
+          ({ name, x, y }) => [name, Array.from(x), Array.from(y)])"""
+    )
+    evil = f"text = {EVIL}".replace("&", "&amp;").replace("<", "&lt;")  # plotly reads a little HTML
+    assert lines == [
+        ["text = a", [1, 2, 10], [100, 50, 10]],
+        ["text = a", [1, 2, 10], [1, 2, 10]],
+        [evil, [1, 2], [100, 50]],
+        [evil, [1, 2], [len(EVIL), 2 * len(EVIL)]],
+    ]
+    expect(opened.page.locator(".legendtext").last).to_have_text(f"text = {EVIL}")
+    expect(opened.page.locator(".js-plotly-plot .ytitle, .js-plotly-plot .y2title").last).to_have_text(EVIL)
+    harmless(opened, swept)
+
+
+def test_a_sweep_has_a_table_that_sorts_and_leads_to_each_run(
+    swept: Path, open_page: Callable[[Path], Opened]
 ) -> None:
-    page = open_page(reports / place, figures="drift" not in place).page
+    opened = open_page(swept)
+    page = opened.page
+    expect(page.get_by_role("heading", level=1)).to_have_text(EVIL)
+    table = page.locator("h2#runs ~ .scroll table").first
+    assert table.locator("thead th").all_inner_texts() == [
+        "run", "k", "text", "status", "seconds", "trace", EVIL, "words",
+    ]  # fmt: skip
+    column = table.locator("tbody tr > :nth-child(2)")
+    table.get_by_role("button", name="seconds").dblclick()  # the largest first
+    assert column.all_inner_texts() == ["10", "2", "2", "10", "1", "1"]
+    table.get_by_role("button", name="k", exact=True).click()
+    assert column.all_inner_texts() == ["1", "1", "2", "2", "10", "10"]
+    expect(table.locator("td", has_text="failed")).to_have_attribute("title", f"cell [1] raised {EVIL}")
+    expect(page.locator("h2#failures + dl dd")).to_have_text(f"cell [1] raised {EVIL}")
+    harmless(opened, swept)
+    table.get_by_role("link", name="run-0").click()
+    expect(page).to_have_title("A report")
+
+
+@pytest.mark.parametrize(
+    "place", ["index.html", "2/compared-1.html", "1/report.html", "2/drift.html", "sweep.html"]
+)
+def test_a_telephone_has_no_sideways_scroll(
+    reports: Path, swept: Path, open_page: Callable[..., Opened], place: str
+) -> None:
+    page = open_page(swept if place == "sweep.html" else reports / place, figures="drift" not in place).page
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390

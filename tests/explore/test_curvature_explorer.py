@@ -85,6 +85,6 @@ def test_the_code_gives_the_same_results(problem):
     explorer.job.run()
     explorer.job.wait(60)
     namespace = {"problem": problem}
-    exec(explorer._copy.text, namespace)
+    exec(explorer._code.text, namespace)
     assert torch.equal(namespace["pairs"].values, explorer.results["eigenpairs"].values)
     assert np.array_equal(namespace["density"].density, explorer.results["density"].density)

@@ -188,8 +188,7 @@ def test_a_confirmation_holds_for_its_values_only(make):
 def test_the_code_follows_the_controls(make):
     explorer = make(Work())
     explorer.controls["n"].value = 8
-    assert explorer._copy.text == "work(problem, n=8)"
-    assert "work(problem, n=8)" in explorer._code.value
+    assert explorer._code.text == "work(problem, n=8)"
 
 
 def test_save_writes_what_is_shown(make, tmp_path, monkeypatch):

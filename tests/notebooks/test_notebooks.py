@@ -39,6 +39,14 @@ class TestEachNotebook:
         code = ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
         assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.splitlines())
 
+    def test_a_reader_finds_it(self, notebook):
+        readme = (paths.notebooks().resolve().parent / "README.md").read_text()
+        assert f"| `{notebook.name}` | " in readme
+        if notebook.name != "start":
+            (start,) = [each.path for each in NOTEBOOKS if each.name == "start"]
+            text = "".join("".join(cell["source"]) for cell in json.loads(start.read_text())["cells"])
+            assert f"| [{notebook.title}]({notebook.path.name}) | " in text
+
     def test_it_runs_to_the_figures_of_its_baseline(self, notebook, tmp_path, monkeypatch):
         monkeypatch.setenv("WORKBENCH_REPORTS", str(tmp_path))
         (tmp_path / "baselines").symlink_to(BASELINES)

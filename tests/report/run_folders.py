@@ -49,6 +49,13 @@ def asked_run(folder: Path, name: str = "probe", title: str = "A probe", **param
     return folder
 
 
+def as_preview(folder: Path) -> Path:
+    """The same run, asked for as a preview."""
+    request = json.loads((folder / "request.json").read_text())
+    write_json(folder / "request.json", {**request, "preview": True})
+    return folder
+
+
 def started_run(folder: Path, **asked: Any) -> Path:
     """A run whose processes are gone without having written how it ended."""
     asked_run(folder, **asked)

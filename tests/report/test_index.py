@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
-from run_folders import asked_run, figure, finished_run, held, picture, started_run
+from run_folders import as_preview, asked_run, figure, finished_run, held, picture, started_run
 from typer.testing import CliRunner
 
 from workbench.cli import app
@@ -34,7 +34,7 @@ def test_each_run_is_shown_as_it_stands(reports: Path) -> None:
         name: figure(value) for name, value in zip("abcde", (1.23456789, True, "flat", 4, 5), strict=True)
     }
     finished_run(reports / "p" / "good", recorded=recorded, shown=picture(), k=3, text="a b")
-    finished_run(reports / "p" / "bad", status="failed")
+    as_preview(finished_run(reports / "p" / "bad", status="failed"))
     asked_run(reports / "p" / "asked")
     broken = started_run(reports / "p" / "broken")
     (broken / "report.html").write_text("half of it")
@@ -56,6 +56,7 @@ def test_each_run_is_shown_as_it_stands(reports: Path) -> None:
         "p/good": "p/good/report.html",
         "p/bad": "p/bad/report.html",
     }
+    assert [name for name, row in found.items() if "preview" in row.get_text()] == ["p/bad"]
     good = found["p/good"]
     assert [code.get_text() for code in good.find_all("code")] == ["k=3", "text=a b"]
     assert [each.get_text() for each in good.select(".headline")] == ["a 1.23457", "b True", "c flat", "d 4"]

@@ -241,3 +241,13 @@ def test_the_page_appears_whole_or_not_at_all(page, tmp_path, monkeypatch):
     kept = (tmp_path / "report.html").read_text()
     assert "first" in kept
     assert "second" not in kept
+
+
+def test_a_picture_says_what_it_is(page):
+    soup = page(
+        new_markdown_cell("## The <picture>"),
+        code("a", display(**{"image/png": "aGk=", "text/plain": "<Figure size 640x480 with 1 Axes>"})),
+        code("b", display(**{PLOTLY: figure(), "text/plain": "two points"})),
+    )
+    assert [image["alt"] for image in soup.select("main img")] == ["Figure 1: The <picture>", "two points"]
+    assert soup.select_one("figure")["aria-label"] == "two points"

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from run_folders import asked_run, finished_run, held, started_run
+from run_folders import as_preview, asked_run, finished_run, held, started_run
 
 from workbench.report.runs import find_run, find_runs, read_run
 
@@ -51,6 +51,7 @@ def test_runs_are_found_wherever_they_lie_the_newest_first(reports: Path) -> Non
 def test_latest_is_a_finished_one(reports: Path) -> None:
     os.utime(finished_run(reports / "a" / "1") / "request.json", (1, 1))
     started_run(reports / "a" / "2")
+    as_preview(finished_run(reports / "a" / "3"))
     assert find_run("a/latest").name == "a/1"
     with pytest.raises(ValueError, match="there is no previous run of 'a': it has 1 finished ones"):
         find_run("a/previous")

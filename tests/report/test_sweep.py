@@ -108,8 +108,10 @@ def _has_table_and_page(swept: Sweep) -> None:
     assert (swept.folder / swept.runs[1].name / "report.html").exists()
 
 
-def test_ctrl_c_ends_all_runs_and_the_next_call_goes_on(held: Path, tmp_path: Path) -> None:
-    options = [held, "-g", "k", "0,1,2,3", "-p", "place", tmp_path, "-o", tmp_path / "out", "--workers", 2]
+@pytest.mark.parametrize("kind", [[], ["--preview"]], ids=["runs", "previews"])
+def test_ctrl_c_ends_all_runs_and_the_next_call_goes_on(held: Path, tmp_path: Path, kind: list[str]) -> None:
+    here = ["--workers", 2, *kind]
+    options = [held, "-g", "k", "0,1,2,3", "-p", "place", tmp_path, "-o", tmp_path / "out", *here]
     _stops_and_goes_on(tmp_path, options, signal.SIGINT, 130)
 
 

@@ -1,8 +1,11 @@
-"""Curvature of the loss: operators, eigenpairs, spectral density, trace."""
+"""Curvature of the loss: operators, eigenpairs, density, trace, slices, spectra over a training."""
 
+from workbench.curvature.class_structure import ClassStructure, class_structure
 from workbench.curvature.density import SpectralDensity
+from workbench.curvature.directions import Directions, line_between, main_directions, random_directions
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.full_spectrum import Spectrum
+from workbench.curvature.loss_slice import LossSlice
 from workbench.curvature.matrices import (
     fisher,
     ggn,
@@ -15,14 +18,23 @@ from workbench.curvature.matrices import (
 from workbench.curvature.operators import CurvatureOperator
 from workbench.curvature.pairs import Eigenpairs
 from workbench.curvature.quadrature import spectral_density
+from workbench.curvature.slices import slice_loss
 from workbench.curvature.spectra import spectrum
 from workbench.curvature.traces import trace
+from workbench.curvature.tracking import along
+from workbench.curvature.trajectory import Trajectory
 
 __all__ = [
+    "ClassStructure",
     "CurvatureOperator",
+    "Directions",
     "Eigenpairs",
+    "LossSlice",
     "SpectralDensity",
     "Spectrum",
+    "Trajectory",
+    "along",
+    "class_structure",
     "eigenpairs",
     "fisher",
     "ggn",
@@ -30,7 +42,11 @@ __all__ = [
     "hessian",
     "identity",
     "jacobian",
+    "line_between",
+    "main_directions",
     "ntk",
+    "random_directions",
+    "slice_loss",
     "spectral_density",
     "spectrum",
     "trace",

@@ -10,7 +10,7 @@ from workbench.curvature.operators import (
     Hessian,
     Identity,
     Jacobian,
-    OuterProduct,
+    LowRank,
     ProblemOperator,
     SampledFisher,
     TangentKernel,
@@ -137,7 +137,7 @@ def gradient_covariance(
         As for :func:`hessian`.
     """
     second_moment = EmpiricalFisher(problem, memory=memory, plan=plan, check=check)
-    mean = OuterProduct(problem.gradient(), problem.layout)
+    mean = LowRank(problem.gradient()[None], problem.layout)
     share = problem.num_examples if problem.weighting.sums else 1
     return second_moment - mean * (1 / share)
 

@@ -10,7 +10,7 @@ from workbench.choices import check_count
 from workbench.curvature.density import SpectralDensity
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.full_spectrum import Spectrum
-from workbench.curvature.matrices import hessian, identity
+from workbench.curvature.matrices import ggn, hessian, identity
 from workbench.curvature.operators import CurvatureOperator, Hessian, as_operator
 from workbench.curvature.operators.algebra import layers_of
 from workbench.curvature.outliers import count_outliers
@@ -137,11 +137,13 @@ def _smallest(op: CurvatureOperator, largest: float, tol: float, seed: int) -> E
 
 
 def _gauss_newton(op: Hessian, top: Eigenpairs, outliers: int, tol: float, seed: int) -> Eigenpairs:
-    """As many pairs of the Gauss-Newton matrix as there are outliers, and the next, which shows the gap."""
+    """As many pairs of the Gauss-Newton matrix as there are outliers, and the next, which shows the gap.
+
+    Not probed: the Hessian was, at the same model.
+    """
+    matrix = ggn(op.problem, regularization=op.regularization, check=False)
     count = min(max(outliers, 1) + 1, op.shape[0])
-    return eigenpairs(
-        op.gauss_newton(), count, tol=tol, start=top.vectors[:, :count], method="lanczos", seed=seed
-    )
+    return eigenpairs(matrix, count, tol=tol, start=top.vectors[:, :count], method="lanczos", seed=seed)
 
 
 def _angles(top: Eigenpairs, other: Eigenpairs | None, count: int) -> tuple[np.ndarray, float]:

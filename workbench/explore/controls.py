@@ -7,8 +7,8 @@ import ipywidgets as widgets
 from workbench.parameters import Parameter
 
 _SLIDER_STEPS = 1000  # a slider with more steps than pixels cannot be set
-_LAYOUT = widgets.Layout(width="auto", min_width="240px")
-_STYLE = {"description_width": "90px"}
+CONTROL_LAYOUT = widgets.Layout(width="auto", min_width="240px")
+CONTROL_STYLE = {"description_width": "90px"}
 
 
 def make_control(parameter: Parameter, value: Any) -> widgets.ValueWidget:
@@ -20,8 +20,8 @@ def make_control(parameter: Parameter, value: Any) -> widgets.ValueWidget:
         "value": value,
         "description": parameter.name,
         "tooltip": parameter.meaning,
-        "layout": _LAYOUT,
-        "style": _STYLE,
+        "layout": CONTROL_LAYOUT,
+        "style": CONTROL_STYLE,
     }
     if parameter.choices is not None:
         return widgets.Dropdown(options=parameter.choices, **common)

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from workbench.colors import BLUE, VERMILION
 from workbench.curvature import Eigenpairs, SpectralDensity, eigenpairs, ggn, hessian, spectral_density
 from workbench.curvature.eigensolver import DENSE_SIZE
+from workbench.explore.controls import CONTROL_LAYOUT, CONTROL_STYLE
 from workbench.explore.present import present
 from workbench.explore.shell import Explorer
 from workbench.explore.still import Still
@@ -147,15 +148,17 @@ def _draw(figure: go.Figure, results: Results) -> None:
 
 def _scale_switch(figure: go.FigureWidget) -> dict[str, widgets.Widget]:
     """Return a switch between a logarithmic and a linear density, which needs no new computation."""
-    switch = widgets.ToggleButtons(
-        options=["log", "linear"],
+    switch = widgets.Dropdown(
+        options=[("logarithmic", "log"), ("linear", "linear")],
         description="density",
-        tooltips=["shows single eigenvalues beside the bulk", "shows shares by area"],
-        style={"description_width": "90px", "button_width": "80px"},
+        tooltip="logarithmic shows single eigenvalues beside the bulk, linear shows shares by area",
+        layout=CONTROL_LAYOUT,
+        style=CONTROL_STYLE,
     )
 
     def rescale(change: dict[str, Any]) -> None:
-        figure.update_yaxes(type=change["new"], dtick=1 if change["new"] == "log" else None, row=1, col=2)
+        with figure.batch_update():  # one message and one redrawing for both
+            figure.update_yaxes(type=change["new"], dtick=1 if change["new"] == "log" else None, row=1, col=2)
 
     switch.observe(rescale, names="value")
     return {"scale": switch}

@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import ipywidgets as widgets
-import plotly.graph_objects as go
 
+from workbench.explore.accessible import Accessible
+from workbench.explore.code_fold import CodeFold
 from workbench.explore.controls import make_control
-from workbench.explore.copy_button import CopyButton
 from workbench.explore.fit import FitFigures
 from workbench.explore.job import Job, Work
+from workbench.explore.live_figure import LiveFigure
 from workbench.explore.remembered import remembered, result_key
 from workbench.explore.save import PICTURES, TABLES, save
 from workbench.explore.twin import display_with_twin
@@ -46,7 +47,7 @@ class Explorer(widgets.VBox):
     controls : dict of str to widget
     job : Job
         Runs the computation.
-    figure : go.FigureWidget
+    figure : LiveFigure
     extras : dict of str to widget
         Controls that need no computation.
     """
@@ -61,8 +62,7 @@ class Explorer(widgets.VBox):
         self.controls = {name: make_control(parameters[name], value) for name, value in values.items()}
         self.job = Job("Run", "compute with these values", self._prepare)
         self.job.say("Set the controls and press Run.")
-        self.figure = go.FigureWidget(view.figure())
-        self.figure._config = {**self.figure._config, "responsive": True}
+        self.figure = LiveFigure(view.figure())
         self.extras = view.extras(self.figure)
         self.save_button = widgets.Button(description="Save", tooltip="save into the current folder")
         self.save_button.on_click(lambda _: self.save())
@@ -72,11 +72,11 @@ class Explorer(widgets.VBox):
             layout={"width": "150px"},
             style={"description_width": "20px"},
         )
-        self._code, self._copy = widgets.HTML(), CopyButton()
+        self._code = CodeFold()
         for control in self.controls.values():
             control.observe(lambda _: self._show_code(), names="value")
         self._show_code()
-        super().__init__([self._arrange()])
+        super().__init__([self._arrange(), Accessible()])
         self.add_class("wb-explorer")
         if results is not None:
             self.show(results)
@@ -138,10 +138,8 @@ class Explorer(widgets.VBox):
 
     def _arrange(self) -> widgets.Box:
         heading = widgets.HTML(f"<b>{html.escape(self._view.title)}: {html.escape(self._problem.name)}</b>")
-        folds = widgets.Accordion(
-            [widgets.HTML(self._view.help), widgets.VBox([self._code, self._copy])],
-            titles=("What am I looking at?", "As code"),
-            selected_index=None,
+        help_ = widgets.HTML(
+            f'<details class="wb-fold"><summary>What am I looking at?</summary>{self._view.help}</details>'
         )
         saving = widgets.HBox([self.save_button, self._form])
         side = widgets.VBox(
@@ -149,17 +147,22 @@ class Explorer(widgets.VBox):
             layout={"flex": "1 1 280px", "max_width": "360px"},
         )
         main = widgets.VBox(
-            [self.figure, FitFigures(), folds], layout={"flex": "3 1 480px", "min_width": "0"}
+            [self._place(), help_, self._code], layout={"flex": "3 1 480px", "min_width": "0"}
         )
         return widgets.Box([side, main], layout={"display": "flex", "flex_flow": "row wrap"})
+
+    def _place(self) -> widgets.Box:
+        """Where the figure stands; plots side by side keep a width that can be read, and scroll."""
+        width = "560px" if "xaxis2" in self.figure.layout else "0"
+        figure = widgets.VBox([self.figure, FitFigures()], layout={"flex": "1", "min_width": width})
+        return widgets.Box([figure], layout={"overflow": "auto hidden"})
 
     def _show_code(self) -> None:
         try:
             text = self._view.code(self._values())
         except ValueError as error:
             text = f"# {error}"
-        self._copy.text = text
-        self._code.value = f"<pre>{html.escape(text)}</pre>"
+        self._code.text = text
 
     def _ipython_display_(self) -> None:
         display_with_twin(self, self.results)

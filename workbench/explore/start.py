@@ -7,6 +7,7 @@ from functools import partial
 import ipywidgets as widgets
 import pandas as pd
 
+from workbench.explore.accessible import Accessible
 from workbench.explore.analyses import ANALYSES
 from workbench.explore.job import Job, Work
 from workbench.explore.twin import display_with_twin
@@ -82,7 +83,14 @@ class Start(widgets.VBox):
         self.analyses = {name: self._button(name) for name in ANALYSES}
         self._summary, self._explorer = widgets.HTML(), widgets.VBox()
         super().__init__(
-            [self.choice, self.job, self._summary, widgets.HBox([*self.analyses.values()]), self._explorer]
+            [
+                self.choice,
+                self.job,
+                self._summary,
+                widgets.HBox([*self.analyses.values()], layout={"flex_flow": "row wrap"}),
+                self._explorer,
+                Accessible(),
+            ]
         )
         self.add_class("wb-start")
 
@@ -98,7 +106,9 @@ class Start(widgets.VBox):
     def _load(self, name: str) -> str:
         started = time.monotonic()
         problem = load_problem(name)
-        table = parameter_table(problem).to_html(index=False, border=0, float_format=lambda x: f"{x:.3g}")
+        table = parameter_table(problem).to_html(
+            index=False, border=0, justify="left", float_format=lambda x: f"{x:.3g}"
+        )
         self._summary.value = f"<p>{html.escape(repr(problem))}</p>{table}"
         self.problem, self._explorer.children = problem, ()
         for button in self.analyses.values():

@@ -1,7 +1,8 @@
-"""The still twin of a live explorer: what a saved notebook shows when its kernel is gone.
+"""The still twin of a live explorer: what a notebook shows when its kernel is gone.
 
-JupyterLab draws "model not found" for a widget whose kernel was restarted. The twin stands beside the widget
-and is hidden while a living one is in the same output.
+JupyterLab keeps the dead controls of a kernel that was restarted, each with a broken link, and in a saved
+notebook says "Loading widget..." and then "model not found". The twin stands beside the widget and is hidden
+while a living one is in the same output, as the widget is while none lives.
 """
 
 import ipywidgets as widgets
@@ -11,10 +12,11 @@ from workbench.explore.still import png
 from workbench.explore.view import Results
 
 _LIVE = "wb-live"
+_ALIVE = f".{_LIVE}:not(.jupyter-widgets-disconnected)"
+# The output of a widget is a Lumino panel; it has no class of its own while it is loading.
 _STYLE = f"""<style>
-.jp-OutputArea:has(.{_LIVE}) .wb-static {{ display: none }}
-.jp-OutputArea:has(.wb-static):not(:has(.{_LIVE}))
-  .jp-OutputArea-output.jupyter-widgets {{ display: none }}
+.jp-OutputArea:has({_ALIVE}) .wb-static {{ display: none }}
+.jp-OutputArea:has(.wb-static):not(:has({_ALIVE})) .jp-OutputArea-output.lm-Panel {{ display: none }}
 </style>"""
 
 

@@ -10,7 +10,8 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.report.task import Point, run_point, tell
+from workbench.report.forking import Zygote
+from workbench.report.task import Point, lent, run_point, tell
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -65,6 +66,7 @@ def run_points(
     points: Sequence[Point],
     signals: list[int],
     on_change: Callable[[set[str], dict[str, dict[str, Any]]], None],
+    zygote: Zygote | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Run every point, until all have ended or ``signals`` is no longer empty; then end those that run.
 
@@ -76,6 +78,8 @@ def run_points(
         Signals to stop for, which arrive here from outside.
     on_change : callable
         Takes the names of the folders whose run began, and what those that ended wrote in ``run.json``.
+    zygote : Zygote, optional
+        What to fork the runs from; the workers must then be threads of this process.
 
     Returns
     -------
@@ -87,20 +91,21 @@ def run_points(
     ended: dict[str, dict[str, Any]] = {}
     done: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
     client.subscribe_topic(sweep, lambda event: begun.add(event[1]))
-    futures = []
-    for place, point in enumerate(points):
-        name = point.folder.name
-        future = client.submit(run_point, sweep, point, key=f"{sweep}-{name}", priority=-place)
-        future.add_done_callback(lambda future, name=name: done.put((name, future)))
-        futures.append(future)
-    while len(ended) < len(points) and not signals:
-        with contextlib.suppress(queue.Empty):
-            name, future = done.get(timeout=_TICK)
-            ended[name] = _result(future)
-        on_change(begun, ended)
-    if signals:
-        client.cancel(futures)
-        _end(client, sweep, signals)
+    with lent(sweep, zygote):
+        futures = []
+        for place, point in enumerate(points):
+            name = point.folder.name
+            future = client.submit(run_point, sweep, point, key=f"{sweep}-{name}", priority=-place)
+            future.add_done_callback(lambda future, name=name: done.put((name, future)))
+            futures.append(future)
+        while len(ended) < len(points) and not signals:
+            with contextlib.suppress(queue.Empty):
+                name, future = done.get(timeout=_TICK)
+                ended[name] = _result(future)
+            on_change(begun, ended)
+        if signals:
+            client.cancel(futures)
+            _end(client, sweep, signals)
     client.unsubscribe_topic(sweep)
     return ended
 

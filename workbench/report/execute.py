@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import workbench.report.no_iri_checks  # noqa: F401  # before anything that imports jsonschema
 from workbench.report.cells import CellWatch, Event
@@ -23,10 +23,13 @@ from workbench.report.prepare import Request, read_request
 from workbench.report.processes import kill_run
 from workbench.report.signals import Stopped, ignore_stops, raise_when_stopped
 
+if TYPE_CHECKING:
+    from workbench.report.kernel import InterpreterKernelManager
+
 _LATER = 60.0  # seconds after the time limit at which the child stops itself: its launcher is gone
 
 
-def main(folder: Path, sockets: Path) -> None:
+def main(folder: Path, sockets: Path, kernel_manager: "type[InterpreterKernelManager] | None" = None) -> None:
     """Run and close the folder; remove the one of the kernel's sockets, which has a short path."""
     started = time.time()
     emit = _emitter()
@@ -35,7 +38,7 @@ def main(folder: Path, sockets: Path) -> None:
     try:
         raise_when_stopped()
         signal.setitimer(signal.ITIMER_REAL, request.timeout + _LATER)
-        outcome = _execute(request, watch, sockets)
+        outcome = _execute(request, watch, sockets, kernel_manager)
     except Stopped as stop:
         outcome = stopped(stop.signum, watch.current, request.timeout)
     ignore_stops()
@@ -61,14 +64,16 @@ def _emitter() -> Callable[[Event], None]:
     return emit
 
 
-def _execute(request: Request, watch: CellWatch, sockets: Path) -> Outcome:
+def _execute(
+    request: Request, watch: CellWatch, sockets: Path, kernel_manager: "type[InterpreterKernelManager] | None"
+) -> Outcome:
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.execute import remove_error_markers
 
     # It cannot read typed parameters and takes each for unknown; they were validated before.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    papermill.engines.papermill_engines.register("workbench", _engine(watch))
+    papermill.engines.papermill_engines.register("workbench", _engine(watch, kernel_manager))
     try:
         papermill.execute_notebook(
             watch.notebook,
@@ -97,7 +102,7 @@ def _execute(request: Request, watch: CellWatch, sockets: Path) -> Outcome:
     return watch.verdict()
 
 
-def _engine(watch: CellWatch) -> Any:
+def _engine(watch: CellWatch, kernel_manager: "type[InterpreterKernelManager] | None") -> Any:
     from papermill.engines import NBClientEngine
 
     from workbench.report.kernel import InterpreterKernelManager, private_sockets
@@ -114,7 +119,7 @@ def _engine(watch: CellWatch) -> Any:
             super().execute_managed_notebook(
                 nb_man,
                 kernel_name,
-                kernel_manager_class=InterpreterKernelManager,
+                kernel_manager_class=kernel_manager or InterpreterKernelManager,
                 config=private_sockets(sockets),
                 shutdown_kernel="immediate",
                 iopub_timeout=60,  # the default of 4 s is short for a large output on a busy machine

@@ -56,6 +56,7 @@ def finish(
         "title": request.title,
         "source": request.source,
         "preset": request.preset,
+        "preview": request.preview,
         "parameters": request.parameters,
         "seed": request.parameters.get("seed"),
         "status": outcome.status,
@@ -86,6 +87,7 @@ def _write_page(
     details: dict[str, Any] = {
         "notebook": request.name,
         "preset": request.preset,
+        "preview": "yes" if request.preview else "",
         "run": folder.name,
         "started": _iso(started),
         "took": f"{seconds:.1f} s",

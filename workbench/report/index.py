@@ -57,6 +57,7 @@ def _row(run: Run, folder: Path) -> dict[str, Any]:
         "name": run.name,
         "link": page and Path(os.path.relpath(page.resolve(), folder)).as_posix(),
         "status": run.status,
+        "preview": run.request.get("preview", False),
         "error": run.end.get("error") or "",
         "date": time.strftime("%Y-%m-%d", when),
         "time": time.strftime("%H:%M", when),

@@ -10,16 +10,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from workbench.recording import RUN_VARIABLE
 from workbench.report.environment import run_environment
 from workbench.report.folder import LOG, NOTEBOOK, RUN, locked, read_json
+from workbench.report.forking import ForkedRun, Zygote
 from workbench.report.outcome import Outcome, internal, stopped
 from workbench.report.prepare import Request, read_request
 from workbench.report.processes import kill_run, run_processes
 from workbench.report.signals import LIMIT, kept_signals
 from workbench.report.sockets import PREFIX
+
+Child: TypeAlias = "subprocess.Popen[bytes] | ForkedRun"
 
 _GRACE = 20.0  # seconds in which a child that is asked to stop can save what ran and draw the page
 _TICK = 0.1
@@ -56,6 +59,7 @@ def run_locked(
     lock: int,
     signals: list[int],
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+    zygote: Zygote | None = None,
 ) -> None:
     """Run a prepared folder whose lock is held, and write ``run.json``.
 
@@ -68,13 +72,15 @@ def run_locked(
         Signals to stop the run for, which arrive here while it runs; a second one stops it at once.
     on_event : callable
         Takes each event of :class:`workbench.report.cells.CellWatch`.
+    zygote : Zygote, optional
+        What to fork the child from, instead of starting it.
     """
     started = time.time()
     request = read_request(folder)
     events: list[dict[str, Any]] = []
     with (
         tempfile.TemporaryDirectory(prefix=PREFIX) as sockets,  # here, since the child may be killed
-        _child(folder, request, lock, sockets) as child,
+        _child(folder, request, lock, sockets, zygote) as child,
     ):
         try:
             signum = None
@@ -98,8 +104,10 @@ def run_locked(
         _finish(folder, request, outcome, events, started)
 
 
-def _child(folder: Path, request: Request, lock: int, sockets: str) -> "subprocess.Popen[bytes]":
+def _child(folder: Path, request: Request, lock: int, sockets: str, zygote: Zygote | None) -> Child:
     with (folder / LOG).open("wb") as log:
+        if zygote is not None:
+            return zygote.fork(folder, sockets, lock, log)
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "workbench.report.execute", str(folder), sockets],
             cwd=request.directory,
@@ -112,7 +120,7 @@ def _child(folder: Path, request: Request, lock: int, sockets: str) -> "subproce
         )
 
 
-def _events(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any] | None]:
+def _events(child: Child) -> Iterator[dict[str, Any] | None]:
     """Yield the child's events, and None whenever a moment passes without one, until it ends."""
     assert child.stdout is not None
     channel = child.stdout.fileno()
@@ -129,7 +137,7 @@ def _events(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any] | None]
             yield None
 
 
-def _stop(child: "subprocess.Popen[bytes]", folder: Path, signum: int, signals: list[int]) -> None:
+def _stop(child: Child, folder: Path, signum: int, signals: list[int]) -> None:
     """Ask the child to save what ran and to end; kill all that is left after that, or at a second signal."""
     known = run_processes(folder)  # before anything ends: what has lost its parent is harder to find
     asked = len(signals)

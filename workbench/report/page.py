@@ -21,15 +21,15 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from traitlets.config import Config
 
+from workbench.report.alternatives import PLOTLY, name_pictures
 from workbench.report.document import inline_json, packed_plotly
 from workbench.report.folder import write_whole
 from workbench.report.mathml import ReportRenderer, markdown_problems, render_markdown
 
 _log = logging.getLogger(__name__)
 
-_PLOTLY = "application/vnd.plotly.v1+json"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
-_PRIORITY = [_PLOTLY, "text/html", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
+_PRIORITY = [PLOTLY, "text/html", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
 _HIDDEN_TAGS = {"parameters", "injected-parameters", "papermill-error-cell-tag"}
 _PROGRESS_BAR = re.compile(r"(\d+%\|.*\||\d+it) .*\[\d+:\d+")
 _REMOTE = re.compile(
@@ -138,6 +138,7 @@ def _prepared(notebook: NotebookNode, title: str, folder: Path) -> tuple[Noteboo
             cell.outputs = [output for output in cell.outputs if not _is_progress_bar(output)]
             for output in cell.outputs:
                 problems += _make_static(output, folder)
+    name_pictures(shown, title)
     return shown, problems
 
 
@@ -166,7 +167,7 @@ def _make_static(output: NotebookNode, folder: Path) -> list[str]:
     if "data" not in output:
         return []
     data = output.data
-    if _PLOTLY in data:
+    if PLOTLY in data:
         output.metadata["still"] = _still(data)
         return []
     problems: list[str] = []
@@ -216,5 +217,5 @@ def _failure(notebook: NotebookNode, status: str) -> tuple[NotebookNode | None, 
 
 def _has_plotly(notebook: NotebookNode) -> bool:
     return any(
-        _PLOTLY in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
+        PLOTLY in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
     )

@@ -32,6 +32,8 @@ class Request:
         Limits for the whole run and for one cell, in seconds.
     threads : int or None
         Of each process of the run; None leaves it to the environment.
+    preview : bool
+        Whether the run is forked from a process that has done its imports: a quick look, no finished run.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Request:
     timeout: int
     cell_timeout: int
     threads: int | None = None
+    preview: bool = False
 
 
 def prepare(
@@ -99,6 +102,7 @@ def make_request(
     timeout: int,
     cell_timeout: int,
     threads: int | None = None,
+    preview: bool = False,
 ) -> Request:
     """Check what is asked, and write nothing.
 
@@ -124,6 +128,7 @@ def make_request(
         timeout=timeout,
         cell_timeout=cell_timeout,
         threads=threads,
+        preview=preview,
     )
 
 

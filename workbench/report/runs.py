@@ -101,7 +101,7 @@ def find_run(text: str) -> Run:
     ----------
     text : str
         A folder, ``NAME/RUN`` in the reports folder, or ``NAME/latest`` or ``NAME/previous`` for the last
-        and last but one finished run of a notebook.
+        and last but one finished run of a notebook; a preview is none.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def find_run(text: str) -> Run:
     name, _, word = text.rpartition("/")
     known = find_runs(paths.reports() / name) if name else []
     if word in ("latest", "previous"):
-        finished = [run for run in known if run.finished]
+        finished = [run for run in known if run.finished and not run.request.get("preview")]
         place = ("latest", "previous").index(word)
         if len(finished) > place:
             return finished[place]

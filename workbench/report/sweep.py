@@ -8,6 +8,7 @@ The folder of a sweep::
     sweep.html       the page
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import paths
 from workbench.parameters import Notebook, read_notebook
 from workbench.report.folder import RUN, locked, read_json
+from workbench.report.forking import zygote
 from workbench.report.grid import points, read_grid
 from workbench.report.key import digest, run_key
 from workbench.report.outcome import INTERNAL
@@ -77,6 +79,8 @@ class Sweep:
         In the order of the grid; the last parameter changes fastest.
     stopped : int or None
         The signal that stopped the sweep.
+    preview : bool
+        Whether its runs are previews.
     """
 
     notebook: Notebook
@@ -84,6 +88,7 @@ class Sweep:
     folder: Path
     runs: tuple[SweptRun, ...]
     stopped: int | None = None
+    preview: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -144,7 +149,8 @@ class Sweep:
         """How many runs ended how, in one line."""
         statuses = [run.status for run in self.runs]
         counts = (f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
-        return f"{len(statuses)} runs of {self.notebook.name}: {', '.join(counts)}"
+        kind = "previews" if self.preview else "runs"
+        return f"{len(statuses)} {kind} of {self.notebook.name}: {', '.join(counts)}"
 
     def write(self) -> None:
         """Write ``summary.parquet`` and ``sweep.html`` into the folder, each whole or not at all."""
@@ -184,6 +190,7 @@ def sweep(
     timeout: int = 7200,
     cell_timeout: int = 3600,
     retry: bool = False,
+    preview: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Sweep:
     """Run a notebook at every point of a grid.
@@ -216,6 +223,9 @@ def sweep(
         Limits for a whole run and for one cell, in seconds.
     retry : bool
         Run those again that failed before; what they left is removed.
+    preview : bool
+        A quick look: fork each run from a process, on this machine, that has done its imports. Previews are
+        kept apart from runs proper, by default in a folder of their own, and never count as such.
     on_progress : callable
         Takes a :class:`workbench.report.progress.Progress` whenever it changed.
 
@@ -228,10 +238,12 @@ def sweep(
     ------
     ValueError
         Before anything starts: if a value, the preset or a problem is not allowed, the folder cannot be
-        written, Dask is not installed or the scheduler does not answer.
+        written, Dask is not installed, the scheduler does not answer, or previews are not possible here.
     """
     if workers is not None and scheduler is not None:
         raise ValueError("workers are those of the scheduler; give one or the other")
+    if preview and (scheduler is not None or threads != 1):
+        raise ValueError("previews run on this machine, each with one thread: no other scheduler or threads")
     if not isinstance(notebook, Notebook):
         notebook = read_notebook(notebook)
     values = values or {}
@@ -244,6 +256,7 @@ def sweep(
             timeout=timeout,
             cell_timeout=cell_timeout,
             threads=threads,
+            preview=preview,
         )
         for point in points(typed)
     ]
@@ -253,7 +266,7 @@ def sweep(
         with kept_signals() as signals:
             ended = _run(planned, scheduler, workers, threads, signals, on_progress)
             runs = tuple(_swept(point, ended) for point in planned)
-        result = Sweep(notebook, typed, folder, runs, signals[0] if signals else None)
+        result = Sweep(notebook, typed, folder, runs, signals[0] if signals else None, preview)
         result.write()
     return result
 
@@ -261,7 +274,12 @@ def sweep(
 def _default_folder(notebook: Notebook, grid: Mapping[str, Any], request: Request) -> Path:
     """Name the folder by what is not swept, so that a grid with more values finds the runs that are done."""
     rest = {name: value for name, value in request.parameters.items() if name not in grid}
-    return paths.reports() / notebook.name / "sweeps" / f"{'-'.join(grid)}-{digest(rest)[:8]}"
+    name = f"{'-'.join(grid)}-{digest(rest)[:8]}{_suffix(request)}"
+    return paths.reports() / notebook.name / "sweeps" / name
+
+
+def _suffix(request: Request) -> str:
+    return "-preview" if request.preview else ""
 
 
 def _made(folder: Path) -> Path:
@@ -275,7 +293,7 @@ def _made(folder: Path) -> Path:
 def _planned(folder: Path, requests: Sequence[Request], notebook: str, retry: bool) -> list[Point]:
     planned = []
     for request in requests:
-        place = folder / run_key(request, notebook)
+        place = folder / f"{run_key(request, notebook)}{_suffix(request)}"
         replaces = state(place) if _is_to_be_replaced(place, retry) else None
         planned.append(Point(place, request, notebook, replaces))
     return planned
@@ -321,8 +339,9 @@ def _run(
         return kept
     from workbench.report.cluster import connected, run_points
 
-    with connected(scheduler, workers, threads) as client:
-        return {**kept, **run_points(client, missing, signals, on_change)}
+    forked = zygote() if missing[0].request.preview else contextlib.nullcontext()
+    with forked as source, connected(scheduler, workers, threads) as client:
+        return {**kept, **run_points(client, missing, signals, on_change, source)}
 
 
 def _swept(point: Point, ended: Mapping[str, dict[str, Any]]) -> SweptRun:

@@ -79,7 +79,7 @@ def draw(sweep: "Sweep") -> "go.Figure":
             )
             drawn.add_trace(trace, row=row, col=1)
     for row, figure in enumerate(figures, start=1):
-        drawn.update_yaxes(title_text=figure, row=row, col=1)
+        drawn.update_yaxes(title_text=_escaped(figure), row=row, col=1)
     drawn.update_xaxes(type=_scale(sweep.grid[axis]))
     drawn.update_xaxes(title_text=axis, row=len(figures), col=1)
     drawn.update_layout(template="plotly_white", height=_PANEL_HEIGHT * len(figures) + 80, margin={"t": 30})
@@ -90,7 +90,7 @@ def _lines(sweep: "Sweep", others: Sequence[str]) -> "dict[str, list[SweptRun]]"
     """Runs that differ only in the parameter of the axis, by what they have in common."""
     lines: dict[str, list[SweptRun]] = {}
     for run in sweep.runs:
-        name = ", ".join(f"{other} = {_plain(run.parameters[other])}" for other in others)
+        name = ", ".join(f"{other} = {run.parameters[other]}" for other in others)
         lines.setdefault(_escaped(name), []).append(run)
     return lines
 
@@ -146,6 +146,8 @@ def _command(sweep: "Sweep") -> str:
     texts = {each.name: each.text for each in sweep.notebook.parameters}
     for name, values in sweep.grid.items():
         words += ["-g", name, ",".join(map(texts[name], values))]
+    if sweep.preview:
+        words.append("--preview")
     return shlex.join(words)
 
 

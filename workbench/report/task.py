@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.report.folder import RUN, clear, locked, read_json
+from workbench.report.forking import Zygote
 from workbench.report.launch import run_locked
 from workbench.report.prepare import Request, write_request
 from workbench.report.processes import kill_run
@@ -21,6 +22,7 @@ from workbench.report.processes import kill_run
 # Of this worker, by the name of the sweep: signals that it was told, and folders whose task has begun.
 _signals: dict[str, list[int]] = defaultdict(list)
 _begun: dict[str, list[Path]] = defaultdict(list)
+_zygotes: dict[str, Zygote] = {}  # what the runs of a sweep of previews are forked from
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,21 @@ def run_point(sweep: str, point: Point) -> dict[str, Any] | None:
                     if signals:
                         return None
                     _prepare(point)
-                    run_locked(point.folder, lock, signals)
+                    run_locked(point.folder, lock, signals, zygote=_zygotes.get(sweep))
                 return read_json(point.folder / RUN)
         except InterruptedError:
             return None
+
+
+@contextlib.contextmanager
+def lent(sweep: str, zygote: Zygote | None) -> Iterator[None]:
+    """Let the tasks of a sweep in this process fork their runs, if there is something to fork from."""
+    if zygote is not None:
+        _zygotes[sweep] = zygote
+    try:
+        yield
+    finally:
+        _zygotes.pop(sweep, None)
 
 
 def tell(sweep: str, signals: list[int]) -> int:

@@ -1,5 +1,6 @@
 """What a run depends on besides its parameters: versions and the machine."""
 
+import functools
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +20,7 @@ _PACKAGES = (
 )
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python, Workbench and the packages that its numbers and pages rest on."""
     found = {"python": platform.python_version(), "workbench": __version__}

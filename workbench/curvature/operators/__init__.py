@@ -1,6 +1,6 @@
 """Curvature as matrix-free operators: the base, and one file per operator."""
 
-from workbench.curvature.operators.algebra import BlockDiagonal, Combination, Identity, OuterProduct
+from workbench.curvature.operators.algebra import BlockDiagonal, Combination, Identity, LowRank
 from workbench.curvature.operators.base import CurvatureOperator
 from workbench.curvature.operators.deflated import Deflated
 from workbench.curvature.operators.fisher import EmpiricalFisher, SampledFisher
@@ -20,7 +20,7 @@ __all__ = [
     "Hessian",
     "Identity",
     "Jacobian",
-    "OuterProduct",
+    "LowRank",
     "ProblemOperator",
     "SampledFisher",
     "TangentKernel",

@@ -65,21 +65,22 @@ class Identity(CurvatureOperator):
         return block.clone()
 
 
-class OuterProduct(CurvatureOperator):
-    """The matrix g gᵀ of a vector (n,).
+class LowRank(CurvatureOperator):
+    """The matrix FᵀF of some rows F (m, n); of one row g, the outer product g gᵀ.
 
     Parameters
     ----------
-    vector : Tensor (n,)
+    rows : Tensor (m, n)
     layout : sequence of slices
+    terms : str
     """
 
-    def __init__(self, vector: Tensor, layout: Sequence[Any] = ()) -> None:
-        super().__init__(len(vector), vector.dtype, vector.device, layout=layout, terms="outer product")
-        self.vector = vector.detach().clone()
+    def __init__(self, rows: Tensor, layout: Sequence[Any] = (), terms: str = "outer product") -> None:
+        super().__init__(rows.shape[1], rows.dtype, rows.device, layout=layout, terms=terms)
+        self.rows = rows.detach().clone()
 
     def _multiply(self, block: Tensor) -> Tensor:
-        return torch.outer(self.vector, self.vector @ block)
+        return self.rows.T @ (self.rows @ block)
 
 
 class Submatrix(CurvatureOperator):

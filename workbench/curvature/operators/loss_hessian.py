@@ -39,24 +39,34 @@ def loss_hessian(loss: Loss, value: Tensor, outputs: Tensors, targets: Any) -> P
     return hessian_product(value, outputs)
 
 
-def _softmax_parts(logits: Tensor, targets: Tensor, settings: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Probabilities like the logits (N, C, …) or (C,), and per example its weight in the loss."""
-    dim = 1 if logits.dim() > 1 else 0
-    probabilities = logits.softmax(dim, dtype=torch.promote_types(logits.dtype, torch.float32))
+def example_shares(targets: Tensor, settings: dict[str, Any], dtype: torch.dtype) -> Tensor:
+    """How much the softmax' Hessian at each target counts in a batch's cross entropy, shaped like them.
+
+    Parameters
+    ----------
+    targets : Tensor of int
+        Class indices.
+    settings : dict
+        The loss', of :func:`workbench.weighting.identify_loss`.
+    dtype : torch.dtype
+        Of the result.
+    """
     kept = targets != settings["ignore_index"]
-    classes = settings["weight"]
-    if classes is None:
-        weights = kept.to(probabilities.dtype)
-        smooth = weights
-    else:
-        weights = classes.to(probabilities)[torch.where(kept, targets, 0)] * kept
-        smooth = classes.to(probabilities).mean() * kept
+    weights = smooth = kept.to(dtype)
+    if settings["weight"] is not None:
+        classes = settings["weight"].to(device=targets.device, dtype=dtype)
+        weights, smooth = classes[torch.where(kept, targets, 0)] * kept, classes.mean() * kept
     # Smoothing mixes losses of other classes in, all of which have the Hessian of the softmax.
     smoothing = settings["label_smoothing"]
     mixed = (1 - smoothing) * weights + smoothing * smooth
-    if settings["reduction"] == "mean":
-        mixed = mixed / weights.sum()
-    return probabilities, mixed.unsqueeze(dim)
+    return mixed / weights.sum() if settings["reduction"] == "mean" else mixed
+
+
+def _softmax_parts(logits: Tensor, targets: Tensor, settings: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Probabilities like the logits (N, C, …) or (C,), and per example its share of the loss."""
+    dim = 1 if logits.dim() > 1 else 0
+    probabilities = logits.softmax(dim, dtype=torch.promote_types(logits.dtype, torch.float32))
+    return probabilities, example_shares(targets, settings, probabilities.dtype).unsqueeze(dim)
 
 
 def _softmax_product(

@@ -24,7 +24,7 @@ async function drawFigure(figure) {
     data,
     layout,
     frames,
-    config: { ...config, plotlyServerURL: undefined, displaylogo: false, responsive: true },
+    config: { ...config, plotlyServerURL: undefined, showSendToCloud: false, displaylogo: false, responsive: true },
   });
   figure.classList.add("drawn");
 }

@@ -6,7 +6,7 @@ from curvature_cases import build
 from torch import Tensor
 
 import workbench as wb
-from workbench.curvature.operators import CurvatureOperator
+from workbench.curvature.operators import CurvatureOperator, Deflated, as_operator
 
 CASE = "cnn_batchnorm"
 
@@ -65,3 +65,13 @@ def test_block_diagonal_by_layer() -> None:
     torch.testing.assert_close(dense(h.block_diagonal()), torch.where(same, dense(h), 0))
     with pytest.raises(ValueError, match="no layers"):
         wb.curvature.operators.as_operator(torch.eye(3)).block_diagonal()
+
+
+def test_a_deflated_operator_is_zero_on_the_vectors_and_the_matrix_beside_them() -> None:
+    matrix = torch.randn(12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    matrix = matrix + matrix.T
+    vectors = torch.randn(12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    complement = torch.eye(12, dtype=torch.float64) - vectors @ torch.linalg.pinv(vectors)
+    op = Deflated(as_operator(matrix), vectors)
+    torch.testing.assert_close(dense(op), complement @ matrix @ complement)
+    torch.testing.assert_close(op.project(vectors), torch.zeros_like(vectors), rtol=0, atol=1e-13)

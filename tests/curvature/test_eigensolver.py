@@ -170,6 +170,128 @@ def test_estimated_residuals_are_the_true_ones() -> None:
     np.testing.assert_allclose(process.projected, projected, atol=1e-10)
 
 
+# ---- blocks and warm starts ------------------------------------------------------------------------------
+
+
+def test_a_block_lists_a_repeated_eigenvalue_as_often_as_it_is_wide() -> None:
+    values = np.concatenate([np.arange(1.0, N - 1), [N, N]])
+    values[-3] = N  # three times the largest
+    alone = wb.curvature.eigenpairs(_Diagonal(values), 5, method="lanczos", tol=1e-6)
+    assert (np.abs(alone.values.numpy() - N) < 1e-6).sum() == 1
+    pairs = wb.curvature.eigenpairs(
+        _Diagonal(values), 5, method="lanczos", tol=1e-6, block=3, max_matvecs=2000
+    )
+    assert pairs.converged.all()
+    np.testing.assert_allclose(pairs.values, np.sort(values)[::-1][:5], rtol=1e-10)
+    torch.testing.assert_close(pairs.vectors.T @ pairs.vectors, torch.eye(5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("block", [2, 5])
+@pytest.mark.parametrize("which", ["LA", "SA", "LM", "BE"])
+@pytest.mark.parametrize("name", ["clustered", "indefinite", "huge null space"])
+def test_blocks_find_known_spectra(name: str, which: str, block: int) -> None:
+    matrix = symmetric(SPECTRA[name])
+    pairs = wb.curvature.eigenpairs(
+        matrix, 5, which, method="lanczos", tol=1e-6, max_matvecs=2000, block=block
+    )
+    assert pairs.converged.all()
+    np.testing.assert_allclose(pairs.values, wanted(SPECTRA[name], 5, which), rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(
+        pairs.vectors.T @ pairs.vectors, torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-12
+    )
+    residuals = (matrix @ pairs.vectors - pairs.vectors * pairs.values).norm(dim=0)
+    torch.testing.assert_close(pairs.residuals, residuals, rtol=1e-3, atol=1e-12)
+
+
+def test_restarted_blocks_find_a_slow_spectrum() -> None:
+    values = 1 - np.linspace(0, 1, 400) ** 2
+    pairs = wb.curvature.eigenpairs(
+        _Diagonal(values), 2, method="lanczos", tol=1e-7, max_matvecs=4000, block=4
+    )
+    assert pairs.matvecs > 200
+    assert pairs.converged.all()
+    np.testing.assert_allclose(pairs.values, values[:2], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [7, 63, 64, 65])  # the basis holds 63 vectors
+def test_blocks_that_do_not_divide_the_matrix(size: int) -> None:
+    values = np.repeat([3.0, 1.0], [size // 2, size - size // 2])
+    pairs = wb.curvature.eigenpairs(_Diagonal(values), 1, method="lanczos", block=5)
+    assert pairs.values[0] == pytest.approx(3)
+    every = wb.curvature.eigenpairs(_Diagonal(values), size, method="lanczos", block=5)
+    np.testing.assert_allclose(every.values, np.sort(values)[::-1], atol=1e-10)
+
+
+def test_partly_absorbed_blocks_have_true_residuals_also_after_a_restart() -> None:
+    matrix = symmetric(SPECTRA["semicircle"])
+    start = torch.randn(3, N, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    process = Lanczos(start, 40, 2e-16)
+    for count in (20, 34):
+        while process.size < count:  # neither is a multiple of 3
+            process.absorb(matrix @ process.newest)
+        assert len(process.pending) == 3
+        values, coordinates, estimates = process.ritz()
+        vectors = process.vectors(coordinates)
+        true = (vectors @ matrix - torch.from_numpy(values)[:, None] * vectors).norm(dim=1)
+        np.testing.assert_allclose(estimates, true, rtol=1e-8, atol=1e-10)
+        projected = process.basis @ matrix @ process.basis.T
+        np.testing.assert_allclose(process.projected, projected, atol=1e-10)
+        process.restart(values[-8:], coordinates[:, -8:])
+    assert process.asymmetry < 1e-13
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_start_from_a_neighbour_needs_fewer_products(block: int) -> None:
+    """Where a cold search is long."""
+    matrix = symmetric(SPECTRA["semicircle"])
+    near = matrix + 1e-4 * symmetric(SPECTRA["semicircle"], seed=1)
+    truth = torch.linalg.eigvalsh(near).flip(0)[:3]
+    before = wb.curvature.eigenpairs(matrix, 3, method="lanczos", tol=1e-6)
+    counts: dict[str, list[int]] = {"cold": [], "warm": []}
+    for seed in range(3):
+        for name, start in (("cold", None), ("warm", before)):
+            pairs = wb.curvature.eigenpairs(
+                near, 3, method="lanczos", tol=1e-5, block=block, seed=seed, start=start, max_matvecs=900
+            )
+            counts[name].append(pairs.matvecs)
+            torch.testing.assert_close(pairs.values, truth, rtol=1e-8, atol=0)
+    assert max(counts["warm"]) < min(counts["cold"])
+
+
+def test_a_start_takes_vectors_matrices_and_pairs() -> None:
+    matrix = symmetric(SPECTRA["semicircle"])
+    pairs = wb.curvature.eigenpairs(matrix, 3, method="lanczos", tol=1e-6)
+    as_matrix, as_pairs = (
+        wb.curvature.eigenpairs(matrix, 3, method="lanczos", start=start)
+        for start in (3 * pairs.vectors, pairs)
+    )
+    torch.testing.assert_close(as_matrix.vectors, as_pairs.vectors, rtol=0, atol=1e-6)
+    assert as_matrix.matvecs == as_pairs.matvecs < pairs.matvecs
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_a_wrong_start_hides_nothing(block: int) -> None:
+    """Exact eigenvectors, but not the wanted ones: their residuals are zero from the first step."""
+    values = SPECTRA["outliers over a bulk"]
+    vectors = torch.linalg.eigh(symmetric(values))[1]
+    pairs = wb.curvature.eigenpairs(
+        symmetric(values), 3, method="lanczos", start=vectors[:, -5:-1], block=block
+    )
+    np.testing.assert_allclose(pairs.values, [50, 30, 29], rtol=1e-5)
+
+
+def test_a_start_that_does_not_fit_is_refused() -> None:
+    for start, message in (
+        (torch.ones(4), r"start of shape \(4,\) does not fit: pass \(5,\) or \(5, m\)"),
+        (torch.zeros(5, 2), "zero or not finite"),
+        (torch.full((5,), torch.nan), "zero or not finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            wb.curvature.eigenpairs(torch.eye(5), 2, start=start)
+    with pytest.raises(TypeError, match="start is a list"):
+        wb.curvature.eigenpairs(torch.eye(5), 2, start=[1.0] * 5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("which", ["LA", "BE"])
 def test_a_start_from_earlier_eigenvectors_finds_what_there_is(which: str) -> None:
     values = SPECTRA["indefinite"]
@@ -190,29 +312,6 @@ def test_a_start_at_an_old_eigenvector_does_not_hide_a_new_larger_one(seed: int)
     start[0] = 1
     pairs = wb.curvature.eigenpairs(_Diagonal(values), 1, method="lanczos", start=start, seed=seed)
     assert pairs.values.item() == pytest.approx(10.1, rel=1e-5)
-
-
-def test_a_start_saves_products_where_the_tolerance_is_tight() -> None:
-    matrix = symmetric(SPECTRA["semicircle"])
-    before = wb.curvature.eigenpairs(matrix, 1, method="lanczos", tol=1e-6)
-    near = matrix + 1e-3 * symmetric(SPECTRA["semicircle"], seed=1)
-    cold = wb.curvature.eigenpairs(near, 1, method="lanczos", tol=1e-6)
-    warm = wb.curvature.eigenpairs(near, 1, method="lanczos", tol=1e-6, start=before)
-    assert warm.matvecs < cold.matvecs
-
-
-@pytest.mark.parametrize(
-    ("start", "error", "message"),
-    [
-        (torch.ones(5), ValueError, r"finite vector \(300,\) other than zero, not \(5,\)"),
-        (torch.zeros(300), ValueError, "other than zero"),
-        (torch.full((300,), torch.nan), ValueError, "finite vector"),
-        ([1.0] * 300, TypeError, "start is a list"),
-    ],
-)
-def test_a_start_that_does_not_fit_is_refused(start: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        wb.curvature.eigenpairs(torch.eye(300), 2, start=start, method="lanczos")
 
 
 # ---- honesty ---------------------------------------------------------------------------------------------
@@ -270,17 +369,18 @@ def test_the_asymmetry_is_the_projected_one() -> None:
     assert process.asymmetry == pytest.approx(expected, rel=1e-6)
 
 
-def test_an_interrupt_returns_what_is_there() -> None:
+@pytest.mark.parametrize(("block", "products"), [(1, 25), (4, 24)])
+def test_an_interrupt_returns_what_is_there(block: int, products: int) -> None:
     def interrupt(description: str, done: int, total: int | None) -> None:
-        if done == 25:
+        if done == products:
             raise KeyboardInterrupt
 
     matrix = symmetric(SPECTRA["outliers over a bulk"])
     with listening(interrupt), warnings.catch_warnings():
         warnings.simplefilter("error")
-        pairs = wb.curvature.eigenpairs(matrix, 6, method="lanczos", tol=1e-6)
+        pairs = wb.curvature.eigenpairs(matrix, 6, method="lanczos", tol=1e-6, block=block)
     assert pairs.interrupted
-    assert pairs.matvecs == 25
+    assert pairs.matvecs == products
     assert pairs.converged.any()
     assert not pairs.converged.all()
     assert "interrupted" in pairs.summary()
@@ -325,6 +425,8 @@ def test_the_seed_and_nothing_else_decides() -> None:
     torch.manual_seed(2)
     state = torch.get_rng_state()
     second = wb.curvature.eigenpairs(matrix, 3, method="lanczos", seed=5)
+    blocks = [wb.curvature.eigenpairs(matrix, 3, method="lanczos", seed=5, block=2) for _ in range(2)]
+    assert torch.equal(blocks[0].vectors, blocks[1].vectors)
     assert torch.equal(state, torch.get_rng_state())
     assert torch.equal(first.values, second.values)
     assert torch.equal(first.vectors, second.vectors)
@@ -342,6 +444,7 @@ def test_the_seed_and_nothing_else_decides() -> None:
         ({"tol": 0.0}, "tol=0.0 is out of range"),
         ({"max_matvecs": 5}, "max_matvecs=5 is out of range: it must be at least 20"),
         ({"seed": -1}, "seed=-1"),
+        ({"block": 0}, "block=0"),
     ],
 )
 def test_bad_arguments_are_refused(keywords: dict[str, Any], message: str) -> None:

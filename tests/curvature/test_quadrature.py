@@ -216,3 +216,101 @@ def test_results_survive_saving_and_have_tables_and_pictures(tmp_path: Any) -> N
     assert axes.get_xlabel()
     assert axes.get_ylabel()
     assert density.plot_cumulative().get_ylim()[1] >= 1
+
+
+# ---- deflation -------------------------------------------------------------------------------------------
+
+SPIKED = np.concatenate([[-40.0, 60, 50, 40, 30, 25, 20, 15], np.linspace(-1, 1, 132), np.zeros(60)])
+
+
+def test_known_pairs_become_exact_atoms() -> None:
+    matrix = symmetric(SPIKED)
+    pairs = wb.curvature.eigenpairs(matrix, 8, "LM", method="lanczos", tol=1e-8)
+    density = spectral_density(matrix, probes=4, steps=30, deflate=pairs)
+    np.testing.assert_allclose(density.atoms, np.sort(SPIKED[:8]), rtol=1e-8)
+    assert density.matvecs == 4 * 30
+    for nodes, weights in zip(density.ritz_values, density.weights, strict=True):
+        assert abs(weights.sum() - 1) < 1e-12
+        assert (np.diff(nodes) >= 0).all()
+        outside = np.abs(nodes) > 1 + 1e-9
+        np.testing.assert_allclose(nodes[outside], density.atoms)
+        np.testing.assert_allclose(weights[outside], 1 / len(SPIKED), rtol=1e-12)
+    share, stderr = density.cumulative(np.array([-2.0, 2.0]))
+    np.testing.assert_allclose(share, [1 / 200, 193 / 200], rtol=1e-12)
+    np.testing.assert_allclose(stderr, 0, atol=1e-12)
+    assert "4 probes × 30 steps beside 8 known eigenvalues" in density.summary()
+
+
+def test_a_number_of_atoms_is_searched_for_and_counted() -> None:
+    matrix = symmetric(SPIKED)
+    density = spectral_density(matrix, probes=2, steps=10, deflate=8)
+    search = wb.curvature.eigenpairs(matrix, 8, "LM", method="lanczos")
+    assert density.matvecs == search.matvecs + 2 * 10
+    np.testing.assert_allclose(density.atoms, np.sort(SPIKED[:8]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("distribution", ["rademacher", "gaussian"])
+def test_the_deflated_density_is_unbiased(distribution: str) -> None:
+    """Also with pairs that are no more exact than asked for."""
+    matrix = symmetric(SPIKED)
+    pairs = wb.curvature.eigenpairs(matrix, 8, "LM", method="lanczos", tol=1e-3)
+    density = spectral_density(matrix, probes=400, steps=200, deflate=pairs, distribution=distribution)
+    at = np.array([-0.9, -0.5, -0.1, -1e-6, 1e-6, 0.3, 0.8])
+    share, stderr = density.cumulative(at)
+    truth = np.searchsorted(np.sort(SPIKED), at, side="right") / len(SPIKED)
+    assert (np.abs(share - truth) <= 4 * stderr).all()
+    assert (stderr < 0.005).all()
+    assert abs(density.trace - SPIKED.sum()) <= 4 * density.trace_stderr
+    assert density.trace_stderr < 1
+    assert abs(density.frobenius - np.sqrt((SPIKED**2).sum())) <= 4 * density.frobenius_stderr + 1e-4
+    null = np.mean(np.abs(SPIKED) <= density.null_threshold)
+    assert abs(density.null_mass - null) <= 4 * density.null_stderr
+
+
+def test_deflation_needs_fewer_products_for_the_same_error() -> None:
+    """The search for the outliers counts."""
+    matrix = symmetric(SPIKED)
+    at = np.linspace(-1.2, 1.2, 241)
+    truth = (at[:, None] >= SPIKED).mean(axis=1)
+
+    def figures(density: SpectralDensity) -> tuple[float, float, float]:
+        error = np.abs(density.cumulative(at)[0] - truth).mean()
+        return float(error), abs(density.trace - SPIKED.sum()), density.matvecs
+
+    plain = [figures(spectral_density(matrix, 12, 16, seed=seed)) for seed in range(15)]
+    deflated = [figures(spectral_density(matrix, 6, 16, deflate=8, seed=seed)) for seed in range(15)]
+    plain_error, plain_trace, plain_products = np.mean(plain, axis=0)
+    error, trace, products = np.mean(deflated, axis=0)
+    assert products < 0.7 * plain_products
+    assert error < 0.9 * plain_error
+    assert trace < 0.5 * plain_trace
+
+
+def test_the_stated_error_of_a_deflated_density_is_the_spread() -> None:
+    matrix = symmetric(SPIKED)
+    pairs = wb.curvature.eigenpairs(matrix, 8, "LM", method="lanczos")
+    runs = [spectral_density(matrix, 8, 20, deflate=pairs, seed=seed) for seed in range(30)]
+    spread = np.std([run.trace for run in runs], ddof=1)
+    stated = np.sqrt(np.mean([run.trace_stderr**2 for run in runs]))
+    assert 0.65 < stated / spread < 1.5
+
+
+def test_pairs_that_did_not_converge_are_no_atoms() -> None:
+    pairs = wb.curvature.eigenpairs(symmetric(SPIKED), 3, method="lanczos")
+    doubtful = pairs.replace(converged=torch.tensor([True, False, True]))
+    density = spectral_density(symmetric(SPIKED), probes=2, steps=20, deflate=doubtful)
+    np.testing.assert_allclose(density.atoms, [40, 60], rtol=1e-5)
+    assert any(abs(nodes - 50).min() < 1e-3 for nodes in density.ritz_values)
+
+
+def test_deflation_of_almost_everything_and_of_what_does_not_fit() -> None:
+    values = np.arange(1.0, 7)
+    pairs = wb.curvature.eigenpairs(symmetric(values), 5)
+    density = spectral_density(symmetric(values), probes=2, deflate=pairs)
+    assert density.trace == pytest.approx(values.sum())
+    with pytest.raises(ValueError, match="all 6 eigenpairs: nothing is left"):
+        spectral_density(symmetric(values), deflate=wb.curvature.eigenpairs(symmetric(values), 6))
+    with pytest.raises(ValueError, match="vectors of 6 entries, not of 3"):
+        spectral_density(torch.eye(3), deflate=pairs)
+    with pytest.raises(ValueError, match="deflate=6 is out of range: it must be from 1 to 5"):
+        spectral_density(symmetric(values), deflate=6)

@@ -7,6 +7,7 @@ from workbench.curvature.diagonal_estimate import DiagonalEstimate
 from workbench.curvature.diagonals import diagonal
 from workbench.curvature.directions import Directions, line_between, main_directions, random_directions
 from workbench.curvature.eigensolver import eigenpairs
+from workbench.curvature.full_spectrum import Spectrum
 from workbench.curvature.loss_slice import LossSlice
 from workbench.curvature.matrices import (
     fisher,
@@ -21,6 +22,7 @@ from workbench.curvature.operators import CurvatureOperator
 from workbench.curvature.pairs import Eigenpairs
 from workbench.curvature.quadrature import spectral_density
 from workbench.curvature.slices import slice_loss
+from workbench.curvature.spectra import spectrum
 from workbench.curvature.traces import frobenius_norm, trace
 from workbench.curvature.tracking import along
 from workbench.curvature.trajectory import Trajectory
@@ -33,6 +35,7 @@ __all__ = [
     "Eigenpairs",
     "LossSlice",
     "SpectralDensity",
+    "Spectrum",
     "Trajectory",
     "along",
     "class_structure",
@@ -52,5 +55,6 @@ __all__ = [
     "random_directions",
     "slice_loss",
     "spectral_density",
+    "spectrum",
     "trace",
 ]

@@ -33,7 +33,7 @@ class SpectralDensity(Result):
     width : float
         Standard deviation σ of the Gaussian that each eigenvalue is drawn as.
     ritz_values, weights : tuple of ndarray
-        Nodes and weights of each probe's quadrature; the weights of a probe sum to 1.
+        Nodes and weights of each probe's quadrature, atoms included; the weights of a probe sum to 1.
     size : int
         Number of eigenvalues n.
     null_mass, null_stderr, null_threshold : float
@@ -43,11 +43,13 @@ class SpectralDensity(Result):
     frobenius, frobenius_stderr : float
         Frobenius norm, the root of the sum of their squares.
     matvecs : int
-        Products used.
+        Products used, those of the search for atoms included if it was made here.
     terms : str
         What the operator is made of.
     asymmetry : float
         How far the operator is from its transpose, relative to its norm.
+    atoms : ndarray (m,)
+        Eigenvalues that were known beforehand, ascending: each has weight 1/n exactly.
     interrupted : bool
         Whether there are fewer probes or steps than asked for because the computation was stopped.
     precision : float
@@ -73,6 +75,7 @@ class SpectralDensity(Result):
     matvecs: int
     terms: str
     asymmetry: float
+    atoms: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
     interrupted: bool = False
     precision: float = 0.0
     exact: tuple[bool, ...] = ()
@@ -197,8 +200,9 @@ class SpectralDensity(Result):
         """Support, near-null mass, trace and Frobenius norm, and the cost."""
         low = min(float(values.min()) for values in self.ritz_values)
         high = max(float(values.max()) for values in self.ritz_values)
-        steps = max(len(values) for values in self.ritz_values)
-        note = ", interrupted" if self.interrupted else ""
+        steps = max(len(values) for values in self.ritz_values) - len(self.atoms)
+        note = f" beside {len(self.atoms)} known eigenvalues" if len(self.atoms) else ""
+        note += ", interrupted" if self.interrupted else ""
         return (
             f"{self.size} eigenvalues from {low:.4g} to {high:.4g} "
             f"({len(self.weights)} probes × {steps} steps{note})\n"

@@ -1,5 +1,6 @@
 """The Lanczos process with full two-pass reorthogonalisation, breakdown and thick restart."""
 
+import math
 import warnings
 from typing import Self
 
@@ -14,17 +15,21 @@ ROUNDINGS = 10
 class Lanczos:
     r"""Orthonormal basis V of a Krylov space of A and the projection :math:`T = V^\top A V`.
 
-    The caller multiplies: ``process.absorb(A @ process.newest)`` adds one vector. Every new vector is
-    orthogonalised twice against all earlier ones, so no ghost copies of converged eigenvalues appear and
-    what leads out of the basis is the true residual norm of a Ritz pair, up to rounding.
+    The caller multiplies: ``process.absorb(A @ process.newest)`` adds one vector to the basis. From b start
+    vectors there are up to b that wait for their products (``process.pending``), so that a block of them can
+    be multiplied together. Every new vector is orthogonalised twice against all earlier ones, so no ghost
+    copies of converged eigenvalues appear and what leads out of the basis is the true residual norm of a Ritz
+    pair, up to rounding. What is left of a product when it is rounding alone is no new vector: one fewer
+    waits.
 
     Orthogonalisation yields :math:`v_i^\top A v_j` for all i < j; the transposed numbers are known from
     earlier steps. Their difference is kept: it shows an operator that is not symmetric, at no cost.
 
     Parameters
     ----------
-    start : Tensor (n,)
-        Any vector but zero; its dtype is that of the basis.
+    start : Tensor (n,) or (b, n)
+        Any vector but zero, or several as rows; its dtype is that of the basis. What depends on earlier rows
+        is left out.
     capacity : int
         Largest number of basis vectors, at most n.
     precision : float
@@ -37,24 +42,34 @@ class Lanczos:
     norm : float
         Lower bound on the spectral norm of A, from the products seen.
 
-    Source: Lanczos 1950; Wu and Simon, "Thick-restart Lanczos method", 2000.
+    Source: Lanczos 1950; Ruhe, "Implementation aspects of band Lanczos algorithms", 1979; Wu and Simon,
+    "Thick-restart Lanczos method", 2000.
     """
 
     def __init__(self, start: Tensor, capacity: int, precision: float) -> None:
+        count, size = torch.atleast_2d(start).shape
+        most = capacity + count
         self.capacity = capacity
         self.precision = precision
         self.size = 0
         self.norm = 0.0
-        self._rows = start.new_empty(capacity + 1, start.numel())
-        self._rows[0] = start / _norm(start)
-        self._projected = np.zeros((capacity + 1, capacity + 1))
-        self._skew = np.zeros((capacity + 1, capacity + 1))
+        self._known = 0  # rows that hold vectors: the absorbed ones and those that wait
+        self._smallest_coupling = math.inf  # of all products so far
+        self._rows = start.new_empty(most, size)
+        self._projected = np.zeros((most, most))
+        self._skew = np.zeros((most, most))
         self._largest_skew = 0.0
+        self.continue_with(start)
 
     @property
     def newest(self) -> Tensor:
         """The unit vector (n,) whose product is to be absorbed next."""
         return self._rows[self.size]
+
+    @property
+    def pending(self) -> Tensor:
+        """All vectors that wait for their products, as rows, the next one first."""
+        return self._rows[self.size : self._known]
 
     @property
     def basis(self) -> Tensor:
@@ -68,18 +83,18 @@ class Lanczos:
 
     @property
     def border(self) -> np.ndarray:
-        r"""What leads out of the basis: b (size,) in :math:`A V = V T + v b^\top`, v being the newest."""
-        return self._projected[self.size, : self.size]
+        r"""What leads out of the basis: B (b, size) in :math:`A V = V T + P B`, P being what is pending."""
+        return self._projected[self.size : self._known, : self.size]
 
     @property
     def closed(self) -> bool:
         """Whether the basis is invariant under A, so that there is no next vector."""
-        return not self.border.any()
+        return self._known == self.size
 
     @property
     def nearly_closed(self) -> bool:
-        """Whether what lies beyond the basis may be rounding alone, which small couplings magnify."""
-        return bool(np.linalg.norm(self.border) <= self.precision ** (2 / 3) * self.norm)
+        """Whether a vector may have come from rounding alone, which small couplings magnify."""
+        return self._smallest_coupling <= self.precision ** (2 / 3) * self.norm
 
     @property
     def floor(self) -> float:
@@ -92,40 +107,46 @@ class Lanczos:
         return max(self._largest_skew, self._current_skew()) / self.norm if self.norm else 0.0
 
     def absorb(self, product: Tensor) -> None:
-        """Take A @ newest and prepare the next vector.
+        """Take A @ newest; what of it is new waits behind the others.
 
         Raises
         ------
         ValueError
             If the product is not finite.
         """
-        j = self.size
-        rows = self._rows[: j + 1]
+        j, known = self.size, self._known
+        rows = self._rows[:known]
         rest, coefficients = _orthogonalize(product, rows)
         length = _norm(product)
         if not np.isfinite(length):
             raise ValueError("a product with the operator is not finite: is the loss finite here?")
         self.norm = max(self.norm, length)
         coupling = _norm(rest)
-        if coupling <= self.floor or j + 1 == rows.shape[1]:
+        if coupling <= self.floor or known == rows.shape[1]:
             coupling = 0.0
         else:
-            self._rows[j + 1] = rest / coupling
+            self._rows[known] = rest / coupling
         self._skew[:j, j] = coefficients[:j] - self._projected[:j, j]
-        self._projected[j, j] = coefficients[j]
-        self._projected[j + 1, j] = self._projected[j, j + 1] = coupling
+        self._projected[j:known, j] = self._projected[j, j:known] = coefficients[j:]
+        self._projected[known, j] = self._projected[j, known] = coupling
+        self._smallest_coupling = min(self._smallest_coupling, coupling)
+        self._known = known + (coupling > 0)
         self.size = j + 1  # last: an interrupt before it leaves the state as it was
 
     def continue_with(self, fresh: Tensor) -> None:
-        """After an invariant subspace was found, go on from a fresh vector, made orthogonal to it."""
-        for _ in range(2):
-            fresh, _ = _orthogonalize(fresh / _norm(fresh), self.basis)
-        self._rows[self.size] = fresh / _norm(fresh)
+        """Let fresh vectors, (n,) or (b, n), wait too, made orthogonal to all others."""
+        for vector in torch.atleast_2d(fresh)[: self._rows.shape[1] - self._known]:
+            for _ in range(2):
+                vector, _ = _orthogonalize(vector / _norm(vector), self._rows[: self._known])
+            length = _norm(vector)
+            if length > ROUNDINGS * torch.finfo(vector.dtype).eps:
+                self._rows[self._known] = vector / length
+                self._known += 1
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return Ritz values (size,), ascending, coordinates as columns (size, size), residual norms."""
         values, coordinates = np.linalg.eigh(self.projected)
-        return values, coordinates, np.abs(self.border @ coordinates)
+        return values, coordinates, np.linalg.norm(self.border @ coordinates, axis=0)
 
     def vectors(self, coordinates: np.ndarray) -> Tensor:
         """Return the vectors (k, n) with these coordinates (size, k) in the basis, as rows."""
@@ -137,14 +158,17 @@ class Lanczos:
         rows = self.vectors(coordinates)
         border = self.border @ coordinates
         self._largest_skew = max(self._largest_skew, self._current_skew())
-        newest = self._rows[self.size].clone()
+        pending = self.pending.clone()
+        known = kept + len(pending)
         self.size = 0  # an interrupt from here on finds an empty basis, not a wrong one
         self._rows[:kept] = rows
-        self._rows[kept] = newest
+        self._rows[kept:known] = pending
         self._skew[:] = 0
         self._projected[:] = 0
         self._projected[range(kept), range(kept)] = values
-        self._projected[:kept, kept] = self._projected[kept, :kept] = border
+        self._projected[kept:known, :kept] = border
+        self._projected[:kept, kept:known] = border.T
+        self._known = known
         self.size = kept
 
     def without_basis(self) -> Self:

@@ -9,8 +9,10 @@ import torch
 
 from workbench.choices import check_choice, check_count
 from workbench.curvature.density import SpectralDensity
+from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.lanczos import Lanczos, warn_if_asymmetric
-from workbench.curvature.operators import CurvatureOperator, as_operator
+from workbench.curvature.operators import CurvatureOperator, Deflated, as_operator
+from workbench.curvature.pairs import Eigenpairs
 from workbench.memory import free_bytes
 from workbench.progress import progress
 from workbench.random_vectors import PROBES, generator, random_vectors
@@ -29,6 +31,7 @@ def spectral_density(
     steps: int = 80,
     *,
     width: float | None = None,
+    deflate: Eigenpairs | int | None = None,
     distribution: str = "rademacher",
     seed: int = 0,
 ) -> SpectralDensity:
@@ -50,6 +53,10 @@ def spectral_density(
         quadrature is exact.
     width : float, optional
         Standard deviation of the Gaussian that an eigenvalue is drawn as; by default 1/200 of the range.
+    deflate : Eigenpairs or int, optional
+        Eigenpairs that are known, or how many of the largest in magnitude are searched for first. Those that
+        converged become exact atoms of weight 1/n; the probes are made orthogonal to them and measure the
+        rest, with weight (n − m)/n. No Lanczos step and no variance is spent on them.
     distribution : {"rademacher", "gaussian"}
         Of the probes, which are scaled to unit length.
     seed : int
@@ -64,16 +71,19 @@ def spectral_density(
     Raises
     ------
     ValueError
-        If ``probes``, ``steps``, ``width`` or ``distribution`` is out of range.
+        If ``probes``, ``steps``, ``width``, ``deflate`` or ``distribution`` is out of range.
 
     Notes
     -----
-    Cost: probes × steps products, up to 16 probes in one block. Memory: steps + 1 vectors per probe
+    Cost: probes × steps products, up to 16 probes in one block, and those of the search if ``deflate`` is a
+    number. Memory: steps + 1 vectors per probe
     of a block; the blocks are made smaller so that this stays within a quarter of the free memory.
 
     Source: Ghorbani, Krishnan and Xiao, "An investigation into neural net optimization via Hessian eigenvalue
     density", 2019; Ubaru, Chen and Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos
-    quadrature", 2017.
+    quadrature", 2017. Deflation: with pairs of residual norm r, eigenvalues of the rest are right to r² over
+    the gap, the squared Frobenius norm lacks 2 Σ r², the trace is unbiased whatever they are (with Rademacher
+    probes up to a share of m/n², since each probe is scaled to unit length in the complement).
     """
     op = as_operator(op)
     check_count("probes", probes)
@@ -83,29 +93,51 @@ def spectral_density(
         raise ValueError(f"width={width} is out of range: it must be positive")
     source = generator(seed)
     n = op.shape[0]
-    steps = min(steps, n)
+    before = op.matvecs
+    atoms, vectors = _known_pairs(op, deflate, seed)
+    rest = Deflated(op, vectors)
+    steps = min(steps, n - len(atoms))
     processes: list[Lanczos] = []
     group: list[Lanczos] = []
     interrupted = False
-    before = op.matvecs
     with progress("spectral density", probes * steps) as advance:
         try:
             while len(processes) < probes:
                 count = min(probes - len(processes), _lockstep(op, steps))
                 group = [
-                    Lanczos(start.to(op.device, op.dtype), steps, op.precision)
+                    Lanczos(rest.project(start.to(op.device, op.dtype)), steps, op.precision)
                     for start in random_vectors(count, n, source, distribution)
                 ]
-                _run(op, group, steps, advance)
+                _run(rest, group, steps, advance)
                 processes += [process.without_basis() for process in group]
         except KeyboardInterrupt:
             processes = processes or [process for process in group if process.size]
             if not processes:
                 raise
             interrupted = True
-    result = _evaluate(op, processes, width, matvecs=op.matvecs - before, interrupted=interrupted)
+    result = _evaluate(op, processes, atoms, width, matvecs=op.matvecs - before, interrupted=interrupted)
     warn_if_asymmetric(result.asymmetry, op.precision)
     return result
+
+
+def _known_pairs(
+    op: CurvatureOperator, deflate: Eigenpairs | int | None, seed: int
+) -> tuple[np.ndarray, torch.Tensor]:
+    """Return the eigenvalues (m,) and vectors (n, m) that are set apart."""
+    n = op.shape[0]
+    if deflate is None:
+        return np.empty(0), torch.empty(n, 0)
+    if not isinstance(deflate, Eigenpairs):
+        check_count("deflate", deflate, 1, n - 1)
+        deflate = eigenpairs(op, int(deflate), "LM", method="lanczos", seed=seed)
+        if deflate.interrupted:
+            raise KeyboardInterrupt
+    if deflate.vectors.shape[0] != n:
+        raise ValueError(f"deflate has vectors of {deflate.vectors.shape[0]} entries, not of {n}")
+    found = deflate.converged
+    if int(found.sum()) == n:
+        raise ValueError(f"deflate has all {n} eigenpairs: nothing is left to measure")
+    return deflate.values[found].numpy(), deflate.vectors[:, found]
 
 
 def _run(op: CurvatureOperator, group: list[Lanczos], steps: int, advance: Callable[[int], object]) -> None:
@@ -126,10 +158,16 @@ def _lockstep(op: CurvatureOperator, steps: int) -> int:
 
 
 def _evaluate(
-    op: CurvatureOperator, processes: list[Lanczos], width: float | None, *, matvecs: int, interrupted: bool
+    op: CurvatureOperator,
+    processes: list[Lanczos],
+    atoms: np.ndarray,
+    width: float | None,
+    *,
+    matvecs: int,
+    interrupted: bool,
 ) -> SpectralDensity:
     n = op.shape[0]
-    quadratures = [_quadrature(process) for process in processes]
+    quadratures = [_quadrature(process, atoms, n) for process in processes]
     nodes = [values for values, _ in quadratures]
     weights = [weight for _, weight in quadratures]
     low, high = min(v[0] for v in nodes), max(v[-1] for v in nodes)
@@ -158,6 +196,7 @@ def _evaluate(
         frobenius_stderr=float(standard_error(squares)) / (2 * frobenius) if frobenius else 0.0,
         matvecs=matvecs,
         terms=op.terms,
+        atoms=np.sort(atoms),
         asymmetry=max(process.asymmetry for process in processes),
         interrupted=interrupted,
         precision=op.precision,
@@ -165,10 +204,14 @@ def _evaluate(
     )
 
 
-def _quadrature(process: Lanczos) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes, ascending, and weights of one probe."""
+def _quadrature(process: Lanczos, atoms: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes, ascending, and weights of one probe, the atoms among them."""
     values, coordinates, _ = process.ritz()
-    return values, coordinates[0] ** 2
+    nodes = np.concatenate([values, atoms])
+    rest = (size - len(atoms)) / size * coordinates[0] ** 2
+    weights = np.concatenate([rest, np.full(len(atoms), 1 / size)])
+    order = np.argsort(nodes, kind="stable")
+    return nodes[order], weights[order]
 
 
 def _grid(low: float, high: float, width: float) -> np.ndarray:

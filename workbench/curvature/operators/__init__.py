@@ -2,6 +2,7 @@
 
 from workbench.curvature.operators.algebra import BlockDiagonal, Combination, Identity, LowRank
 from workbench.curvature.operators.base import CurvatureOperator
+from workbench.curvature.operators.deflated import Deflated
 from workbench.curvature.operators.fisher import EmpiricalFisher, SampledFisher
 from workbench.curvature.operators.ggn import GGN
 from workbench.curvature.operators.hessian import Hessian
@@ -14,6 +15,7 @@ __all__ = [
     "BlockDiagonal",
     "Combination",
     "CurvatureOperator",
+    "Deflated",
     "EmpiricalFisher",
     "Hessian",
     "Identity",

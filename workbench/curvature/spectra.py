@@ -1,0 +1,167 @@
+"""``spectrum``: outliers, bulk, edges and sums of a curvature matrix in one call."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.choices import check_count
+from workbench.curvature.density import SpectralDensity
+from workbench.curvature.eigensolver import eigenpairs
+from workbench.curvature.full_spectrum import Spectrum
+from workbench.curvature.matrices import ggn, hessian, identity
+from workbench.curvature.operators import CurvatureOperator, Hessian, as_operator
+from workbench.curvature.operators.algebra import layers_of
+from workbench.curvature.outliers import count_outliers
+from workbench.curvature.pairs import Eigenpairs
+from workbench.curvature.quadrature import spectral_density
+from workbench.problem import Problem
+
+
+def spectrum(
+    source: Any,
+    k: int = 20,
+    *,
+    probes: int = 5,
+    steps: int = 50,
+    tol: float = 1e-3,
+    layers: bool = False,
+    seed: int = 0,
+) -> Spectrum:
+    r"""Measure the whole spectrum of a symmetric matrix, each figure with its error.
+
+    Parameters
+    ----------
+    source : Problem, CurvatureOperator, or any object with ``shape`` and ``@``
+        A problem stands for its Hessian.
+    k : int
+        Largest eigenvalues to compute. Outliers are counted among them, at most k − 5: raise it if there may
+        be more.
+    probes, steps : int
+        Of the density of the rest (see :func:`spectral_density`); two probes or more give standard errors.
+    tol : float
+        Residual norm of the largest eigenvalues, relative to each; of the smallest, relative to the range of
+        the spectrum.
+    layers : bool
+        Also find the largest eigenvalue of each layer's diagonal block.
+    seed : int
+        Of start vectors and probes.
+
+    Returns
+    -------
+    Spectrum
+        An interrupt (Ctrl-C) returns what there is, provided that the search for the largest has begun.
+
+    Raises
+    ------
+    ValueError
+        If ``k``, ``probes``, ``steps`` or ``tol`` is out of range, or ``layers`` are asked of a matrix that
+        has none.
+
+    Notes
+    -----
+    Outliers are the eigenvalues above the lowest clear gap (see
+    :func:`~workbench.curvature.outliers.count_outliers`); the largest eigenvalue below it is the edge of the
+    bulk. For a Hessian the subspace of its outliers (of the largest eigenvalue if there are none) is compared
+    with that of the Gauss-Newton matrix, whose search starts from there.
+
+    Cost in products: 3 k to 6 k for the largest, 15 to 60 for the smallest, probes × steps for the density,
+    about 3 per outlier with the Gauss-Newton matrix, 10 per layer.
+    """
+    op = hessian(source) if isinstance(source, Problem) else as_operator(source)
+    n = op.shape[0]
+    check_count("k", k)
+    check_count("probes", probes)
+    check_count("steps", steps)
+    if n < 2:
+        raise ValueError(f"a matrix of shape {op.shape} has no bulk")
+    if layers and not op.layout:
+        raise ValueError("layers=True: this operator does not know which parameter stands where")
+    smallest: Eigenpairs | None = None
+    density: SpectralDensity | None = None
+    gauss_newton: Eigenpairs | None = None
+    blocks: dict[str, Eigenpairs] = {}
+    top = eigenpairs(op, min(k, n - 1), tol=tol, method="lanczos", seed=seed)
+    outliers = _count(top)
+    interrupted = False
+    try:
+        _go_on(top)
+        smallest = _smallest(op, top.values[0].item(), tol, seed)
+        _go_on(smallest)
+        density = spectral_density(op, probes, steps, deflate=top, seed=seed)
+        _go_on(density)
+        if isinstance(op, Hessian):
+            gauss_newton = _gauss_newton(op, top, outliers, tol, seed)
+            _go_on(gauss_newton)
+        for layer, names in layers_of(op.layout).items() if layers else ():
+            blocks[layer] = eigenpairs(op.restrict(names), 1, tol=tol, method="lanczos", seed=seed)
+            _go_on(blocks[layer])
+    except KeyboardInterrupt:
+        interrupted = True
+    parts = [part for part in (top, smallest, density, gauss_newton, *blocks.values()) if part is not None]
+    angles, angles_bound = _angles(top, gauss_newton, max(outliers, 1))
+    return Spectrum(
+        top=top,
+        outliers=outliers,
+        smallest=smallest,
+        density=density,
+        gauss_newton=gauss_newton,
+        angles=angles,
+        angles_bound=angles_bound,
+        layers=blocks,
+        size=n,
+        matvecs=sum(part.matvecs for part in parts),
+        terms=op.terms,
+        interrupted=interrupted,
+    )
+
+
+def _go_on(part: Eigenpairs | SpectralDensity) -> None:
+    """Stop as well if an interrupt stopped this part, which is kept."""
+    if part.interrupted:
+        raise KeyboardInterrupt
+
+
+def _count(top: Eigenpairs) -> int:
+    """Outliers among the largest eigenvalues, down to the first that did not converge."""
+    certain = int(top.converged.long().cumprod(dim=0).sum())
+    return count_outliers(top.values[:certain].numpy(), top.residuals[:certain].numpy() + top.floor)
+
+
+def _smallest(op: CurvatureOperator, largest: float, tol: float, seed: int) -> Eigenpairs:
+    """The smallest eigenvalue, to a residual relative to the range: of A less its largest."""
+    shifted = op - abs(largest) * identity(op)
+    pairs = eigenpairs(shifted, 1, "SA", tol=tol, method="lanczos", seed=seed)
+    return pairs.replace(values=pairs.values + abs(largest), terms=op.terms)
+
+
+def _gauss_newton(op: Hessian, top: Eigenpairs, outliers: int, tol: float, seed: int) -> Eigenpairs:
+    """As many pairs of the Gauss-Newton matrix as there are outliers, and the next, which shows the gap.
+
+    Not probed: the Hessian was, at the same model.
+    """
+    matrix = ggn(op.problem, regularization=op.regularization, check=False)
+    count = min(max(outliers, 1) + 1, op.shape[0])
+    return eigenpairs(matrix, count, tol=tol, start=top.vectors[:, :count], method="lanczos", seed=seed)
+
+
+def _angles(top: Eigenpairs, other: Eigenpairs | None, count: int) -> tuple[np.ndarray, float]:
+    """Principal angles of the two leading subspaces in degrees, ascending, and how far each may be off.
+
+    From sines and cosines: either alone loses half of the digits at one end.
+    """
+    if other is None or min(len(top.values), len(other.values)) <= count:
+        return np.empty(0), math.nan
+    ours, theirs = (torch.linalg.qr(pairs.vectors[:, :count].double())[0] for pairs in (top, other))
+    overlap = ours.T @ theirs
+    cosines, sines = torch.linalg.svdvals(overlap), torch.linalg.svdvals(theirs - ours @ overlap)
+    angles = torch.rad2deg(torch.atan2(sines.flip(0), cosines))
+    return angles.numpy(), _tilt(top, count) + _tilt(other, count)
+
+
+def _tilt(pairs: Eigenpairs, count: int) -> float:
+    """Largest angle in degrees between the leading subspace and the true one, after Davis and Kahan."""
+    gap = (pairs.values[count - 1] - pairs.values[count] - pairs.residuals[count]).item()
+    residual = torch.linalg.vector_norm(pairs.residuals[:count].clamp(min=pairs.floor)).item()
+    return math.degrees(math.asin(min(residual / gap, 1.0))) if gap > 0 else 90.0

@@ -52,3 +52,19 @@ def test_all_else_is_differentiated() -> None:
     check(nn.CrossEntropyLoss(), torch.randn(4, 3), soft, closed=False)
     check(nn.HuberLoss(), torch.randn(4, 3), torch.randn(4, 3).double(), closed=False)
     check(lambda a, b: (a - b).pow(4).sum(), torch.randn(4, 3), torch.randn(4, 3), closed=False)
+
+
+def test_a_confident_softmax_keeps_its_digits() -> None:
+    logits = torch.randn(50, 10, dtype=torch.float64)
+    logits[:, 3] += 14  # a probability within 1e-5 of 1
+    vector, targets = torch.randn(50, 10, dtype=torch.float64), torch.randint(0, 10, (50,))
+
+    def product(dtype: torch.dtype) -> Tensor:
+        outputs = logits.to(dtype).requires_grad_()
+        loss = nn.CrossEntropyLoss()
+        return loss_hessian(loss, loss(outputs, targets), [outputs], targets)(
+            [vector.to(dtype)], batched=False
+        )[0].double()
+
+    truth = product(torch.float64)
+    assert (product(torch.float32) - truth).abs().max() < 1e-6 * truth.abs().max()

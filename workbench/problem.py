@@ -195,6 +195,34 @@ class Problem:
         other._set_data(data)
         return other
 
+    def subset(self, indices: Tensor) -> Self:
+        """Return the problem on some of the examples, as one batch.
+
+        Parameters
+        ----------
+        indices : Tensor (k,) of int
+            Ascending, counted through all batches.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or the batches' losses are not made of those of their examples.
+        """
+        if not self.can_split:
+            raise ValueError(
+                f"examples weighted by {self.weighting.rule} cannot be taken out of their batches"
+            )
+        pieces, start = [], 0
+        for batch in _batches.begin(self._data):
+            count = _batches.count_examples(batch)
+            chosen = indices[(indices >= start) & (indices < start + count)] - start
+            if len(chosen):
+                pieces.append(_batches.slice_batch(batch, count, chosen))
+            start += count
+        if not pieces:
+            raise ValueError("no example was chosen")
+        return self.with_data([_batches.concatenate(pieces)])
+
     def with_metrics(self, metrics: dict[str, float]) -> Self:
         """Return the same problem with figures that describe it, such as held-out accuracy."""
         other = copy.copy(self)

@@ -1,5 +1,6 @@
 """Curvature of the loss: operators, eigenpairs, density, trace, slices, spectra over a training."""
 
+from workbench.curvature.batch_spectra import BatchSpectra, batch_spectra
 from workbench.curvature.class_structure import ClassStructure, class_structure
 from workbench.curvature.density import SpectralDensity
 from workbench.curvature.determinants import log_determinant
@@ -21,6 +22,7 @@ from workbench.curvature.matrices import (
 from workbench.curvature.operators import CurvatureOperator
 from workbench.curvature.pairs import Eigenpairs
 from workbench.curvature.quadrature import spectral_density
+from workbench.curvature.random_matrix import BulkFit, fit_bulk
 from workbench.curvature.slices import slice_loss
 from workbench.curvature.spectra import spectrum
 from workbench.curvature.traces import frobenius_norm, trace
@@ -28,6 +30,8 @@ from workbench.curvature.tracking import along
 from workbench.curvature.trajectory import Trajectory
 
 __all__ = [
+    "BatchSpectra",
+    "BulkFit",
     "ClassStructure",
     "CurvatureOperator",
     "DiagonalEstimate",
@@ -38,10 +42,12 @@ __all__ = [
     "Spectrum",
     "Trajectory",
     "along",
+    "batch_spectra",
     "class_structure",
     "diagonal",
     "eigenpairs",
     "fisher",
+    "fit_bulk",
     "frobenius_norm",
     "ggn",
     "gradient_covariance",

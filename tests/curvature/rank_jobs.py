@@ -58,7 +58,7 @@ def products(problem_of: Callable[[Case], wb.Problem], group: Any) -> dict[str, 
     results["blocks"] = op.block_diagonal() @ torch.ones(op.shape[0])
     pairs = wb.curvature.eigenpairs(op, 3, method="lanczos", tol=1e-8)
     results["values"], results["vectors"] = pairs.values, pairs.vectors
-    results["trace"] = torch.tensor([wb.curvature.trace(op, probes=20).value], dtype=torch.float64)
+    results["trace"] = torch.tensor([wb.curvature.trace(op, max_matvecs=20).value], dtype=torch.float64)
     return results
 
 

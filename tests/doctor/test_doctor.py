@@ -1,5 +1,6 @@
 """What the doctor finds, and that nothing takes it along."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -111,6 +112,13 @@ def test_a_kernel_that_torch_takes_with_it(place: Path, monkeypatch: pytest.Monk
     answers = ask_kernel()
     assert (answers.prefix, answers.torch) == (sys.prefix, None)
     assert answers.error == "RuntimeError: the kernel died"
+
+
+def test_the_kernel_is_asked_from_within_an_event_loop_too() -> None:
+    async def ask() -> Answers:
+        return ask_kernel()
+
+    assert asyncio.run(ask()).prefix == sys.prefix
 
 
 def test_a_kernel_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

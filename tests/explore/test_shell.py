@@ -168,7 +168,7 @@ def test_a_large_computation_asks_first(make):
     explorer = make(lambda problem, values: answer(1), estimate=lambda problem, values: Cost(7200, 2e9))
     explorer.job.run()
     explorer.job.wait(WAIT)
-    assert "about 120 min and 2.0 GB: press Run again" in explorer.job.status.value
+    assert "about 120 min and 2 GB: press Run again" in explorer.job.status.value
     assert explorer.results is None
     explorer.job.run()
     explorer.job.wait(WAIT)

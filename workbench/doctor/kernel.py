@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,8 +61,10 @@ def ask_kernel() -> Answers:
     """Start a kernel the way reports do, ask it, and end it; what goes wrong is in the answers."""
     answers: dict[str, Any] = {}
     try:
-        with tempfile.TemporaryDirectory(prefix=PREFIX) as sockets:
-            asyncio.run(_ask_all(Path(sockets), {"prefix": _PREFIX, "torch": _TORCH}, answers))
+        # In a thread of its own, since the caller's may run an event loop, as a notebook's does.
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as sockets, ThreadPoolExecutor(1) as thread:
+            questions = {"prefix": _PREFIX, "torch": _TORCH}
+            thread.submit(lambda: asyncio.run(_ask_all(Path(sockets), questions, answers))).result()
     except Exception as error:  # jupyter_client may be broken too
         return Answers(**answers, error=" ".join(f"{type(error).__name__}: {error}".split()))
     return Answers(**answers)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
@@ -118,7 +119,8 @@ def test_the_kernel_is_asked_from_within_an_event_loop_too() -> None:
     async def ask() -> Answers:
         return ask_kernel()
 
-    assert asyncio.run(ask()).prefix == sys.prefix
+    with ThreadPoolExecutor(1) as thread:  # this one may run a loop, for a browser
+        assert thread.submit(lambda: asyncio.run(ask())).result().prefix == sys.prefix
 
 
 def test_a_kernel_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def hessian(
         Add the problem's regulariser and weight decay; ``.terms`` says what is in.
 
     memory : int or str, optional
-        What may be kept between products, e.g. ``"4GB"``; by default half of what is free. 0 keeps nothing.
+        What may be kept between products, e.g. ``"4GB"``; by default a quarter of what is free. 0: nothing.
     plan : {"fixed", "auto"}
         How products are done: by rules, or by timing the candidates; ``.plan()`` says which and why.
     check : bool
@@ -87,7 +87,7 @@ def ggn(
         Add the Hessian of the problem's regulariser and weight decay; ``.terms`` says what is in.
 
     memory : int or str, optional
-        What may be kept between products, e.g. ``"4GB"``; by default half of what is free. 0 keeps nothing.
+        What may be kept between products, e.g. ``"4GB"``; by default a quarter of what is free. 0: nothing.
     plan : {"fixed", "auto"}
         How products are done: by rules, or by timing the candidates; ``.plan()`` says which and why.
     check : bool

@@ -63,8 +63,8 @@ class ProblemOperator(CurvatureOperator):
     regularization : bool
         Add the Hessian of the problem's regulariser and weight decay.
     memory : int or str, optional
-        Bytes that may be kept from product to product, e.g. ``"4GB"``; by default half of what is free when
-        the first product is asked for. 0 keeps nothing.
+        Bytes that may be kept from product to product, e.g. ``"4GB"``; by default a quarter of what is free
+        when the first product is asked for. 0 keeps nothing.
     plan : {"fixed", "auto"}
         ``"fixed"`` decides by rules, the same way each time. ``"auto"`` times the candidates on one product
         and takes the fastest, so that repeated runs may differ by rounding.
@@ -311,7 +311,8 @@ class ProblemOperator(CurvatureOperator):
 
     def _make_plan(self) -> WorkPlan:
         self._probe()
-        budget = free_bytes(self.device) // 2 if self._memory is None else self._memory
+        # A quarter: several operators live side by side, as the runs of a sweep do.
+        budget = free_bytes(self.device) // 4 if self._memory is None else self._memory
         if self._planning == "auto":
             return self._fastest(self._candidates(budget))
         return self._arrange(budget)

@@ -107,7 +107,7 @@ class Ranks(Alone):
             If another rank failed, or died, or did not come within the group's time limit.
         """
         mine, failure = _attempt(part)
-        mark = sum_bits(like) % _MARKS
+        mark = int(sum_bits(like)) % _MARKS
         values = torch.zeros_like(like) if mine is None else mine
         message = torch.cat([values.reshape(-1), like.new_tensor([float(failure is not None), float(mark)])])
         self._communicate(torch.distributed.all_reduce, message)

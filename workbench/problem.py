@@ -235,6 +235,10 @@ class Problem:
         """Return the selected parameters by name, detached, as they are now (not copied)."""
         return {name: parameter.detach() for name, parameter in self._selected().items()}
 
+    def leaves(self) -> Parameters:
+        """Return the selected parameters by name as leaves of a new graph, which share the model's memory."""
+        return _leaves(self.parameters())
+
     @torch.inference_mode(False)
     def parameters_vector(self) -> Tensor:
         """Return a copy of the selected parameters as one vector (n,)."""

@@ -70,7 +70,7 @@ def test_a_plan_explains_itself() -> None:
 def test_counted_bytes_are_those_of_the_real_graph(name: str) -> None:
     problem = build(name).problem()
     op = wb.curvature.hessian(problem)
-    leaves, (batch, _) = op._leaves(), next(problem.batches())
+    leaves, (batch, _) = problem.leaves(), next(problem.batches())
     held = list(problem.state().values())
 
     def real_only(parameters: Any, batch: Any) -> Any:

@@ -197,7 +197,7 @@ def class_structure(problem: Problem, *, cross: bool = False) -> ClassStructure:
 def _add_class(problem: Problem, batch: Batch, shares: Tensor, c: int, sums: Tensor) -> Tensor:
     """Add the sums (1 or C, n) over some examples of class c; return how much each logit counts (C,)."""
     with torch.inference_mode(False), torch.enable_grad():
-        leaves = {name: p.detach().requires_grad_() for name, p in problem.parameters().items()}
+        leaves = problem.leaves()
         logits = _logits(problem, leaves, batch)
         p = logits.detach().to(shares.dtype).softmax(dim=1)
         weighted = shares[:, None] * p

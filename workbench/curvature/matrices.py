@@ -39,7 +39,6 @@ def hessian(
         What is analysed.
     regularization : bool
         Add the problem's regulariser and weight decay; ``.terms`` says what is in.
-
     memory : int or str, optional
         What may be kept between products, e.g. ``"4GB"``; by default a quarter of what is free. 0: nothing.
     plan : {"fixed", "auto"}
@@ -85,24 +84,8 @@ def ggn(
         What is analysed.
     regularization : bool
         Add the Hessian of the problem's regulariser and weight decay; ``.terms`` says what is in.
-
-    memory : int or str, optional
-        What may be kept between products, e.g. ``"4GB"``; by default a quarter of what is free. 0: nothing.
-    plan : {"fixed", "auto"}
-        How products are done: by rules, or by timing the candidates; ``.plan()`` says which and why.
-    check : bool
-        Probe products for symmetry and against differences of the gradient before the first one is given.
-    process_group : torch.distributed.ProcessGroup, optional
-        Sum over its ranks, each of which calls this with a problem that holds its share of the data, and
-        multiplies the same vectors.
-
-    Raises
-    ------
-    ValueError
-        At the first product, if something in the model or the loss has no second derivative, or a wrong one;
-        at a later one, if the model or a kept batch changed. If ranks differ in more than their data.
-    RuntimeError
-        If another rank failed, died, or did not come within the group's time limit.
+    memory, plan, check, process_group
+        As for :func:`hessian`, which also says what is raised.
     """
     return GGN(
         problem,

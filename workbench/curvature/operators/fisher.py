@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_flatten
 
 from workbench.batches import Batch, checksum
 from workbench.choices import check_count
-from workbench.curvature.operators.autograd import Product, Tensors, vector_products
+from workbench.curvature.operators.autograd import Product, Tensors
 from workbench.curvature.operators.example_losses import example_weights, weighted_losses
 from workbench.curvature.operators.gauss_newton import GaussNewton
 from workbench.problem import Parameters, Problem
@@ -40,23 +40,6 @@ class EmpiricalFisher(GaussNewton):
         weights = example_weights(self.problem, batch)
         scales = torch.where(weights > 0, 1 / (weights * weights.sum()), 0)
         return [losses[:, None]], partial(_scaled_by, scales.to(losses.dtype)[:, None])
-
-    def batch_difference(self, batch: Any, direction: Tensor, step: float) -> Tensor:
-        """Product (n,) with one batch's matrix, the losses' derivative along it by central differences."""
-        ends = [self._losses_at(batch, shift * direction) for shift in (step, -step)]
-        slope = (ends[0] - ends[1]) / (2 * step)
-        leaves = self._leaves()
-        outputs, loss = self.problem.evaluate(leaves, batch)
-        heads, curvature = self._heads(outputs, loss, leaves, batch)
-        curved = curvature([slope[:, None]], batched=False)
-        parts = vector_products(heads, list(leaves.values()), curved, batched=False)
-        return torch.cat([part.reshape(-1) for part in parts])
-
-    def _losses_at(self, batch: Any, shift: Tensor) -> Tensor:
-        parameters = self.problem.as_parameters(self.problem.parameters_vector() + shift)
-        with torch.no_grad():
-            outputs = self.problem.outputs(parameters, batch)
-            return weighted_losses(self.problem, outputs, batch, parameters)
 
 
 class SampledFisher(GaussNewton):
@@ -132,21 +115,6 @@ class SampledFisher(GaussNewton):
         """Which targets count."""
         ignored = identify_loss(self.problem.loss)[1]["ignore_index"]
         return targets != ignored if not targets.is_floating_point() else torch.ones_like(targets[:, 0])
-
-    def batch_difference(self, batch: Any, direction: Tensor, step: float) -> Tensor:
-        """Product (n,) with one batch's matrix, the outputs' derivative along it by central differences."""
-        theta = self.problem.parameters_vector()
-        with torch.no_grad():
-            ends = [
-                self.problem.outputs(self.problem.as_parameters(theta + shift * direction), batch)
-                for shift in (step, -step)
-            ]
-        leaves = self._leaves()
-        outputs, loss = self.problem.evaluate(leaves, batch)
-        heads, curvature = self._heads(outputs, loss, leaves, batch)
-        curved = curvature([(ends[0] - ends[1]) / (2 * step)], batched=False)
-        parts = vector_products(heads, list(leaves.values()), curved, batched=False)
-        return torch.cat([part.reshape(-1) for part in parts])
 
 
 def _scaled_by(scales: Tensor, vectors: Tensors, *, batched: bool) -> Tensors:

@@ -46,17 +46,24 @@ class GaussNewton(ProblemOperator):
     ) -> tuple[Tensors, Product]:
         """Return the tensors whose Jacobian J is, with their graph, and what multiplies with C.
 
-        Parameters
-        ----------
-        outputs : pytree of Tensor
-            The model's outputs for the batch, with their graph.
-        loss : Tensor ()
-            The batch's loss, with its graph.
-        parameters : dict of Tensor
-            The leaves that vectors belong to, by name.
-        batch : any
-            The batch itself.
+        The parameters are those of :meth:`_batch_product`.
         """
+
+    def batch_difference(self, batch: Any, direction: Tensor, step: float) -> Tensor:
+        """Product (n,) with one batch's matrix, the outputs' derivative along it by central differences."""
+        ends = [self._values(batch, shift * direction) for shift in (step, -step)]
+        slopes = [(plus - minus) / (2 * step) for plus, minus in zip(*ends, strict=True)]
+        leaves = self.problem.leaves()
+        heads, curvature = self._heads(*self.problem.evaluate(leaves, batch), leaves, batch)
+        curved = curvature(slopes, batched=False)
+        parts = vector_products(heads, list(leaves.values()), curved, batched=False)
+        return torch.cat([part.reshape(-1) for part in parts])
+
+    def _values(self, batch: Batch, shift: Tensor) -> Tensors:
+        """The outputs whose Jacobian J is, a step away from the problem's parameters."""
+        parameters = self.problem.as_parameters(self.problem.parameters_vector() + shift)
+        with torch.no_grad():
+            return self._heads(*self.problem.evaluate(parameters, batch), parameters, batch)[0]
 
     def _batch_product(
         self, outputs: Any, loss: Tensor, parameters: Parameters, batch: Any
@@ -93,7 +100,7 @@ class GaussNewton(ProblemOperator):
         return replace(plan, at_once=not self._convolves() and self._can_batch())
 
     def _arrange_layers(self, budget: int) -> WorkPlan | None:
-        leaves, batch = self._leaves(), self.problem.small_batch(_STORED)
+        leaves, batch = self.problem.leaves(), self.problem.small_batch(_STORED)
         calls, heads, _ = self._record(leaves, batch)
         if not can_store(calls, heads, list(leaves.values())) or not pays(calls, heads[0]):
             return None
@@ -126,7 +133,7 @@ class GaussNewton(ProblemOperator):
         )
 
     def _convolves(self) -> bool:
-        outputs, _ = self.problem.evaluate(self._leaves(), self.problem.small_batch(1))
+        outputs, _ = self.problem.evaluate(self.problem.leaves(), self.problem.small_batch(1))
         heads = [item for item in tree_flatten(outputs)[0] if isinstance(item, Tensor)]
         return any("Convolution" in node.name() for head in heads for node in graph_nodes(head))
 

@@ -63,7 +63,7 @@ class GGN(GaussNewton):
             for shift in (step, -step):
                 moved = problem.outputs(problem.as_parameters(theta + shift * direction), batch)
                 ends.append([item for item in tree_flatten(moved)[0] if isinstance(item, Tensor)])
-        parameters = self._leaves()
+        parameters = self.problem.leaves()
         outputs = problem.outputs(parameters, batch)
         items, structure = tree_flatten(outputs)
         tensors = [i for i, item in enumerate(items) if isinstance(item, Tensor)]

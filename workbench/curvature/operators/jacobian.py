@@ -140,8 +140,7 @@ class _Outputs(GaussNewton):
                 covectors.append(rows[:, start:stop].reshape(len(rows), *shape))
                 start = stop
             parts = _each(product.pull, covectors, len(rows), together=self.plan().at_once)
-            for part, slice_ in zip(parts, self.layout, strict=True):
-                total[:, slice_.start : slice_.stop].add_(part.reshape(len(rows), -1).to(self.dtype))
+            self._add(parts, 1.0, total)
         return total
 
     def _batches_of_products(self) -> Any:
@@ -153,20 +152,6 @@ class _Outputs(GaussNewton):
         self, outputs: Any, loss: Tensor, parameters: Parameters, batch: Batch
     ) -> tuple[Tensors, Product]:
         return [item for item in tree_flatten(outputs)[0] if isinstance(item, Tensor)], _unchanged
-
-    def batch_difference(self, batch: Any, direction: Tensor, step: float) -> Tensor:
-        """Product (n,) with one batch's JᵀJ, the outputs' derivative by central differences."""
-        theta = self.problem.parameters_vector()
-        with torch.no_grad():
-            ends = [
-                self._heads(self.problem.outputs(self.problem.as_parameters(theta + s * direction), batch),
-                            torch.zeros(()), {}, batch)[0]
-                for s in (step, -step)
-            ]  # fmt: skip
-        slopes = [(plus - minus) / (2 * step) for plus, minus in zip(*ends, strict=True)]
-        product = self._build(self._leaves(), batch)
-        parts = product.pull(slopes, batched=False)  # type: ignore[attr-defined]
-        return torch.cat([part.reshape(-1).to(self.dtype) for part in parts])
 
 
 def _unchanged(vectors: Tensors, *, batched: bool) -> Tensors:

@@ -131,7 +131,7 @@ class ProblemOperator(CurvatureOperator):
 
         def count(batch: Batch) -> BatchCost:
             build = partial(self._build, method=plan.method)
-            return count_batch(self.problem.batch_gradient, build, self._leaves(), batch, held)
+            return count_batch(self.problem.batch_gradient, build, self.problem.leaves(), batch, held)
 
         with torch.inference_mode(False), torch.enable_grad(), second_derivatives():
             costs = self._by_form(count, plan.pieces)
@@ -187,7 +187,7 @@ class ProblemOperator(CurvatureOperator):
 
     def batch_column(self, batch: Any, direction: Tensor) -> Tensor:
         """Product (n,) of one batch's matrix with a vector (n,)."""
-        parameters = self._leaves()
+        parameters = self.problem.leaves()
         outputs, loss = self.problem.evaluate(parameters, batch)
         product = self._batch_product(outputs, loss, parameters, batch)
         parts = product(self._split(direction), batched=False)
@@ -247,7 +247,7 @@ class ProblemOperator(CurvatureOperator):
         rows = random_vectors(2, self.shape[0], generator(0))  # unit vectors may meet zeros alone
         rows = rows.to(device=self.device, dtype=self.dtype)
         with torch.enable_grad(), second_derivatives():
-            product = self._build(self._leaves(), self.problem.small_batch(_PROBED))
+            product = self._build(self.problem.leaves(), self.problem.small_batch(_PROBED))
             alone = product(self._split(rows[0]), batched=False)
             try:
                 with _WARNINGS, warnings.catch_warnings():
@@ -280,11 +280,11 @@ class ProblemOperator(CurvatureOperator):
             yield product, share * self.ranks.share
             del product  # the graph goes before the next batch's is built
         if self.regularization and self.ranks.rank == 0:
-            leaves = self._leaves()
+            leaves = self.problem.leaves()
             yield hessian_product(self.problem.regularization(leaves), list(leaves.values())), 1.0
 
     def _built(self, plan: WorkPlan) -> Iterator[tuple[Product, float]]:
-        leaves = self._leaves()
+        leaves = self.problem.leaves()
         for index, (batch, share) in enumerate(self.problem.batches()):
             if index in self._kept:
                 yield self._kept[index]
@@ -356,7 +356,7 @@ class ProblemOperator(CurvatureOperator):
 
     def _probe(self) -> None:
         """Look at a small batch for what products cannot be trusted with."""
-        leaves, batch = self._leaves(), self.problem.small_batch(_PROBED)
+        leaves, batch = self.problem.leaves(), self.problem.small_batch(_PROBED)
         _, loss = self.problem.evaluate(leaves, batch)
         check_functions(loss)
         functions = written_by_hand(loss)
@@ -375,7 +375,7 @@ class ProblemOperator(CurvatureOperator):
 
     def _graph_sizes(self) -> list[int]:
         """Bytes of each batch's graph."""
-        leaves, held = self._leaves(), list(self.problem.state().values())
+        leaves, held = self.problem.leaves(), list(self.problem.state().values())
         return self._by_form(lambda batch: graph_bytes(self._build, leaves, batch, held))
 
     def _by_form(self, measure: Callable[[Batch], Measure], pieces: int = 1) -> list[Measure]:
@@ -390,9 +390,6 @@ class ProblemOperator(CurvatureOperator):
                 measures.append(known[form])
         return measures
 
-    def _leaves(self) -> Parameters:
-        return {name: p.detach().requires_grad_() for name, p in self.problem.parameters().items()}
-
     def _loop(self, product: Product, rows: Tensor, share: float, total: Tensor) -> None:
         for row, sum_ in zip(rows, total, strict=True):
             parts = product(self._split(row), batched=False)
@@ -400,7 +397,10 @@ class ProblemOperator(CurvatureOperator):
                 sum_[slice_.start : slice_.stop].add_(part.reshape(-1).to(self.dtype), alpha=share)
 
     def _at_once(self, product: Product, rows: Tensor, share: float, total: Tensor) -> None:
-        parts = product(self._split(rows), batched=True)
+        self._add(product(self._split(rows), batched=True), share, total)
+
+    def _add(self, parts: Tensors, share: float, total: Tensor) -> None:
+        """Add one tensor (k, …) per parameter to a total (k, n)."""
         for part, slice_ in zip(parts, self.layout, strict=True):
             flat = part.reshape(part.shape[0], -1).to(self.dtype)
             total[:, slice_.start : slice_.stop].add_(flat, alpha=share)

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from workbench.batches import Batch, move
 from workbench.random_vectors import generator, random_vectors
@@ -45,7 +44,7 @@ def _measure(operator: "ProblemOperator", batch: Batch) -> tuple[float, float, f
     u, v = random_vectors(2, operator.shape[0], generator(0)).to(device=operator.device, dtype=operator.dtype)
     image_of_u, image_of_v = (operator.batch_column(batch, w).double() for w in (u, v))
     there, back = (u.double() @ image_of_v).item(), (v.double() @ image_of_u).item()
-    scale = _norm(image_of_v) * _norm(u)
+    scale = image_of_v.norm().item() * u.double().norm().item()
     return there, back, abs(there - back) / scale if scale else 0.0
 
 
@@ -57,7 +56,3 @@ def _is_symmetric_in_float64(operator: "ProblemOperator", batch: Batch) -> bool:
         return _measure(exact, move(batch, None, torch.float64))[2] <= _SECOND_OPINION
     except (RuntimeError, TypeError, ValueError, NotImplementedError):  # e.g. a kernel for float32 alone
         return False
-
-
-def _norm(vector: Tensor) -> float:
-    return torch.linalg.vector_norm(vector, dtype=torch.float64).item()

@@ -5,14 +5,13 @@ import inspect
 import pytest
 
 from workbench.explore.analyses import ANALYSES
-from workbench.explore.view import View
 from workbench.parameters import read_notebook
 
 
 def functions_behind(explore):
-    """All functions of the module that its view calls to compute."""
-    (view,) = [each for each in explore.__globals__.values() if isinstance(each, View)]
-    named = [view.compute.__globals__.get(name) for name in view.compute.__code__.co_names]
+    """All functions that its views call to compute."""
+    computations = [view.compute for view in explore.__globals__["VIEWS"]]
+    named = [each.__globals__.get(name) for each in computations for name in each.__code__.co_names]
     return [each for each in named if inspect.isfunction(each)]
 
 

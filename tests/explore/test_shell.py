@@ -199,8 +199,8 @@ def test_save_writes_what_is_shown(make, tmp_path, monkeypatch):
     explorer.show(answer(5))
     explorer._form.value = "csv"
     explorer.save_button.click()
-    assert "Saved example-Linear-trace.csv" in explorer.job.status.value
-    assert (tmp_path / "example-Linear-trace.csv").read_text().startswith("sample,trace")
+    assert "Saved an-example-Linear-trace.csv" in explorer.job.status.value
+    assert (tmp_path / "an-example-Linear-trace.csv").read_text().startswith("sample,trace")
 
 
 def test_a_save_that_fails_is_said(make, tmp_path, monkeypatch):

@@ -1,37 +1,53 @@
-"""The choice between a live explorer and a still picture."""
+"""The choice between a live explorer and still pictures."""
+
+from collections.abc import Mapping, Sequence
 
 from workbench.explore.shell import Explorer
-from workbench.explore.still import Still
+from workbench.explore.still import Still, Stills
+from workbench.explore.tabs import Tabs
 from workbench.explore.view import Results, Values, View
 from workbench.parameters import read_notebook
 from workbench.problem import Problem
 from workbench.recording import run_folder
 
 
-def present(view: View, problem: Problem, values: Values, results: Results | None = None) -> Explorer | Still:
-    """Return an explorer in a live session, a still picture while a report runs.
+def present(
+    views: Sequence[View], problem: Problem, values: Values, results: Mapping[str, Results] | None = None
+) -> Explorer | Tabs | Still | Stills:
+    """Return an explorer in a live session, still pictures while a report runs.
 
     Parameters
     ----------
-    view : View
-        The analysis.
+    views : sequence of View
+        Of one notebook: several are shown as tabs.
     problem : Problem
         What is analysed.
     values : dict
         Initial values of some controls; the others start at the notebook's defaults.
-    results : mapping of str to Result, optional
-        What to show first. A report computes it if it is not given; an explorer waits for Run.
+    results : mapping of str to results, optional
+        What to show first, by the titles of the views. A report shows these, or computes those of the first
+        view if there are none; an explorer waits for Run.
 
     Raises
     ------
     ValueError
         If a value is unknown or out of its range.
     """
-    schema = read_notebook(view.notebook)
-    chosen = {name: value for name, value in schema.validate(values).items() if name != "problem"}
+    schema = read_notebook(views[0].notebook)
+    chosen = schema.validate(values)
+    results = results or {}
     if run_folder() is None:
-        return Explorer(view, schema, problem, chosen, results)
-    shown = results if results is not None else view.compute(problem, chosen)
+        if len(views) > 1:
+            return Tabs(views, schema, problem, chosen, results)
+        (view,) = views
+        return Explorer(view, schema, problem, view.chosen(chosen), results.get(view.title))
+    first = views[0]
+    shown = results or {first.title: first.compute(problem, first.chosen(chosen))}
+    stills = [_still(view, shown[view.title]) for view in views if view.title in shown]
+    return stills[0] if len(stills) == 1 else Stills(stills)
+
+
+def _still(view: View, results: Results) -> Still:
     figure = view.figure()
-    view.draw(figure, shown)
-    return Still(figure, shown)
+    view.draw(figure, results)
+    return Still(figure, results)

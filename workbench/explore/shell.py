@@ -93,7 +93,8 @@ class Explorer(widgets.VBox):
             self.job.say("There is nothing to save yet: press Run first.")
             return
         try:
-            stem = Path.cwd() / f"{self._view.notebook}-{Path(self._problem.name).name}"
+            title = self._view.title.lower().replace(" ", "-")
+            stem = Path.cwd() / f"{title}-{Path(self._problem.name).name}"
             paths = save(self.results, stem, self._form.value)
         except Exception as error:  # a full disk, a folder that is read-only: said, not lost in a callback
             self.job.fail(error)
@@ -113,7 +114,8 @@ class Explorer(widgets.VBox):
         if question is not None:
             return question
         started = time.monotonic()
-        key = result_key(self._view.notebook, self._problem, values)
+        name = f"{self._view.notebook}/{self._view.title}"
+        key = result_key(name, self._problem, values)
         results, known = remembered(key, partial(self._compute, values))
         self.show(results)
         return "Shown from memory." if known else f"Done in {time.monotonic() - started:.1f} s."

@@ -3,9 +3,11 @@
 import base64
 import io
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from IPython.display import display
 
 from workbench.explore.picture import picture
 from workbench.explore.view import Results
@@ -31,6 +33,22 @@ class Still:
             "image/png": png(self.results, dpi=150),
             "text/plain": "\n\n".join(result.summary() for result in self.results.values()),
         }
+
+
+class Stills:
+    """Several figures, one below the other.
+
+    Parameters
+    ----------
+    stills : sequence of Still
+    """
+
+    def __init__(self, stills: Sequence[Still]) -> None:
+        self.stills = tuple(stills)
+
+    def _ipython_display_(self) -> None:
+        for still in self.stills:
+            display(still)
 
 
 def png(results: Results, *, dpi: int) -> str:

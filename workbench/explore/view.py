@@ -29,9 +29,9 @@ class View:
     Attributes
     ----------
     title : str
-        Heading of the explorer.
+        Heading of the explorer, and name of its tab where a notebook has several.
     notebook : str
-        Name of the notebook whose parameters cell is the schema: all but ``problem`` get a control.
+        Name of the notebook whose parameters cell is the schema.
     help : str
         What the reader is looking at, as HTML.
     figure : callable
@@ -46,6 +46,8 @@ class View:
         ``estimate(problem, values) -> Cost``, quick; asked before each computation.
     extras : callable, optional
         ``extras(figure) -> widgets by name``: controls that change the figure without a computation.
+    controls : tuple of str, optional
+        Names of the parameters that get a control; by default all but ``problem``.
     """
 
     title: str
@@ -57,3 +59,12 @@ class View:
     code: Callable[[Values], str]
     estimate: Callable[[Problem, Values], Cost] | None = None
     extras: Callable[[go.FigureWidget], Mapping[str, widgets.Widget]] = lambda figure: {}
+    controls: tuple[str, ...] | None = None
+
+    def chosen(self, values: Values) -> Values:
+        """Those of the notebook's values that this view has a control for, in the order of its cell."""
+        return {
+            name: value
+            for name, value in values.items()
+            if name != "problem" and (self.controls is None or name in self.controls)
+        }

@@ -9,6 +9,7 @@ from curvature_cases import build
 from torch import Tensor, nn
 
 import workbench as wb
+from workbench.curvature.random_matrix import spiked_along
 from workbench.progress import listening
 
 
@@ -41,31 +42,75 @@ def test_noise_is_that_of_single_examples(matrix: str) -> None:
     assert result.noise_stderr < 0.15 * truth
     assert abs(result.noise - truth) < 4 * result.noise_stderr
     values, vectors = torch.linalg.eigh(full)
-    v = vectors[:, -1]
-    moved = deviations @ v
-    across = moved - torch.outer(moved @ v, v)
-    truth_along = across.square().sum(dim=1).mean().item()
-    assert abs(result.noise_along - truth_along) < 4 * result.noise_along_stderr
-    assert result.full == pytest.approx(values[-1].item())
+    for j in range(5):
+        v = vectors[:, -1 - j]
+        moved = deviations @ v
+        across = moved - torch.outer(moved @ v, v)
+        truth_along = across.square().sum(dim=1).mean().item()
+        assert abs(result.noise_along[j] - truth_along) < 4 * result.noise_along_stderr[j]
+    assert result.full == pytest.approx(values.flip(0)[:5].numpy())
+
+
+def test_the_prediction_is_that_of_the_noise_of_batches() -> None:
+    problem = problem_of()
+    singles = single_matrices(problem, wb.curvature.hessian)
+    full = singles.mean(dim=0)
+    values, vectors = torch.linalg.eigh(full)
+    values, vectors = values.flip(0)[:7], vectors.flip(1)[:, :7]  # two asked for, and five below
+    rng = np.random.default_rng(1)
+    moved = [
+        (singles[torch.from_numpy(rng.permutation(60)[:20])].mean(dim=0) - full) @ vectors for _ in range(400)
+    ]
+    within = np.array([(vectors.T @ each).numpy() for each in moved])
+    across = np.array([(each.T @ each - each.T @ vectors @ (vectors.T @ each)).numpy() for each in moved])
+    truth = spiked_along(values.numpy(), within, across)[:, :2]
+    result = wb.curvature.batch_spectra(
+        problem, [20], 2, batches=2, noise_size=20, noise_batches=60, tol=1e-6
+    )
+    error = np.hypot(result.along_stderr[0], truth.std(axis=0) / 20)
+    assert np.all(np.abs(result.along[0] - truth.mean(axis=0)) < 4 * error)
+    assert np.all(error < 0.05 * truth.mean(axis=0))
 
 
 def test_measured_values_are_those_of_batches_and_all_examples_are_exact() -> None:
     problem = problem_of()
-    result = wb.curvature.batch_spectra(problem, [60, 10], batches=30, noise_batches=5, tol=1e-6)
+    result = wb.curvature.batch_spectra(problem, [60, 10], 3, batches=30, noise_batches=5, tol=1e-6)
     singles = single_matrices(problem, wb.curvature.hessian)
     rng = np.random.default_rng(0)
-    values = [
-        torch.linalg.eigvalsh(singles[torch.from_numpy(rng.permutation(60)[:10])].mean(dim=0))[-1].item()
-        for _ in range(200)
-    ]
+    values = np.array(
+        [
+            torch.linalg.eigvalsh(singles[torch.from_numpy(rng.permutation(60)[:10])].mean(dim=0)).numpy()
+            for _ in range(200)
+        ]
+    )[:, ::-1][:, :3]
     assert list(result.sizes) == [10, 60]
-    assert abs(result.measured[0] - np.mean(values)) < 4 * result.measured_stderr[0]
-    assert result.measured[1] == pytest.approx(result.full)
-    assert result.isotropic[1] == result.along[1] == result.full
-    assert result.along[0] > result.full
-    assert len(result.frame()) == 2
+    assert np.all(np.abs(result.measured[0] - values.mean(axis=0)) < 4 * result.measured_stderr[0])
+    for exact in (result.measured, result.isotropic, result.along):
+        assert exact[1] == pytest.approx(result.full)
+    assert not result.drowned[1].any()
+    assert result.along[0, 0] > result.full[0]
+    assert result.frame().shape == (6, 9)
     assert result.plot().get_xlabel() == "batch size (examples)"
     assert "predictions are off" in result.summary()
+
+
+def test_what_is_smaller_than_the_noise_of_a_batch_drowns() -> None:
+    result = wb.curvature.batch_spectra(problem_of(), [1, 60], batches=2, noise_batches=10)
+    noise = np.sqrt(result.noise_along)
+    assert result.thresholds[0] == pytest.approx(noise)
+    assert result.drowned[0].tolist() == (result.full <= noise).tolist()
+    assert result.drowned[0].any()
+
+
+def test_only_positive_eigenvalues_are_followed() -> None:
+    model = nn.Linear(3, 1, bias=False).double()
+    data = (torch.randn(12, 3).double(), torch.randn(12, 1).double())
+    flat = wb.Problem(model, lambda out, y: (out * 0 + y).mean(), data)
+    with pytest.raises(ValueError, match="needs a positive one"):
+        wb.curvature.batch_spectra(flat, [4], 3)
+    data[0][:, 2] = 0.0
+    result = wb.curvature.batch_spectra(wb.Problem(model, nn.MSELoss(), data), [4], 3, batches=2)
+    assert result.measured.shape == (1, 2)
 
 
 def test_an_interrupt_keeps_the_sizes_that_are_done() -> None:

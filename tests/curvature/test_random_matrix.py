@@ -8,7 +8,13 @@ import pytest
 import torch
 
 import workbench as wb
-from workbench.curvature.random_matrix import batch_noise, fit_bulk, noise_per_example, spiked
+from workbench.curvature.random_matrix import (
+    batch_noise,
+    fit_bulk,
+    noise_per_example,
+    spiked,
+    spiked_along,
+)
 
 
 def wigner(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -34,6 +40,42 @@ def test_a_spike_inside_the_noise_is_its_edge() -> None:
     values = np.linalg.eigvalsh(np.diag([0.8] + [0.0] * (n - 1)) + noise * wigner(n, rng))
     assert values[-1] == pytest.approx(spiked(0.8, noise), rel=0.05)
     assert spiked(-0.8, noise) == -2.0
+
+
+def along_first(draws: list[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """What is seen of the noise along the first k unit vectors."""
+    return np.array([e[:k, :k] for e in draws]), np.array([e[k:, :k].T @ e[k:, :k] for e in draws])
+
+
+def means(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return samples.mean(axis=0), samples.std(axis=0, ddof=1) / math.sqrt(len(samples))
+
+
+@pytest.mark.parametrize("spikes", [[3.0], [3.0, 1.5], [2.0, 1.95, 1.2]])
+@pytest.mark.parametrize("stretched", [False, True])
+def test_noise_along_the_eigenvectors_predicts_the_spikes(spikes: list[float], stretched: bool) -> None:
+    rng = np.random.default_rng(6)
+    n, k, scale = 200, len(spikes), 2.0
+    stretch = np.ones(n)
+    stretch[:k] = 4.0 if stretched else 1.0  # noise as in networks: strong where the outliers are
+    draws = [0.15 * wigner(n, rng) * np.outer(stretch, stretch) for _ in range(80)]
+    clean = np.diag(spikes + [0.0] * (n - k))
+    measured, measured_stderr = means(
+        np.array([np.linalg.eigvalsh(clean + math.sqrt(scale) * e)[::-1][:k] for e in draws[:40]])
+    )
+    seen = along_first(draws[40:], k)
+    predicted, stderr = means(spiked_along(np.array(spikes), *seen, scale))
+    assert np.all(np.abs(predicted - measured) < 4 * np.hypot(stderr, measured_stderr) + 0.01 * measured)
+    if stretched:
+        isotropic = [spiked(value, 0.15 * math.sqrt(scale)) for value in spikes]
+        assert measured[0] > 1.05 * isotropic[0]
+
+
+def test_noise_along_a_drowned_eigenvector_is_its_edge() -> None:
+    rng = np.random.default_rng(7)
+    seen = along_first([wigner(300, rng) for _ in range(20)], 1)
+    assert spiked_along(np.array([0.8]), *seen).mean() == pytest.approx(spiked(0.8, 1.0), rel=0.02)
+    assert spiked_along(np.array([0.8]), *seen, 0.0) == pytest.approx(0.8)
 
 
 def test_the_noise_of_a_mean_without_replacement() -> None:

@@ -1,56 +1,63 @@
-"""``batch_spectra``: largest eigenvalues of batches' Hessians, measured and predicted from the full one."""
+"""``batch_spectra``: largest eigenvalues of batches' matrices, measured and predicted from the full one."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from workbench.choices import check_choice, check_count
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature.eigensolver import eigenpairs
-from workbench.curvature.operators import ProblemOperator
-from workbench.curvature.random_matrix import batch_noise, noise_per_example, spiked
+from workbench.curvature.random_matrix import batch_noise, spiked, spiked_along
+from workbench.curvature.subsampling import BatchNoise, draw, measure_noise
 from workbench.curvature.tracking import MATRICES
 from workbench.problem import Problem
 from workbench.progress import progress
-from workbench.random_vectors import generator, random_vectors
+from workbench.random_vectors import generator
 from workbench.result import Result, new_axes, standard_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_BELOW = 5  # eigenvalues beyond those asked for, which push them up
+
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class BatchSpectra(Result):
-    r"""Largest eigenvalues of batches' matrices over the batch size.
+    r"""The k largest eigenvalues of batches' matrices over the batch size, s sizes.
 
     Attributes
     ----------
     sizes : ndarray (s,)
         Batch sizes B, ascending.
-    measured, measured_stderr : ndarray (s,)
-        Mean over random batches of the largest eigenvalue, and its standard error.
-    isotropic : ndarray (s,)
-        Prediction :math:`\lambda_1 + \rho_B^2/\lambda_1`, or the edge :math:`2\rho_B` of the noise.
-    along, along_stderr : ndarray (s,)
-        Prediction :math:`\lambda_1 + E\|(I - v_1 v_1^\top)(H_B - H) v_1\|^2/\lambda_1` from the noise along
-        the eigenvector alone, to second order; its error is that of the noise.
+    measured, measured_stderr : ndarray (s, k)
+        Mean over random batches of the j-th largest eigenvalue, and its standard error (0 at B = N).
+    isotropic : ndarray (s, k)
+        Prediction :math:`\lambda_j + \rho_B^2/\lambda_j`, or the edge :math:`2\rho_B` of the noise.
+    along, along_stderr : ndarray (s, k)
+        Prediction from the noise along the eigenvectors alone, to second order
+        (:func:`~.random_matrix.spiked_along`); its error is that of the noise.
+    thresholds : ndarray (s, k)
+        Root :math:`\rho_{B,j}` of the mean square of :math:`(H_B - H) v_j` across :math:`v_j`. Where
+        :math:`\lambda_j \le \rho_{B,j}`, the direction drowns in the noise of a batch.
     noise, noise_stderr : float
         Mean square :math:`S^2` of :math:`(H_i - H)v` over examples and unit vectors.
-    noise_along, noise_along_stderr : float
-        The same for the top eigenvector, its own component left out.
-    full : float
-        :math:`\lambda_1` of all examples.
-    residual : float
-        Its residual norm.
+    noise_along, noise_along_stderr : ndarray (k,)
+        The same for each eigenvector, its own component left out.
+    full, residuals : ndarray (k,)
+        :math:`\lambda_j` of all examples, descending, and their residual norms.
     examples : int
         N.
     matrix : str
         ``"hessian"`` or ``"ggn"``.
+    batches : int
+        Measured at each size.
+    matvecs : int
+        Products spent, each counted as the share of all examples that it took.
     interrupted : bool
         Whether sizes are missing because the computation was stopped.
     """
@@ -61,63 +68,106 @@ class BatchSpectra(Result):
     isotropic: np.ndarray
     along: np.ndarray
     along_stderr: np.ndarray
+    thresholds: np.ndarray
     noise: float
     noise_stderr: float
-    noise_along: float
-    noise_along_stderr: float
-    full: float
-    residual: float
+    noise_along: np.ndarray
+    noise_along_stderr: np.ndarray
+    full: np.ndarray
+    residuals: np.ndarray
     examples: int
     matrix: str
+    batches: int
+    matvecs: float
     interrupted: bool = False
 
+    @property
+    def drowned(self) -> np.ndarray:
+        """Whether an eigenvalue is no larger than the noise along its eigenvector (s, k)."""
+        return self.full <= self.thresholds
+
     def frame(self) -> pd.DataFrame:
-        """One row per batch size."""
-        names = ("measured", "measured_stderr", "isotropic", "along", "along_stderr")
-        return pd.DataFrame({"batch_size": self.sizes} | {name: getattr(self, name) for name in names})
+        """One row per batch size and eigenvalue."""
+        count = len(self.full)
+        columns = {
+            name: getattr(self, name).ravel()
+            for name in ("measured", "measured_stderr", "isotropic", "along", "along_stderr", "drowned")
+        }
+        return pd.DataFrame(
+            {
+                "batch_size": np.repeat(self.sizes, count),
+                "index": np.tile(np.arange(1, count + 1), len(self.sizes)),
+                "full": np.tile(self.full, len(self.sizes)),
+            }
+            | columns
+        )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Measured and predicted largest eigenvalue over the batch size."""
+        """Measured and predicted eigenvalues over the batch size; hollow where they drown in the noise."""
         ax = new_axes(ax)
-        ax.errorbar(
-            self.sizes, self.measured, 2 * self.measured_stderr,
-            fmt="o", color=BLUE, capsize=2, label="batches, ± 2 stderr",
-        )  # fmt: skip
-        ax.plot(self.sizes, self.isotropic, "--", color=VERMILION, label="predicted, isotropic noise")
-        ax.plot(self.sizes, self.along, "-", color=GREEN, label="predicted, noise along the eigenvector")
-        ax.axhline(self.full, color="0.5", lw=0.8, label="all examples")
+        for j, value in enumerate(self.full):
+            first = j == 0  # one entry in the legend for all
+            ax.plot(
+                self.sizes, self.isotropic[:, j], ":", color=VERMILION,
+                label="predicted, isotropic noise" if first else None,
+            )  # fmt: skip
+            ax.plot(
+                self.sizes, self.along[:, j], "-", color=GREEN,
+                label="predicted, noise along the eigenvectors" if first else None,
+            )  # fmt: skip
+            ax.errorbar(
+                self.sizes, self.measured[:, j], 2 * self.measured_stderr[:, j],
+                fmt="none", ecolor=BLUE, capsize=2,
+            )  # fmt: skip
+            ax.axhline(value, color="0.5", lw=0.8, label="all examples" if first else None)
+        for drowned, face, label in ((False, BLUE, "batches, ± 2 stderr"), (True, "white", "same, drowned")):
+            at, index = np.nonzero(self.drowned == drowned)
+            if len(at):
+                ax.plot(
+                    self.sizes[at], self.measured[at, index],
+                    "o", color=BLUE, markerfacecolor=face, label=label, zorder=3,
+                )  # fmt: skip
         ax.set_xscale("log", base=2)
         ax.set_xlabel("batch size (examples)")
-        ax.set_ylabel(f"largest eigenvalue of the {self.matrix}")
-        ax.legend()
+        ax.set_ylabel(f"largest eigenvalues of the {self.matrix}")
+        ax.legend(fontsize="small")
         return ax
 
     def summary(self) -> str:
-        """How far the predictions are off."""
+        """What batches see, and how far the predictions are off where the directions do not drown."""
         if not len(self.sizes):
             return "nothing was measured"
-        off = [np.abs(each / self.measured - 1).max() for each in (self.isotropic, self.along)]
-        note = " (interrupted)" if self.interrupted else ""
-        return (
-            f"largest eigenvalue {self.full:.4g} of {self.examples} examples, {self.measured[0]:.4g} of "
-            f"{self.sizes[0]}; predictions are off by up to {off[0]:.0%} (isotropic noise) and {off[1]:.0%} "
-            f"(noise along the eigenvector){note}"
-        )
+        kept = ~self.drowned
+        lines = [
+            f"largest eigenvalue of the {self.matrix}: {self.full[0]:.4g} ± {self.residuals[0]:.1g} of all "
+            f"{self.examples} examples, {self.measured[0, 0]:.4g} ± {self.measured_stderr[0, 0]:.2g} of "
+            f"{self.sizes[0]} ({self.batches} batches)",
+            f"{kept.sum()} of {kept.size} eigenvalues stand above the noise of their batches",
+        ]
+        if kept.any():
+            off = [np.abs(each / self.measured - 1)[kept].max() for each in (self.isotropic, self.along)]
+            lines[-1] += (
+                f"; there predictions are off by up to {off[0]:.0%} (isotropic noise) and {off[1]:.0%} "
+                "(noise along the eigenvectors)"
+            )
+        note = ", interrupted" if self.interrupted else ""
+        return "\n".join([*lines, f"products worth {self.matvecs:.0f} with all examples{note}"])
 
 
 def batch_spectra(
     problem: Problem,
     sizes: Sequence[int] = (8, 32, 128, 512),
+    k: int = 5,
     *,
     matrix: str = "hessian",
     batches: int = 10,
     probes: int = 4,
     noise_size: int = 32,
-    noise_batches: int = 20,
+    noise_batches: int = 40,
     tol: float = 1e-3,
     seed: int = 0,
 ) -> BatchSpectra:
-    r"""Measure the largest eigenvalue of random batches' matrices, and predict it from the full one.
+    r"""Measure the largest eigenvalues of random batches' matrices, and predict them from the full one.
 
     Parameters
     ----------
@@ -125,13 +175,16 @@ def batch_spectra(
         All examples.
     sizes : sequence of int
         Batch sizes; those larger than the number of examples are refused.
+    k : int
+        How many eigenvalues; fewer if the full matrix has fewer positive ones.
     matrix : {"hessian", "ggn"}
     batches : int
         Random batches at each size, drawn without replacement.
     probes : int
-        Random vectors behind the noise.
+        Random vectors behind the isotropic noise.
     noise_size, noise_batches : int
-        Size and number of the batches that the noise is estimated from; independent of the measured ones.
+        Size (half of the examples at most) and number of the batches that the noise is estimated from;
+        independent of the measured ones.
     tol : float
         Of each eigenvalue.
     seed : int
@@ -145,99 +198,102 @@ def batch_spectra(
     Raises
     ------
     ValueError
-        If an option is out of range, or the largest eigenvalue is not positive.
+        If an option is out of range, the largest eigenvalue is not positive, or examples cannot be taken out
+        of their batches.
 
     Notes
     -----
-    The noise is unbiased: a mean of squares :math:`\|(H_B - H)v\|^2` with H exact, and the factor of drawing
-    without replacement. Cost in products with all examples: those of one :func:`eigenpairs` and ``probes``;
-    the batches add their share, e.g. ``noise_batches`` · (``probes`` + 1) · ``noise_size`` / N.
+    The noise is unbiased: means of products with :math:`H_B - H`, H exact, and the factor of drawing without
+    replacement. Five more eigenvectors than asked for enter the prediction, since what lies close below
+    pushes an eigenvalue up.
     """
     check_choice("matrix", matrix, tuple(MATRICES))
+    check_count("k", k, 1, problem.num_parameters)
     check_count("batches", batches, 2)
     check_count("probes", probes, 2)
+    check_count("noise_size", noise_size)
     check_count("noise_batches", noise_batches, 2)
     examples = problem.num_examples
     sizes = sorted(set(sizes))
     for size in sizes:
         check_count("sizes", size, 1, examples)
-    check_count("noise_size", noise_size, 1, examples - 1)
     source = generator(seed)
     full = MATRICES[matrix](problem)
-    top = eigenpairs(full, 1, tol=tol, seed=seed)
-    value = top.values[0].item()
-    if value <= 0:
-        raise ValueError(f"the largest eigenvalue is {value:.3g}: the law needs a positive one")
-    drawn = [_draw(problem, noise_size, source) for _ in range(noise_batches)]
-    vectors = random_vectors(probes, problem.num_parameters, source).T
-    squares, own = _noise(full, drawn, matrix, vectors / vectors.norm(dim=0), top.vectors[:, 0])
-    scale = noise_per_example(1.0, noise_size, examples)
-    noise, along = scale * squares.mean(), scale * own.mean()
-    along_stderr = float(scale * standard_error(own))
-    measured, interrupted = _measure(problem, sizes, matrix, batches, tol, source)
+    top = eigenpairs(full, min(k + _BELOW, problem.num_parameters), tol=tol, seed=seed)
+    values = top.values.numpy()
+    if values[0] <= top.floor:
+        raise ValueError(f"the largest eigenvalue is {values[0]:.3g}: the law needs a positive one")
+    values = values[values > top.floor]
+    k = min(k, len(values))
+    noise = measure_noise(
+        problem, full, matrix, top.vectors[:, : len(values)],
+        probes=probes, size=noise_size, batches=noise_batches, source=source,
+    )  # fmt: skip
+    measured, spent, interrupted = _measure(problem, sizes, k, matrix, batches, tol, source)
     done = np.array(sizes[: len(measured)])
-    shares = np.array([batch_noise(1.0, int(size), examples) ** 2 for size in done])
     return BatchSpectra(
         sizes=done,
-        measured=np.array([each.mean() for each in measured]),
-        measured_stderr=np.array([float(standard_error(v)) if len(v) > 1 else 0.0 for v in measured]),
-        isotropic=np.array([spiked(value, batch_noise(noise, int(size), examples)) for size in done]),
-        along=value + shares * along / value,
-        along_stderr=shares * along_stderr / value,
-        noise=float(noise),
-        noise_stderr=float(scale * _two_way_error(squares)),
-        noise_along=float(along),
-        noise_along_stderr=along_stderr,
-        full=value,
-        residual=top.residuals[0].item(),
+        measured=np.array([each.mean(axis=0) for each in measured]),
+        measured_stderr=np.array([standard_error(v) if len(v) > 1 else 0 * v[0] for v in measured]),
+        full=values[:k],
+        residuals=top.residuals[:k].numpy(),
         examples=examples,
         matrix=matrix,
+        batches=batches,
+        matvecs=full.matvecs + noise.matvecs + spent,
         interrupted=interrupted,
+        **_predictions(values, k, noise, done),
     )
 
 
-def _draw(problem: Problem, size: int, source: torch.Generator) -> Problem:
-    chosen = torch.randperm(problem.num_examples, generator=source)[:size]
-    return problem.subset(chosen.sort().values)
-
-
-def _noise(
-    full: ProblemOperator, drawn: Sequence[Problem], matrix: str, units: Tensor, vector: Tensor
-) -> tuple[np.ndarray, np.ndarray]:
-    """Squares (batches, probes) of (H_B − H) v for unit vectors, and (batches,) across the eigenvector."""
-    block = torch.cat([units.to(vector), vector[:, None]], dim=1).to(full.device, full.dtype)
-    clean = full @ block
-    squares, own = [], []
-    with progress("noise of batches", len(drawn)) as advance:
-        for part in drawn:
-            change = (MATRICES[matrix](part, check=False) @ block - clean).double()
-            squares.append(change[:, :-1].square().sum(dim=0).tolist())
-            across = change[:, -1] - block[:, -1].double() * (block[:, -1].double() @ change[:, -1])
-            own.append(across.square().sum().item())
-            advance(1)
-    return np.array(squares), np.array(own)
-
-
-def _two_way_error(squares: np.ndarray) -> float:
-    """Standard error of the mean where all batches (rows) are seen through the same probes (columns)."""
-    return float(np.hypot(standard_error(squares.mean(axis=1)), standard_error(squares.mean(axis=0))))
+def _predictions(values: np.ndarray, k: int, noise: BatchNoise, sizes: np.ndarray) -> dict[str, Any]:
+    """Fields of the result that come from the full matrix and the noise."""
+    per_example, stderr = noise.per_example
+    per_example_along, along_stderr = noise.per_example_along
+    shares = [batch_noise(1.0, int(size), noise.examples) ** 2 for size in sizes]
+    share = batch_noise(1.0, noise.size, noise.examples) ** 2
+    along = [spiked_along(values, noise.within, noise.across, each / share)[:, :k] for each in shares]
+    return {
+        "isotropic": np.array(
+            [[spiked(value, math.sqrt(each * per_example)) for value in values[:k]] for each in shares]
+        ),
+        "along": np.array([each.mean(axis=0) for each in along]),
+        "along_stderr": np.array([standard_error(each) for each in along]),
+        "thresholds": np.sqrt(np.outer(shares, per_example_along[:k])),
+        "noise": per_example,
+        "noise_stderr": stderr,
+        "noise_along": per_example_along[:k],
+        "noise_along_stderr": along_stderr[:k],
+    }
 
 
 def _measure(
-    problem: Problem, sizes: Sequence[int], matrix: str, batches: int, tol: float, source: torch.Generator
-) -> tuple[list[np.ndarray], bool]:
+    problem: Problem,
+    sizes: Sequence[int],
+    k: int,
+    matrix: str,
+    batches: int,
+    tol: float,
+    source: torch.Generator,
+) -> tuple[list[np.ndarray], float, bool]:
+    """Return the eigenvalues (batches, k) of each size, the products spent, and whether it was stopped."""
     measured: list[np.ndarray] = []
+    spent = 0.0
     with progress("spectra of batches", len(sizes) * batches) as advance:
         try:
             for size in sizes:
                 values = []
                 for _ in range(1 if size == problem.num_examples else batches):
-                    operator = MATRICES[matrix](_draw(problem, size, source), check=False)
-                    values.append(eigenpairs(operator, 1, tol=tol, method="lanczos").values[0].item())
+                    operator = MATRICES[matrix](draw(problem, size, source), check=False)
+                    pairs = eigenpairs(operator, k, tol=tol, method="lanczos")
+                    if pairs.interrupted:
+                        raise KeyboardInterrupt
+                    values.append(pairs.values.numpy())
+                    spent += pairs.matvecs * size / problem.num_examples
                     advance(1)
                 measured.append(np.array(values))
         except KeyboardInterrupt:
             if not measured:
                 raise
-            return measured, True
-    return measured, False
+            return measured, spent, True
+    return measured, spent, False

@@ -36,6 +36,46 @@ def spiked(eigenvalue: float, noise: float) -> float:
     return math.copysign(2 * noise, eigenvalue)
 
 
+def spiked_along(
+    values: np.ndarray, within: np.ndarray, across: np.ndarray, scale: float = 1.0
+) -> np.ndarray:
+    r"""Eigenvalues of noisy matrices from their noise along the outliers' eigenvectors V alone.
+
+    To second order, what the outliers and the rest do to each other adds to the block of the outliers, whose
+    eigenvalues are then exact, however close they lie and however they mix and repel each other:
+
+    .. math:: \operatorname{diag}(m) + V^\top E V + \tfrac12 (W M^{-1} + M^{-1} W), \qquad
+       W = V^\top E\, (I - V V^\top)\, E V,\ M = \operatorname{diag}(m),\ m_j = \max(\lambda_j, \rho_j)
+
+    with the rest of the spectrum at zero and :math:`\rho_j^2` the mean of :math:`W_{jj}`. For isotropic noise
+    this is the law of :func:`spiked`, threshold and edge included.
+
+    Parameters
+    ----------
+    values : ndarray (k,)
+        Outliers :math:`\lambda_j` of the full matrix, positive.
+    within, across : ndarray (b, k, k)
+        :math:`V^\top E V` and W of b draws of the noise.
+    scale : float
+        Variance of the noise to predict for, in units of the one drawn.
+
+    Returns
+    -------
+    ndarray (b, k)
+        Eigenvalues for each draw, descending.
+
+    Notes
+    -----
+    Source: Löwdin, "A note on the quantum-mechanical perturbation theory", 1951, in the symmetric form of
+    Schrieffer and Wolff (1966).
+    """
+    noise = np.sqrt(scale * np.diagonal(across, axis1=1, axis2=2).mean(axis=0))
+    inverse = 1 / np.maximum(values, noise)
+    second = across * (inverse[:, None] + inverse) / 2
+    block = np.diag(1 / inverse) + math.sqrt(scale) * within + scale * second
+    return np.linalg.eigvalsh(block)[:, ::-1]
+
+
 def batch_noise(per_example: float, batch_size: int, examples: int) -> float:
     r"""Noise :math:`\rho` of the mean over a batch drawn without replacement.
 

@@ -33,6 +33,14 @@ def distance(density: SpectralDensity, eigenvalues: np.ndarray, margin: float = 
     return float(max(too_high.max(), too_low.max()))
 
 
+def test_rounding_beside_the_atoms_is_no_asymmetry() -> None:
+    values = np.concatenate([np.zeros(20), [1.0, 2.0, 3.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        density = spectral_density(symmetric(values), probes=2, steps=10, deflate=3)
+    assert density.asymmetry < 1e-12
+
+
 @pytest.mark.parametrize("distribution", ["rademacher", "gaussian"])
 @pytest.mark.parametrize("name", SPECTRA)
 def test_known_spectra(name: str, distribution: str) -> None:

@@ -1,5 +1,6 @@
 """Curvature of the loss: operators, eigenpairs, density, trace, slices, spectra over a training."""
 
+from workbench.curvature.batch_densities import BatchDensities, batch_densities
 from workbench.curvature.batch_spectra import BatchSpectra, batch_spectra
 from workbench.curvature.class_structure import ClassStructure, class_structure
 from workbench.curvature.density import SpectralDensity
@@ -30,6 +31,7 @@ from workbench.curvature.tracking import along
 from workbench.curvature.trajectory import Trajectory
 
 __all__ = [
+    "BatchDensities",
     "BatchSpectra",
     "BulkFit",
     "ClassStructure",
@@ -42,6 +44,7 @@ __all__ = [
     "Spectrum",
     "Trajectory",
     "along",
+    "batch_densities",
     "batch_spectra",
     "class_structure",
     "diagonal",

@@ -98,6 +98,12 @@ class SpectralDensity(Result):
         ]
         return np.mean(shares, axis=0), standard_error(np.asarray(shares))
 
+    def on(self, grid: np.ndarray, width: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Density at other points or with another width: mean over probes and stderr."""
+        rules = zip(self.ritz_values, self.weights, strict=True)
+        densities = np.array([broaden(grid, *rule, width or self.width) for rule in rules])
+        return densities.mean(axis=0), standard_error(densities)
+
     def log_determinant(self, damping: float) -> Estimate:
         """Estimate log det(A + damping·I) from the nodes and weights that are here, without a product.
 
@@ -211,6 +217,12 @@ class SpectralDensity(Result):
             f"trace {self.trace:.5g} ± {self.trace_stderr:.2g}, Frobenius norm {self.frobenius:.5g} ± "
             f"{self.frobenius_stderr:.2g}, {self.matvecs} products, of: {self.terms}"
         )
+
+
+def broaden(grid: np.ndarray, values: np.ndarray, weights: np.ndarray, width: float) -> np.ndarray:
+    """Sum of Gaussians of this standard deviation around values, with their weights, on a grid."""
+    distance = (grid[:, None] - values[None, :]) / width
+    return np.exp(-0.5 * distance**2) @ weights / (width * math.sqrt(2 * math.pi))
 
 
 def check_damping(damping: float) -> None:

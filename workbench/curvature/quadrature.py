@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from workbench.choices import check_choice, check_count
-from workbench.curvature.density import SpectralDensity
+from workbench.curvature.density import SpectralDensity, broaden
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.lanczos import Lanczos, warn_if_asymmetric
 from workbench.curvature.operators import CurvatureOperator, Deflated, as_operator
@@ -174,7 +174,7 @@ def _evaluate(
     largest = max(abs(low), abs(high))
     width = width or (high - low) * _WIDTH or largest * _WIDTH or _WIDTH
     grid = _grid(low, high, width)
-    densities = np.array([_broaden(grid, v, w, width) for v, w in quadratures])
+    densities = np.array([broaden(grid, v, w, width) for v, w in quadratures])
     null = np.array([w[np.abs(v) <= _NULL * largest].sum() for v, w in quadratures])
     traces = n * np.array([v @ w for v, w in quadratures])
     squares = n * np.array([v**2 @ w for v, w in quadratures])
@@ -197,11 +197,17 @@ def _evaluate(
         matvecs=matvecs,
         terms=op.terms,
         atoms=np.sort(atoms),
-        asymmetry=max(process.asymmetry for process in processes),
+        asymmetry=max(_asymmetry(process, atoms) for process in processes),
         interrupted=interrupted,
         precision=op.precision,
         exact=tuple(process.closed for process in processes),
     )
+
+
+def _asymmetry(process: Lanczos, atoms: np.ndarray) -> float:
+    """Relative to the norm of the whole operator: what is left beside its atoms may be rounding alone."""
+    norm = max(process.norm, float(np.abs(atoms).max(initial=0.0)))
+    return process.asymmetry * process.norm / norm if norm else 0.0
 
 
 def _quadrature(process: Lanczos, atoms: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -219,8 +225,3 @@ def _grid(low: float, high: float, width: float) -> np.ndarray:
     low, high = low - _TAIL * width, high + _TAIL * width
     points = int(min(max(_POINTS, math.ceil(3 * (high - low) / width)), 100_000))
     return np.linspace(low, high, points)
-
-
-def _broaden(grid: np.ndarray, values: np.ndarray, weights: np.ndarray, width: float) -> np.ndarray:
-    distance = (grid[:, None] - values[None, :]) / width
-    return np.exp(-0.5 * distance**2) @ weights / (width * math.sqrt(2 * math.pi))

@@ -21,16 +21,17 @@ class BatchNoise:
 
     Attributes
     ----------
-    size, examples : int
-        B of N.
+    size, examples, parameters : int
+        B of N examples, n parameters.
     squares : ndarray (b, p)
-        :math:`\|E v\|^2` of b batches and p random unit vectors v.
+        :math:`\|E u\|^2` of b batches and p random unit vectors u orthogonal to V.
     within, across : ndarray (b, k, k)
         :math:`V^\top E V` and :math:`V^\top E (I - V V^\top) E V` for the columns of V, orthonormal.
     """
 
     size: int
     examples: int
+    parameters: int
     squares: np.ndarray
     within: np.ndarray
     across: np.ndarray
@@ -43,10 +44,16 @@ class BatchNoise:
 
     @property
     def per_example(self) -> tuple[float, float]:
-        r"""Mean square :math:`S^2` of :math:`(H_i - H) v` over examples and unit vectors, and its stderr."""
+        r"""Mean square :math:`S^2` of :math:`(H_i - H) v` over examples and unit vectors, and its stderr.
+
+        The share of V, where most of the noise lies, is exact; random vectors measure the rest.
+        """
+        known = np.square(self.within).sum(axis=(1, 2)) + np.trace(self.across, axis1=1, axis2=2)
+        rest = (self.parameters - self.within.shape[1]) * self.squares
         # All batches are seen through the same vectors: both means fluctuate.
-        errors = [standard_error(self.squares.mean(axis=axis)) for axis in (0, 1)]
-        return self._of_one(self.squares.mean()), self._of_one(np.hypot(*errors))
+        errors = standard_error(known + rest.mean(axis=1)), standard_error(rest.mean(axis=0))
+        mean = known.mean() + rest.mean()
+        return self._of_one(mean / self.parameters), self._of_one(np.hypot(*errors) / self.parameters)
 
     @property
     def per_example_along(self) -> tuple[np.ndarray, np.ndarray]:
@@ -88,9 +95,9 @@ def measure_noise(
     matrix : {"hessian", "ggn"}
         What it is.
     vectors : Tensor (n, k)
-        Orthonormal columns V, none with k = 0.
+        Orthonormal columns V, such as the top eigenvectors.
     probes : int
-        Random unit vectors beside them.
+        Random unit vectors beside them, orthogonal to them.
     size, batches : int
         Examples of a batch, cut to half of all, and number of batches.
     source : torch.Generator
@@ -105,12 +112,13 @@ def measure_noise(
     if examples < 2:
         raise ValueError("batches of one example have no noise: there must be two examples at least")
     size = min(size, examples // 2)
-    units = random_vectors(probes, problem.num_parameters, source)
-    units /= torch.linalg.vector_norm(units, dim=1, keepdim=True)
     count = vectors.shape[1]
-    block = torch.cat([vectors.double(), units.T.double()], dim=1).to(full.device, full.dtype)
+    basis = vectors.double().to(full.device)
+    units = random_vectors(probes, problem.num_parameters, source).T.to(full.device)
+    units -= basis @ (basis.T @ units)
+    units /= torch.linalg.vector_norm(units, dim=0)
+    block = torch.cat([basis, units], dim=1).to(full.dtype)
     clean = full @ block
-    basis = block[:, :count].double()
     squares, within, across = [], [], []
     with progress("noise of batches", batches) as advance:
         for _ in range(batches):
@@ -122,4 +130,6 @@ def measure_noise(
             within.append(((inside + inside.T) / 2).cpu().numpy())
             across.append((outside.T @ outside).cpu().numpy())
             advance(1)
-    return BatchNoise(size, examples, np.array(squares), np.array(within), np.array(across))
+    return BatchNoise(
+        size, examples, problem.num_parameters, np.array(squares), np.array(within), np.array(across)
+    )

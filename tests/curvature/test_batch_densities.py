@@ -111,6 +111,8 @@ def test_an_interrupt_keeps_the_sizes_that_are_done() -> None:
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
+    with pytest.raises(ValueError, match="sizes is empty"):
+        batch_densities(problem_of(20), [])
     with pytest.raises(ValueError, match=r"sizes=21"):
         batch_densities(problem_of(20), [21])
     with pytest.raises(ValueError, match="did you mean 'ggn'"):

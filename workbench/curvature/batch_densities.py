@@ -16,7 +16,7 @@ from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.free_convolution import add_semicircle
 from workbench.curvature.quadrature import spectral_density
 from workbench.curvature.random_matrix import batch_noise
-from workbench.curvature.subsampling import measure_noise
+from workbench.curvature.subsampling import NOISE_BATCHES, NOISE_SIZE, check_sizes, measure_noise
 from workbench.curvature.tracking import MATRICES
 from workbench.problem import Problem
 from workbench.progress import progress
@@ -26,8 +26,7 @@ from workbench.result import Result, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NOISE_SIZE, _NOISE_BATCHES = 32, 40  # that the noise is estimated from
-_KNOWN = 10  # of each matrix' largest eigenvalues are exact, and so is the noise along those of all examples
+KNOWN = 10  # of each matrix' largest eigenvalues are exact, and so is the noise along those of all examples
 _PER_WIDTH = 3  # points of the grid per width of the Gaussian
 _TAIL = 4.0  # widths beyond the outermost eigenvalue
 _FINER = 4  # eigenvalues of the law closer than this part of the width are one
@@ -99,28 +98,26 @@ class BatchDensities(Result):
         return shown.on(self.grid, self.width)
 
     def comparison(self) -> pd.DataFrame:
-        """One row per batch: where its eigenvalues lie, and how far the law is off.
+        """One row per batch, and one for all examples: where eigenvalues lie, and how far the law is off.
 
         ``outside`` is the share of its eigenvalues beyond the edge (nan without noise), ``distance`` the
         largest difference between its distribution function and that of the law, broadened alike.
         """
         step = self.grid[1] - self.grid[0]
         rows = []
-        for size, law, edge in zip(self.sizes, self.laws, self.edges, strict=True):
-            spectrum = self.batches[self._index(int(size))]
+        for size, spectrum, law, edge in zip(self.sizes, self.batches, self.laws, self.edges, strict=True):
             difference = spectrum.on(self.grid, self.width)[0] - law
             inside = np.diff(spectrum.cumulative(np.array([-edge, edge]))[0])[0]
             rows.append(
-                {
-                    "batch_size": size,
+                _support(spectrum, size)
+                | {
                     "edge": edge,
-                    "smallest": min(values.min() for values in spectrum.ritz_values),
-                    "largest": max(values.max() for values in spectrum.ritz_values),
-                    "null_mass": spectrum.null_mass,
                     "outside": 1 - inside if edge else math.nan,
                     "distance": np.abs(np.cumsum(difference)).max() * step,
                 }
             )
+        if self.sizes[-1] < self.examples:
+            rows.append(_support(self.full, self.examples) | {"edge": 0.0})
         return pd.DataFrame(rows)
 
     def frame(self) -> pd.DataFrame:
@@ -167,8 +164,10 @@ class BatchDensities(Result):
                 if row["edge"]
                 else "without noise"
             )
+            size = row["batch_size"]
+            name = f"batch of {size}" if size < self.examples else f"all {size} examples"
             lines.append(
-                f"batch of {row['batch_size']}: eigenvalues from {row['smallest']:.4g} to "
+                f"{name}: eigenvalues from {row['smallest']:.4g} to "
                 f"{row['largest']:.4g}, {law}"
             )
         note = ", interrupted" if self.interrupted else ""
@@ -182,6 +181,15 @@ class BatchDensities(Result):
         if size not in self.sizes:
             raise ValueError(f"there is no batch of {size}: there are {', '.join(map(str, self.sizes))}")
         return int(np.searchsorted(self.sizes, size))
+
+
+def _support(spectrum: SpectralDensity, size: int) -> dict[str, float]:
+    return {
+        "batch_size": size,
+        "smallest": min(values.min() for values in spectrum.ritz_values),
+        "largest": max(values.max() for values in spectrum.ritz_values),
+        "null_mass": spectrum.null_mass,
+    }
 
 
 def batch_densities(
@@ -220,19 +228,17 @@ def batch_densities(
     check_choice("matrix", matrix, tuple(MATRICES))
     check_count("probes", probes, 2)
     examples = problem.num_examples
-    sizes = sorted(set(sizes))
-    for size in sizes:
-        check_count("sizes", size, 1, examples)
+    sizes = check_sizes(sizes, examples)
     source = generator(seed)
     operator = MATRICES[matrix](problem)
-    known = min(_KNOWN, problem.num_parameters // 2)
+    known = min(KNOWN, problem.num_parameters // 2)
     top = eigenpairs(operator, known, "LM", seed=seed)
     if top.interrupted:
         raise KeyboardInterrupt
     full = spectral_density(operator, probes, steps, deflate=top, seed=seed)
     noise = measure_noise(
         problem, operator, matrix, top.vectors,
-        probes=probes, size=_NOISE_SIZE, batches=_NOISE_BATCHES, source=source,
+        probes=probes, size=NOISE_SIZE, batches=NOISE_BATCHES, source=source,
     )  # fmt: skip
     order = torch.randperm(examples, generator=source)
     parts = [problem.subset(order[:size].sort().values) for size in sizes]

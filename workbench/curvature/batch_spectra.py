@@ -13,7 +13,14 @@ from workbench.choices import check_choice, check_count
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.random_matrix import batch_noise, spiked, spiked_along
-from workbench.curvature.subsampling import BatchNoise, draw, measure_noise
+from workbench.curvature.subsampling import (
+    NOISE_BATCHES,
+    NOISE_SIZE,
+    BatchNoise,
+    check_sizes,
+    draw,
+    measure_noise,
+)
 from workbench.curvature.tracking import MATRICES
 from workbench.problem import Problem
 from workbench.progress import progress
@@ -23,7 +30,7 @@ from workbench.result import Result, new_axes, standard_error
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BELOW = 5  # eigenvalues beyond those asked for, which push them up
+BELOW = 5  # eigenvalues beyond those asked for, which push them up
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -86,6 +93,12 @@ class BatchSpectra(Result):
         """Whether an eigenvalue is no larger than the noise along its eigenvector (s, k)."""
         return self.full <= self.thresholds
 
+    @property
+    def places(self) -> np.ndarray:
+        """Where pictures put each eigenvalue along the batch sizes (s, k): side by side, so bars are seen."""
+        shifts = np.arange(len(self.full)) - (len(self.full) - 1) / 2
+        return self.sizes[:, None] * 2.0 ** (0.4 * shifts / len(self.full))
+
     def frame(self) -> pd.DataFrame:
         """One row per batch size and eigenvalue."""
         count = len(self.full)
@@ -105,30 +118,31 @@ class BatchSpectra(Result):
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Measured and predicted eigenvalues over the batch size; hollow where they drown in the noise."""
         ax = new_axes(ax)
-        for j, value in enumerate(self.full):
-            first = j == 0  # one entry in the legend for all
-            ax.plot(
-                self.sizes, self.isotropic[:, j], ":", color=VERMILION,
-                label="predicted, isotropic noise" if first else None,
-            )  # fmt: skip
-            ax.plot(
-                self.sizes, self.along[:, j], "-", color=GREEN,
-                label="predicted, noise along the eigenvectors" if first else None,
-            )  # fmt: skip
-            ax.errorbar(
-                self.sizes, self.measured[:, j], 2 * self.measured_stderr[:, j],
-                fmt="none", ecolor=BLUE, capsize=2,
-            )  # fmt: skip
-            ax.axhline(value, color="0.5", lw=0.8, label="all examples" if first else None)
+        places = self.places
+        lines = (
+            ("all examples", {"color": "0.6", "linewidth": 1.0}, np.broadcast_to(self.full, places.shape)),
+            (
+                "predicted, isotropic noise",
+                {"color": VERMILION, "linestyle": ":", "linewidth": 1.8},
+                self.isotropic,
+            ),
+            ("predicted, noise along the eigenvectors", {"color": GREEN}, self.along),
+        )
+        for name, style, values in lines:
+            drawn = ax.plot(places, values, **style)
+            drawn[0].set_label(name)  # one entry in the legend for all eigenvalues
+        error = 2 * self.measured_stderr.ravel()
+        ax.errorbar(places.ravel(), self.measured.ravel(), error, fmt="none", ecolor=BLUE, capsize=2)
         for drowned, face, label in ((False, BLUE, "batches, ± 2 stderr"), (True, "white", "same, drowned")):
-            at, index = np.nonzero(self.drowned == drowned)
-            if len(at):
+            shown = self.drowned == drowned
+            if shown.any():
                 ax.plot(
-                    self.sizes[at], self.measured[at, index],
+                    places[shown], self.measured[shown],
                     "o", color=BLUE, markerfacecolor=face, label=label, zorder=3,
                 )  # fmt: skip
         ax.set_xscale("log", base=2)
-        ax.set_xlabel("batch size (examples)")
+        ax.set_xticks(self.sizes, [str(size) for size in self.sizes])
+        ax.set_xlabel("batch size (examples); side by side, the largest first")
         ax.set_ylabel(f"largest eigenvalues of the {self.matrix}")
         ax.legend(fontsize="small")
         return ax
@@ -162,8 +176,8 @@ def batch_spectra(
     matrix: str = "hessian",
     batches: int = 10,
     probes: int = 4,
-    noise_size: int = 32,
-    noise_batches: int = 40,
+    noise_size: int = NOISE_SIZE,
+    noise_batches: int = NOISE_BATCHES,
     tol: float = 1e-3,
     seed: int = 0,
 ) -> BatchSpectra:
@@ -214,12 +228,10 @@ def batch_spectra(
     check_count("noise_size", noise_size)
     check_count("noise_batches", noise_batches, 2)
     examples = problem.num_examples
-    sizes = sorted(set(sizes))
-    for size in sizes:
-        check_count("sizes", size, 1, examples)
+    sizes = check_sizes(sizes, examples)
     source = generator(seed)
     full = MATRICES[matrix](problem)
-    top = eigenpairs(full, min(k + _BELOW, problem.num_parameters), tol=tol, seed=seed)
+    top = eigenpairs(full, min(k + BELOW, problem.num_parameters), tol=tol, seed=seed)
     values = top.values.numpy()
     if values[0] <= top.floor:
         raise ValueError(f"the largest eigenvalue is {values[0]:.3g}: the law needs a positive one")

@@ -1,11 +1,13 @@
 """Random batches of a problem's examples, and how their matrices differ from that of all."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.choices import check_count
 from workbench.curvature.operators import ProblemOperator
 from workbench.curvature.random_matrix import noise_per_example
 from workbench.curvature.tracking import MATRICES
@@ -13,6 +15,8 @@ from workbench.problem import Problem
 from workbench.progress import progress
 from workbench.random_vectors import random_vectors
 from workbench.result import standard_error
+
+NOISE_SIZE, NOISE_BATCHES = 32, 40  # that the noise is measured from, if nothing else is asked for
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,21 @@ class BatchNoise:
 
     def _of_one(self, mean_square: float) -> float:
         return noise_per_example(float(mean_square), self.size, self.examples)
+
+
+def check_sizes(sizes: Sequence[int], examples: int) -> list[int]:
+    """Return batch sizes in ascending order, each once.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one is not from 1 to ``examples``.
+    """
+    if not sizes:
+        raise ValueError("sizes is empty: name one batch size at least")
+    for size in sizes:
+        check_count("sizes", size, 1, examples)
+    return sorted(set(sizes))
 
 
 def draw(problem: Problem, size: int, source: torch.Generator) -> Problem:

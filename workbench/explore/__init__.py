@@ -1,6 +1,7 @@
 """Explorers: one interactive view per analysis, for JupyterLab; a still picture in a report."""
 
+from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.start import start
 
-__all__ = ["curvature", "start"]
+__all__ = ["batch_hessian", "curvature", "start"]

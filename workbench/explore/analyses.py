@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 
-ANALYSES: dict[str, Callable[..., Any]] = {"curvature": curvature}
+ANALYSES: dict[str, Callable[..., Any]] = {"curvature": curvature, "batch_hessian": batch_hessian}

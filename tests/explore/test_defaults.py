@@ -15,11 +15,16 @@ def functions_behind(explore):
     return [each for each in named if inspect.isfunction(each)]
 
 
+def as_in_a_cell(default):
+    """A parameters cell has lists where a function has a default that nobody can change."""
+    return list(default) if isinstance(default, tuple) else default
+
+
 def same_name(analysis):
     """The notebook's parameters that a function behind its explorer has a default for, with both defaults."""
     defaults = {each.name: each.default for each in read_notebook(analysis).parameters}
     return [
-        (f"{function.__name__}({name})", defaults[name], parameter.default)
+        (f"{function.__name__}({name})", defaults[name], as_in_a_cell(parameter.default))
         for function in functions_behind(ANALYSES[analysis])
         for name, parameter in inspect.signature(function).parameters.items()
         if name in defaults and parameter.default is not inspect.Parameter.empty

@@ -166,10 +166,7 @@ class BatchDensities(Result):
             )
             size = row["batch_size"]
             name = f"batch of {size}" if size < self.examples else f"all {size} examples"
-            lines.append(
-                f"{name}: eigenvalues from {row['smallest']:.4g} to "
-                f"{row['largest']:.4g}, {law}"
-            )
+            lines.append(f"{name}: eigenvalues from {row['smallest']:.4g} to {row['largest']:.4g}, {law}")
         note = ", interrupted" if self.interrupted else ""
         lines.append(
             f"noise of one example S² = {self.noise:.3g} ± {self.noise_stderr:.1g}; products worth "

@@ -174,7 +174,7 @@ def batch_spectra(
     k: int = 5,
     *,
     matrix: str = "hessian",
-    batches: int = 10,
+    batches: int = 20,
     probes: int = 4,
     noise_size: int = NOISE_SIZE,
     noise_batches: int = NOISE_BATCHES,

@@ -3,17 +3,23 @@
 The unit is one gradient over the same data: every figure is the median wall time over interleaved rounds,
 divided by the median wall time of a gradient. Peers that are not installed are left out and named.
 
-    python benchmarks/curvature.py [--task mlp|cnn|gpt] [--rounds 7] [--threads 2] [--solvers]
+    python benchmarks/curvature.py [--task mlp|cnn|gpt] [--rounds 7] [--threads 2] [--memory]
+        [--solvers] [--densities 1]
 """
 
 import argparse
 import importlib
 import itertools
+import json
 import statistics
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,8 +133,8 @@ def trained(model: nn.Module, inputs: Tensor, targets: Tensor, many: list[int], 
     return Task(model.eval(), inputs, targets, many)
 
 
-def product_works(task: Task, sizes: list[int]) -> Table:
-    """Gradient, one vector, and a block of columns, with the Hessian and the Gauss-Newton matrix."""
+def product_works(task: Task, sizes: list[int], whose: str | None = None) -> Table:
+    """Gradient, one vector, and a block of columns, with the Hessian and the GGN; of all or one library."""
     problem, batches = task.problem(sizes), task.batches(sizes)
     hessian, ggn = wb.curvature.hessian(problem), wb.curvature.ggn(problem)
     half = wb.curvature.hessian(problem, memory=hessian.plan().kept_bytes // 2)
@@ -141,7 +147,7 @@ def product_works(task: Task, sizes: list[int]) -> Table:
         ("GGN × vector", "ours"): lambda: ggn @ vector,
         (f"GGN × {COLUMNS}, each", "ours"): lambda: ggn @ block,
     }
-    if curvlinops := optional("curvlinops"):
+    if whose in (None, "curvlinops") and (curvlinops := optional("curvlinops")):
         arguments = (task.model, nn.CrossEntropyLoss(), list(task.model.parameters()), batches)
         keywords: dict[str, Any] = {"check_deterministic": False}
         peer_hessian = curvlinops.HessianLinearOperator(*arguments, **keywords)
@@ -152,38 +158,39 @@ def product_works(task: Task, sizes: list[int]) -> Table:
             ("GGN × vector", "curvlinops"): lambda: peer_ggn @ vector,
             (f"GGN × {COLUMNS}, each", "curvlinops"): lambda: peer_ggn @ block,
         }
-    if eigenthings := optional("hessian_eigenthings"):
+    if whose in (None, "hessian-eigenthings") and (eigenthings := optional("hessian_eigenthings")):
         other = eigenthings.HessianOperator(task.model, batches, supervised_loss)
         works[("Hessian × vector", "hessian-eigenthings")] = lambda: other.matvec(vector)
-    if optional("pyhessian"):
+    if whose in (None, "PyHessian") and optional("pyhessian"):
         works[("Hessian × vector", "PyHessian")] = pyhessian_product(task, batches, vector)
     return works
 
 
 def pyhessian_product(task: Task, batches: Batches, vector: Tensor) -> Work:
     """PyHessian keeps the graph of a single batch and recomputes those of a loader."""
-    hessian_of = importlib.import_module("pyhessian").hessian
     single_product = importlib.import_module("pyhessian.hessian").hessian_vector_product
     parts, start = [], 0
     for parameter in task.model.parameters():
         parts.append(vector[start : start + parameter.numel()].view_as(parameter))
         start += parameter.numel()
+    whole = pyhessian(task, batches)
+    if len(batches) == 1:
+        return lambda: torch.cat([p.reshape(-1) for p in single_product(whole.gradsH, whole.params, parts)])
+    return lambda: torch.cat([p.reshape(-1) for p in whole.dataloader_hv_product(parts)[1]])
+
+
+def pyhessian(task: Task, batches: Batches) -> Any:
+    """PyHessian's object for these batches."""
+    hessian_of = importlib.import_module("pyhessian").hessian
+    data = {"data": batches[0]} if len(batches) == 1 else {"dataloader": batches}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the reference cycle that backward(create_graph=True) makes
-        if len(batches) == 1:
-            one = hessian_of(task.model, nn.CrossEntropyLoss(), data=batches[0], cuda=False)
-            return lambda: torch.cat([p.reshape(-1) for p in single_product(one.gradsH, one.params, parts)])
-        loader = hessian_of(task.model, nn.CrossEntropyLoss(), dataloader=batches, cuda=False)
-    return lambda: torch.cat([p.reshape(-1) for p in loader.dataloader_hv_product(parts)[1]])
+        return hessian_of(task.model, nn.CrossEntropyLoss(), cuda=False, **data)
 
 
 def solver_works(task: Task, sizes: list[int]) -> Table:
-    """The five largest eigenvalues to a relative residual of 1e-3, and densities; set-up included."""
+    """The five largest eigenvalues to a relative residual of 1e-3, set-up included."""
     problem, batches = task.problem(sizes), task.batches(sizes)
-
-    def density(make: Callable[..., Any]) -> Any:
-        return wb.curvature.spectral_density(make(problem, check=False), probes=10, steps=80)
-
     works: Table = {
         ("gradient", "ours"): problem.gradient,
         ("top 5, residuals recomputed", "ours"): lambda: wb.curvature.eigenpairs(
@@ -192,8 +199,6 @@ def solver_works(task: Task, sizes: list[int]) -> Table:
         ("top 5, residuals recomputed", "ours, with probes"): lambda: wb.curvature.eigenpairs(
             wb.curvature.hessian(problem), 5, "LM", tol=1e-3
         ),
-        ("density 10 × 80, Hessian", "ours"): lambda: density(wb.curvature.hessian),
-        ("density 10 × 80, GGN", "ours"): lambda: density(wb.curvature.ggn),
     }
     if curvlinops := optional("curvlinops"):
         arguments = (task.model, nn.CrossEntropyLoss(), list(task.model.parameters()), batches)
@@ -203,6 +208,29 @@ def solver_works(task: Task, sizes: list[int]) -> Table:
             return eigsh(operator, k=5, which="LM", tol=1e-3)
 
         works[("top 5, residuals recomputed", "curvlinops + eigsh")] = top
+    return works
+
+
+def density_works(task: Task, sizes: list[int]) -> Table:
+    """Spectral densities of ten probes with 80 steps, set-up included."""
+    problem, batches = task.problem(sizes), task.batches(sizes)
+
+    def density(make: Callable[..., Any]) -> Any:
+        return wb.curvature.spectral_density(make(problem, check=False), probes=10, steps=80)
+
+    works: Table = {
+        ("density 10 × 80, Hessian", "ours"): lambda: density(wb.curvature.hessian),
+        ("density 10 × 80, GGN", "ours"): lambda: density(wb.curvature.ggn),
+    }
+    if curvlinops := optional("curvlinops"):
+        arguments = (task.model, nn.CrossEntropyLoss(), list(task.model.parameters()), batches)
+        for name in ("Hessian", "GGN"):
+            peer = getattr(curvlinops, f"{name}LinearOperator")(*arguments, check_deterministic=False)
+            works[(f"density 10 × 80, {name}", "curvlinops")] = partial(
+                curvlinops.lanczos_approximate_spectrum, peer, ncv=80, num_repeats=10
+            )
+    if optional("pyhessian"):
+        works[("density 10 × 80, Hessian", "PyHessian")] = lambda: pyhessian(task, batches).density(80, 10)
     return works
 
 
@@ -219,36 +247,67 @@ def optional(name: str) -> Any:
         return None
 
 
-def medians(works: Table, rounds: int) -> dict[tuple[str, str], float]:
-    """Median wall time in seconds of each work; each runs once per round, after one round unmeasured."""
+def medians(works: Table, rounds: int, unmeasured: int = 1) -> dict[tuple[str, str], float]:
+    """Median wall time in seconds of each work; each runs once per round, at first unmeasured."""
     times: dict[tuple[str, str], list[float]] = {key: [] for key in works}
-    for turn in range(rounds + 1):
+    for turn in range(unmeasured + rounds):
         for key, work in works.items():
             started = time.perf_counter()
             work()
-            if turn:
+            if turn >= unmeasured:
                 times[key].append(time.perf_counter() - started)
     return {key: statistics.median(each) for key, each in times.items()}
 
 
-def report(title: str, works: Table, rounds: int) -> None:
-    """Print each cost in gradients, and how many times ours a peer's is."""
-    times = medians(works, rounds)
+def peak(name: str, sizes: list[int], what: str, whose: str) -> None:
+    """Print by how many bytes this process grows at most while one work is set up and done twice."""
+    task = make_task(name)
+    task.problem(sizes).gradient()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from what is in use
+    before = _memory("VmRSS")
+    work = product_works(task, sizes, whose.partition(",")[0])[(what, whose)]
+    work(), work()
+    print(_memory("VmHWM") - before)
+
+
+def _memory(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def peaks(name: str, sizes: list[int], threads: int) -> dict[tuple[str, str], float]:
+    """Extra peak memory in megabytes of each product, each in a process of its own."""
+    found = {}
+    for what, whose in product_works(make_task(name), sizes):
+        arguments = ["--threads", str(threads), "--task", name, "--peak", json.dumps([sizes, what, whose])]
+        output = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True)
+        found[(what, whose)] = int(output.stdout.split()[-1]) / 1e6
+    return found
+
+
+def report(
+    title: str,
+    times: dict[tuple[str, str], float],
+    memory: dict[tuple[str, str], float] | None = None,
+) -> None:
+    """Print each cost in gradients, how many times ours a peer's is, and extra peak memory in MB."""
     gradient = times.pop(("gradient", "ours"))
-    print(f"\n### {title}: one gradient takes {1e3 * gradient:.1f} ms\n")
-    print("| what | whose | gradients | × ours |\n| --- | --- | ---: | ---: |")
+    extra = f" and {memory[('gradient', 'ours')]:.0f} MB" if memory else ""
+    print(f"\n### {title}: one gradient takes {1e3 * gradient:.1f} ms{extra}\n")
+    print("| what | whose | gradients | × ours | peak MB |\n| --- | --- | ---: | ---: | ---: |")
     for what in dict.fromkeys(what for what, _ in times):
         costs = {whose: seconds for (name, whose), seconds in times.items() if name == what}
         columns = COLUMNS if "each" in what else 1
         for whose, seconds in costs.items():
             gain = "" if whose == "ours" else f"{seconds / costs['ours']:.2f}"
-            print(f"| {what} | {whose} | {seconds / columns / gradient:.2f} | {gain} |", flush=True)
+            size = f"{memory[(what, whose)]:.0f}" if memory else ""
+            print(f"| {what} | {whose} | {seconds / columns / gradient:.2f} | {gain} | {size} |", flush=True)
 
 
 def check(works: Table) -> None:
     """Peers and we must agree before times mean anything."""
     for (what, whose), work in works.items():
-        if "×" in what and "density" not in what and whose != "ours":
+        if "×" in what and whose != "ours":
             ours, theirs = works[(what, "ours")](), work()
             error = ((ours - theirs).norm() / ours.norm()).item()
             note = "" if error < 1e-4 else "   <- not the same matrix"
@@ -264,11 +323,14 @@ def main() -> None:
     parser.add_argument("--task", choices=["mlp", "cnn", "gpt"], action="append")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--solvers", action="store_true", help="eigenpairs and densities, of the dense network"
-    )
+    parser.add_argument("--solvers", action="store_true", help="eigenpairs, of the dense network")
+    parser.add_argument("--densities", type=int, default=0, help="rounds of densities, 4 minutes each")
+    parser.add_argument("--memory", action="store_true", help="also the peak memory of each product")
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.peak:
+        return peak(arguments.task[0], *json.loads(arguments.peak))
     missing = [peer for module, peer in PEERS.items() if optional(module) is None]
     if missing:
         print(f"not installed, so left out: {', '.join(missing)}")
@@ -277,12 +339,19 @@ def main() -> None:
         for sizes in ([len(task.inputs)], task.many):
             works = product_works(task, sizes)
             check(works)
-            report(f"{name}, batches of {', '.join(map(str, sizes))}", works, arguments.rounds)
+            memory = peaks(name, sizes, arguments.threads) if arguments.memory else None
+            title = f"{name}, batches of {', '.join(map(str, sizes))}"
+            report(title, medians(works, arguments.rounds), memory)
     if arguments.solvers:
         task = make_task("mlp")
         works = solver_works(task, [len(task.inputs)])
-        check({key: work for key, work in works.items() if "density" not in key[0]})
-        report("mlp, solvers", works, max(2, arguments.rounds // 3))
+        check(works)
+        report("mlp, top of the spectrum", medians(works, arguments.rounds))
+    if arguments.densities:
+        task = make_task("mlp")
+        sizes = [len(task.inputs)]
+        unit = medians({("gradient", "ours"): task.problem(sizes).gradient}, 20)
+        report("mlp, densities", unit | medians(density_works(task, sizes), arguments.densities, 0))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 import psutil
 import pytest
 
-from workbench import memory
+from workbench import control_groups
 from workbench.memory import free_bytes, read_bytes, show_bytes
 
 
@@ -30,12 +30,22 @@ def test_amounts_are_shown_for_people() -> None:
     ]  # fmt: skip
 
 
-def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    without = free_bytes()
-    assert 0 < without <= psutil.virtual_memory().total
-    (tmp_path / "memory.max").write_text("1000000\n")
-    (tmp_path / "memory.current").write_text("400000\n")
+@pytest.mark.parametrize("member", ["0::/a/b", "4:memory:/a/b"])
+def test_a_container_s_limit_counts_wherever_it_is_set(
+    member: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version1 = "memory" in member
+    root = tmp_path / "memory" if version1 else tmp_path
+    limit = "memory.limit_in_bytes" if version1 else "memory.max"
+    taken = "memory.usage_in_bytes" if version1 else "memory.current"
+    (root / "a" / "b").mkdir(parents=True)
+    (tmp_path / "membership").write_text(f"{member}\n")
+    monkeypatch.setattr(control_groups, "_ROOT", tmp_path)
+    monkeypatch.setattr(control_groups, "_MEMBERSHIP", tmp_path / "membership")
+    assert 600_000 < free_bytes() <= psutil.virtual_memory().total
+    (root / "a" / limit).write_text("1000000\n")  # of the group around
+    (root / "a" / taken).write_text("400000\n")
     assert free_bytes() == 600_000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert free_bytes() > 600_000
+    (root / "a" / "b" / limit).write_text("max\n")
+    (root / "a" / "b" / taken).write_text("300000\n")
+    assert free_bytes() == 600_000

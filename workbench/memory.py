@@ -1,10 +1,11 @@
 """Memory: how much is free, and amounts as people write them."""
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+
+from workbench import control_groups
 
 if TYPE_CHECKING:
     import torch
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
 _ADVICE = "write bytes, or text such as '4GB' or '512MiB'"
-_ENDLESS = 2**62
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def free_bytes(device: "torch.device | str" = "cpu") -> int:
@@ -22,7 +21,7 @@ def free_bytes(device: "torch.device | str" = "cpu") -> int:
         import torch  # which the command line does without
 
         return int(torch.cuda.mem_get_info(device)[0])
-    return min(int(psutil.virtual_memory().available), _left_in_container())
+    return min([int(psutil.virtual_memory().available), *control_groups.memory_left()])
 
 
 def read_bytes(amount: int | float | str) -> int:
@@ -41,12 +40,10 @@ def read_bytes(amount: int | float | str) -> int:
         except ValueError:
             number = -1.0
         if unit is None or number < 0:
-            raise ValueError(
-                f"memory={amount!r} cannot be read: write bytes, or text such as '4GB' or '512MiB'"
-            )
+            raise ValueError(f"memory={amount!r} cannot be read: {_ADVICE}")
         return int(number * unit)
     if isinstance(amount, bool) or not amount >= 0:
-        raise ValueError(f"memory={amount!r} is not an amount of memory: write bytes, or text such as '4GB'")
+        raise ValueError(f"memory={amount!r} is not an amount of memory: {_ADVICE}")
     return int(amount)
 
 
@@ -57,18 +54,3 @@ def show_bytes(amount: float) -> str:
             return f"{amount:.3g} {unit}"
         amount /= 1000
     return f"{amount:.3g} TB"
-
-
-def _left_in_container() -> int:
-    """What the control group of this process may still take; no limit counts as endless."""
-    left = [_ENDLESS]
-    for limit, taken in (
-        ("memory.max", "memory.current"),  # version 2, then 1
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            text = (_CGROUP / limit).read_text().strip()
-            left.append(int(text) - int((_CGROUP / taken).read_text()) if text != "max" else _ENDLESS)
-        except (OSError, ValueError):
-            continue
-    return max(min(left), 0)

@@ -26,14 +26,14 @@ def test_every_figure_of_a_planted_spectrum() -> None:
     assert abs(edge - descending[5]) <= residual + 1e-9
     smallest, smallest_residual = found.smallest.values[0].item(), found.smallest.residuals[0].item()
     assert abs(smallest - PLANTED.min()) <= smallest_residual
-    assert 0 < smallest_residual <= 1e-3 * (9 - PLANTED.min())
+    assert smallest_residual <= 1e-3 * (9 - PLANTED.min())
     density = found.density
-    assert len(density.atoms) == 20
+    assert len(density.atoms) >= 5
     assert abs(density.trace - PLANTED.sum()) <= 4 * density.trace_stderr
     assert abs(density.frobenius - np.sqrt((PLANTED**2).sum())) <= 4 * density.frobenius_stderr
     assert found.gauss_newton is None
     assert not len(found.angles)
-    assert found.matvecs == found.top.matvecs + found.smallest.matvecs + 20 * 40
+    assert found.matvecs == found.top.matvecs == found.smallest.matvecs == density.matvecs
     assert not found.interrupted
     table = found.frame().set_index("quantity")
     assert table.loc["outlier 5", "value"] == pytest.approx(4, rel=1e-5)
@@ -81,7 +81,7 @@ def test_a_hessian_is_compared_with_its_gauss_newton_matrix() -> None:
         )
         largest = torch.linalg.eigvalsh(hessian[places][:, places])[-1].item()
         assert pairs.values[0].item() == pytest.approx(largest, rel=1e-5)
-    parts = [found.top, found.smallest, found.density, found.gauss_newton, *found.layers.values()]
+    parts = [found.top, found.gauss_newton, *found.layers.values()]
     assert found.matvecs == sum(part.matvecs for part in parts)
 
 
@@ -119,27 +119,21 @@ def test_one_eigenvalue_is_a_spectrum_too() -> None:
     assert found.bulk_edge[0] == found.top.values[0].item()
 
 
-@pytest.mark.parametrize(
-    ("stage", "smallest", "density"),
-    [("largest", False, False), ("smallest", True, False), ("density", True, True)],
-)
-def test_an_interrupt_keeps_what_is_done(stage: str, smallest: bool, density: bool) -> None:
-    searches = 0
+@pytest.mark.parametrize("stage", ["Krylov space", "Lanczos products"])
+def test_an_interrupt_keeps_what_is_done(stage: str) -> None:
+    problem = build("mlp").problem()
 
     def interrupt(description: str, done: int, total: int | None) -> None:
-        nonlocal searches
-        searches += description == "Lanczos products" and done == 0
-        now = {1: "largest", 2: "smallest"}[searches] if description == "Lanczos products" else "density"
-        if now == stage and done >= 9:
+        if description == stage and done >= 5:
             raise KeyboardInterrupt
 
     with listening(interrupt):
-        found = spectrum(symmetric(PLANTED), k=8, probes=2, steps=40)
+        found = spectrum(problem, k=8, probes=2, steps=7, tol=1e-9)
     assert found.interrupted
     assert "interrupted" in found.summary()
     assert len(found.top.values) == 8
-    assert (found.smallest is not None) == smallest
-    assert (found.density is not None) == density
+    assert found.density.steps == {"Krylov space": 5, "Lanczos products": 7}[stage]
+    assert found.gauss_newton is None
     found.frame()
     found.plot()
 

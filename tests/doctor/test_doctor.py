@@ -16,6 +16,7 @@ import psutil
 import pytest
 from packaging.requirements import Requirement
 
+from workbench import control_groups
 from workbench.doctor import OK, PROBLEM, WARNING, Finding, browser, examine, folders, gpu, machine, software
 from workbench.doctor import kernel as kernels
 from workbench.doctor.finding import findings
@@ -227,10 +228,9 @@ def test_a_container_has_what_it_is_given(
     for name, text in files.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_text(text + "\n")
-    lines = machine._lines
-    own = ["0::/job", "2:cpu,cpuacct:/", "3:memory:/"]
-    monkeypatch.setattr(machine, "_CGROUPS", place)
-    monkeypatch.setattr(machine, "_lines", lambda file: own if str(file).startswith("/proc") else lines(file))
+    (place / "membership").write_text("0::/job\n2:cpu,cpuacct:/\n3:memory:/\n")
+    monkeypatch.setattr(control_groups, "_ROOT", place)
+    monkeypatch.setattr(control_groups, "_MEMBERSHIP", place / "membership")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=64e9, available=60e9))
     assert usable_cores() == cores
@@ -239,7 +239,7 @@ def test_a_container_has_what_it_is_given(
 
 @pytest.mark.parametrize(("free", "state"), [(30e9, OK), (1e9, WARNING), (0.1e9, PROBLEM)])
 def test_little_memory(monkeypatch: pytest.MonkeyPatch, free: float, state: str) -> None:
-    monkeypatch.setattr(machine, "_cgroup_numbers", lambda name: [])
+    monkeypatch.setattr(machine, "numbers", lambda name: [])
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=64e9, available=free))
     assert states(check_memory()) == {"free memory": state}
 

@@ -36,6 +36,8 @@ class SpectralDensity(Result):
         Nodes and weights of each probe's quadrature, atoms included; the weights of a probe sum to 1.
     size : int
         Number of eigenvalues n.
+    steps : int
+        Lanczos steps of each probe: its quadrature is exact for polynomials up to degree 2·steps − 1.
     null_mass, null_stderr, null_threshold : float
         Share of the eigenvalues with ``|λ| <= null_threshold`` (a thousandth of the largest magnitude).
     trace, trace_stderr : float
@@ -65,6 +67,7 @@ class SpectralDensity(Result):
     ritz_values: tuple[np.ndarray, ...]
     weights: tuple[np.ndarray, ...]
     size: int
+    steps: int
     null_mass: float
     null_stderr: float
     null_threshold: float
@@ -126,8 +129,9 @@ class SpectralDensity(Result):
             )
         rules = list(zip(self.ritz_values, self.weights, strict=True))
         means = np.array([weights @ np.log(values + damping) for values, weights in rules])
+        before = 3 * self.steps // 4 + len(self.atoms)
         changes = [
-            0.0 if exact else _log_mean_before(*rule, damping) - mean
+            0.0 if exact else _log_mean_before(*rule, damping, max(before, 1)) - mean
             for rule, mean, exact in zip(rules, means, self.exact, strict=True)
         ]
         samples = self.size * means
@@ -206,12 +210,11 @@ class SpectralDensity(Result):
         """Support, near-null mass, trace and Frobenius norm, and the cost."""
         low = min(float(values.min()) for values in self.ritz_values)
         high = max(float(values.max()) for values in self.ritz_values)
-        steps = max(len(values) for values in self.ritz_values) - len(self.atoms)
         note = f" beside {len(self.atoms)} known eigenvalues" if len(self.atoms) else ""
         note += ", interrupted" if self.interrupted else ""
         return (
             f"{self.size} eigenvalues from {low:.4g} to {high:.4g} "
-            f"({len(self.weights)} probes × {steps} steps{note})\n"
+            f"({len(self.weights)} probes × {self.steps} steps{note})\n"
             f"near zero (|λ| ≤ {self.null_threshold:.1e}): {100 * self.null_mass:.1f} ± "
             f"{100 * self.null_stderr:.1f} % of them\n"
             f"trace {self.trace:.5g} ± {self.trace_stderr:.2g}, Frobenius norm {self.frobenius:.5g} ± "
@@ -237,12 +240,12 @@ def check_damping(damping: float) -> None:
         raise ValueError(f"damping={damping} is out of range: it must be at least 0")
 
 
-def _log_mean_before(values: np.ndarray, weights: np.ndarray, damping: float) -> float:
-    """Return the mean logarithm by the rule of three quarters of the steps.
+def _log_mean_before(values: np.ndarray, weights: np.ndarray, damping: float, steps: int) -> float:
+    """Return the mean logarithm by the rule of fewer steps.
 
     Lanczos on the nodes, started with the roots of the weights, repeats the process that found them.
     """
-    steps = max(3 * len(values) // 4, 1)
+    steps = min(steps, len(values))
     nodes = torch.from_numpy(values)
     process = Lanczos(torch.from_numpy(weights).sqrt(), steps, torch.finfo(torch.float64).eps)
     for _ in range(steps):

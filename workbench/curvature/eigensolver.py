@@ -1,6 +1,5 @@
 """``eigenpairs``: extreme eigenvalues and eigenvectors, each with its true residual."""
 
-import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -13,11 +12,16 @@ from workbench.choices import check_choice, check_count
 from workbench.curvature.lanczos import ROUNDINGS, Lanczos, warn_if_asymmetric
 from workbench.curvature.operators import CurvatureOperator, as_operator
 from workbench.curvature.pairs import Eigenpairs
-from workbench.progress import progress
+from workbench.curvature.search import (
+    STEADY_STEPS,
+    advance_until_converged,
+    make_pairs,
+    presented,
+    ritz_vectors,
+)
 from workbench.random_vectors import generator, random_vectors
 
 DENSE_SIZE = 2000  # up to this many rows, all columns and a dense solve are as cheap as a search
-_STEADY_STEPS = 10  # steps without news that end a search which met an invariant subspace
 
 
 def eigenpairs(
@@ -105,7 +109,7 @@ def eigenpairs(
     else:
         pairs = _search(op, k, which, tol, fresh, max_matvecs or 20 * k + 200, warm=start is not None)
     warn_if_asymmetric(pairs.asymmetry, op.precision)
-    _warn_if_missed(pairs)
+    warn_if_missed(pairs)
     return pairs
 
 
@@ -117,8 +121,8 @@ def _solve_dense(op: CurvatureOperator, k: int, which: str, tol: float) -> Eigen
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     norm = values.abs().max().item()
     skew = torch.linalg.matrix_norm(matrix - matrix.T).item()
-    wanted = _presented(values.cpu().numpy(), which, k)
-    return _result(
+    wanted = presented(values.cpu().numpy(), which, k)
+    return make_pairs(
         op,
         vectors[:, wanted].T,
         matrix @ vectors[:, wanted],
@@ -186,16 +190,18 @@ def _search(
     block = len(start)
     process = Lanczos(start, min(op.shape[0], 3 * max(k, block) + 60), op.precision)
     # What is near an old eigenvector converges before anything else has come into sight.
-    least = k + _STEADY_STEPS * block if warm else 0
+    least = k + STEADY_STEPS * block if warm else 0
     images: Tensor | None = None
     try:
-        _iterate(op, process, k, which, tol, least, budget - k, fresh)
-        images = op @ _ritz_vectors(process, which, k)[0].T
+        advance_until_converged(
+            op, process, k, which, lambda values, _: tol * np.abs(values), fresh, most=budget - k, least=least
+        )
+        images = op @ ritz_vectors(process, which, k)[0].T
     except KeyboardInterrupt:
         if process.size == 0:
             raise
-    rows, values, residuals = _ritz_vectors(process, which, k)
-    return _result(
+    rows, values, residuals = ritz_vectors(process, which, k)
+    return make_pairs(
         op,
         rows,
         images,
@@ -210,122 +216,7 @@ def _search(
     )
 
 
-def _iterate(
-    op: CurvatureOperator,
-    process: Lanczos,
-    k: int,
-    which: str,
-    tol: float,
-    least: int,
-    most: int,
-    fresh: Callable[[], Tensor],
-) -> None:
-    """Advance until the k wanted pairs have converged, within this many products."""
-    steadiness = _Steadiness()
-    products = 0
-    with progress("Lanczos products", None) as advance:
-        while products < most:
-            block = process.pending[: most - products]
-            for product in (op @ block.T).T:
-                process.absorb(product)
-            products += len(block)
-            advance(len(block))
-            values, coordinates, residuals = process.ritz()
-            order = _most_wanted(values, which)
-            wanted = order[:k]
-            done = residuals[wanted] <= np.maximum(tol * np.abs(values[wanted]), process.floor)
-            settled = steadiness.update(values[wanted], process) and products >= least
-            if process.size == op.shape[0] or (len(wanted) == k and done.all() and settled):
-                return
-            if process.closed:
-                process.continue_with(fresh())
-            if process.size + len(process.pending) > process.capacity:
-                kept = order[: (k + process.capacity) // 2]
-                process.restart(values[kept], coordinates[:, kept])
-
-
-def _ritz_vectors(process: Lanczos, which: str, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Unit Ritz vectors (k, n), their values and estimated residuals (k,), in the order of the result."""
-    values, coordinates, residuals = process.ritz()
-    wanted = _presented(values, which, k)
-    rows = process.vectors(coordinates[:, wanted])
-    rows /= torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows, torch.from_numpy(values[wanted]), torch.from_numpy(residuals[wanted])
-
-
-class _Steadiness:
-    """Whether the wanted values have stopped changing, once an invariant subspace was met.
-
-    After that each fresh vector may bring another copy of a repeated eigenvalue, which residuals do not show.
-    """
-
-    def __init__(self) -> None:
-        self._met_invariant = False
-        self._values = np.empty(0)
-        self._since = 0
-
-    def update(self, values: np.ndarray, process: Lanczos) -> bool:
-        self._met_invariant |= process.nearly_closed
-        same = len(values) == len(self._values) and np.allclose(
-            values, self._values, rtol=1e-3, atol=process.floor
-        )
-        self._since = self._since + 1 if same else 0
-        self._values = values
-        return not self._met_invariant or self._since >= _STEADY_STEPS
-
-
-def _most_wanted(values: np.ndarray, which: str) -> np.ndarray:
-    """Indices of all values, the most wanted first."""
-    ascending = np.argsort(values, kind="stable")
-    if which == "SA":
-        return ascending
-    if which == "LA":
-        return ascending[::-1]
-    if which == "LM":
-        return np.argsort(-np.abs(values), kind="stable")
-    count = len(values)
-    both = np.empty(count, dtype=int)
-    both[0::2] = ascending[::-1][: math.ceil(count / 2)]
-    both[1::2] = ascending[: count // 2]
-    return both
-
-
-def _presented(values: np.ndarray, which: str, k: int) -> np.ndarray:
-    """Indices of the k wanted values in the order of the result."""
-    wanted = _most_wanted(values, which)[:k]
-    return wanted[np.argsort(-values[wanted], kind="stable")] if which == "BE" else wanted.copy()
-
-
-def _result(
-    op: CurvatureOperator,
-    rows: Tensor,
-    images: Tensor | None,
-    estimates: tuple[Tensor, Tensor] | None = None,
-    **known: Any,
-) -> Eigenpairs:
-    """Put a result together from unit vectors (k, n) and A times them (n, k), or from estimates instead."""
-    vectors = rows.T.contiguous()
-    signs = torch.gather(vectors, 0, vectors.abs().argmax(dim=0, keepdim=True)).sign()
-    if images is not None:
-        exact, images = vectors.double(), images.double()
-        values = (exact * images).sum(dim=0) / exact.square().sum(dim=0)
-        residuals = torch.linalg.vector_norm(images - exact * values, dim=0)
-    else:
-        assert estimates is not None
-        values, residuals = estimates
-    values, residuals = values.cpu(), residuals.cpu()
-    return Eigenpairs(
-        values=values,
-        vectors=(vectors * signs).cpu(),
-        residuals=residuals,
-        converged=residuals <= torch.clamp(known["tol"] * values.abs(), min=known["floor"]),
-        terms=op.terms,
-        layout=tuple((part.name, part.start, part.stop) for part in op.layout),
-        **known,
-    )
-
-
-def _warn_if_missed(pairs: Eigenpairs) -> None:
+def warn_if_missed(pairs: Eigenpairs) -> None:
     missed = len(pairs.values) - int(pairs.converged.sum())
     if missed and not pairs.interrupted:
         warnings.warn(

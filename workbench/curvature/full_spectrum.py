@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Spectrum(Result):
-    """What a curvature matrix looks like; parts that an interrupt left out are None or empty.
+    """What a curvature matrix looks like; what an interrupt left out is None or empty.
 
     Attributes
     ----------
@@ -25,10 +25,11 @@ class Spectrum(Result):
         The largest eigenvalues, outliers first.
     outliers : int
         How many of them stand above the bulk: those above the lowest clear gap.
-    smallest : Eigenpairs or None
+    smallest : Eigenpairs
         The one smallest eigenvalue: how negative the curvature gets.
-    density : SpectralDensity or None
-        Of all eigenvalues; those of ``top`` are exact atoms. Trace and Frobenius norm are its by-products.
+    density : SpectralDensity
+        Of all eigenvalues; those of ``top`` that converged early are exact atoms. Trace and Frobenius norm
+        are its by-products.
     gauss_newton : Eigenpairs or None
         Largest eigenvalues of the Gauss-Newton matrix, if the matrix is a Hessian.
     angles : ndarray
@@ -42,6 +43,7 @@ class Spectrum(Result):
         Number of eigenvalues.
     matvecs : int
         Products in all; those of a layer's block and of the Gauss-Newton matrix count like the others.
+        ``top``, ``smallest`` and ``density`` share one run, whose products each of them states.
     terms : str
         What the operator is made of.
     interrupted : bool
@@ -50,8 +52,8 @@ class Spectrum(Result):
 
     top: Eigenpairs
     outliers: int
-    smallest: Eigenpairs | None
-    density: SpectralDensity | None
+    smallest: Eigenpairs
+    density: SpectralDensity
     gauss_newton: Eigenpairs | None
     angles: np.ndarray
     angles_bound: float
@@ -73,15 +75,13 @@ class Spectrum(Result):
         for i in range(self.outliers):
             rows.append((f"outlier {i + 1}", values[i], residuals[i], "residual"))
         rows.append(("bulk edge", *self.bulk_edge, "residual"))
-        if self.smallest is not None:
-            rows.append(("smallest", *_first(self.smallest), "residual"))
-        if self.density is not None:
-            density = self.density
-            rows += [
-                ("trace", density.trace, density.trace_stderr, "standard error"),
-                ("Frobenius norm", density.frobenius, density.frobenius_stderr, "standard error"),
-                ("share near zero", density.null_mass, density.null_stderr, "standard error"),
-            ]
+        density = self.density
+        rows += [
+            ("smallest", *_first(self.smallest), "residual"),
+            ("trace", density.trace, density.trace_stderr, "standard error"),
+            ("Frobenius norm", density.frobenius, density.frobenius_stderr, "standard error"),
+            ("share near zero", density.null_mass, density.null_stderr, "standard error"),
+        ]
         for i, angle in enumerate(self.angles):
             rows.append((f"angle {i + 1} to Gauss-Newton (°)", float(angle), self.angles_bound, "bound"))
         for layer, pairs in self.layers.items():
@@ -100,8 +100,6 @@ class Spectrum(Result):
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the density, the outliers as points at the height of one eigenvalue, and the bulk's edge."""
-        if self.density is None:
-            return self.top.plot(ax)
         ax = self.density.plot(new_axes(ax))
         height = 10 * self.density.floor
         outliers = self.top.values[: self.outliers].numpy()
@@ -128,17 +126,15 @@ class Spectrum(Result):
         missed = len(self.top.values) - int(self.top.converged.sum())
         if missed:
             lines.append(f"{missed} of the {len(self.top.values)} largest eigenvalues NOT CONVERGED")
-        if self.smallest is not None:
-            value, residual = _first(self.smallest)
-            lines.append(f"smallest eigenvalue {value:.4g} ± {residual:.1g}")
-        if self.density is not None:
-            density = self.density
-            lines.append(
-                f"trace {density.trace:.5g} ± {density.trace_stderr:.2g}, Frobenius norm "
-                f"{density.frobenius:.5g} ± {density.frobenius_stderr:.2g}, near zero (|λ| ≤ "
-                f"{density.null_threshold:.1e}): {100 * density.null_mass:.1f} ± "
-                f"{100 * density.null_stderr:.1f} %"
-            )
+        value, residual = _first(self.smallest)
+        lines.append(f"smallest eigenvalue {value:.4g} ± {residual:.1g}")
+        density = self.density
+        lines.append(
+            f"trace {density.trace:.5g} ± {density.trace_stderr:.2g}, Frobenius norm "
+            f"{density.frobenius:.5g} ± {density.frobenius_stderr:.2g}, near zero (|λ| ≤ "
+            f"{density.null_threshold:.1e}): {100 * density.null_mass:.1f} ± "
+            f"{100 * density.null_stderr:.1f} %"
+        )
         if len(self.angles):
             lines.append(
                 f"largest angle to the Gauss-Newton matrix's leading {len(self.angles)} vectors: "

@@ -10,6 +10,7 @@ from torch import Tensor
 
 # A coupling or a residual below this many roundings of ||A|| is zero as far as products can tell.
 ROUNDINGS = 10
+_TWICE_IS_ENOUGH = 0.7  # a vector that orthogonalisation leaves shorter than this share is treated once more
 
 
 class Lanczos:
@@ -17,10 +18,10 @@ class Lanczos:
 
     The caller multiplies: ``process.absorb(A @ process.newest)`` adds one vector to the basis. From b start
     vectors there are up to b that wait for their products (``process.pending``), so that a block of them can
-    be multiplied together. Every new vector is orthogonalised twice against all earlier ones, so no ghost
-    copies of converged eigenvalues appear and what leads out of the basis is the true residual norm of a Ritz
-    pair, up to rounding. What is left of a product when it is rounding alone is no new vector: one fewer
-    waits.
+    be multiplied, and absorbed, together. Every new vector is orthogonalised twice against all earlier ones,
+    so no ghost copies of converged eigenvalues appear and what leads out of the basis is the true residual
+    norm of a Ritz pair, up to rounding. What is left of a product when it is rounding alone is no new vector:
+    one fewer waits.
 
     Orthogonalisation yields :math:`v_i^\top A v_j` for all i < j; the transposed numbers are known from
     earlier steps. Their difference is kept: it shows an operator that is not symmetric, at no cost.
@@ -106,23 +107,49 @@ class Lanczos:
         r"""Largest singular value of :math:`V^\top (A - A^\top) V` seen so far, relative to the norm of A."""
         return max(self._largest_skew, self._current_skew()) / self.norm if self.norm else 0.0
 
-    def absorb(self, product: Tensor) -> None:
-        """Take A @ newest; what of it is new waits behind the others.
+    def absorb(self, products: Tensor) -> None:
+        """Take A times the vectors that wait, the next one first; what of it is new waits behind them.
+
+        Parameters
+        ----------
+        products : Tensor (n,) or (m, n)
+            Of the next vector, or of the m next ones as rows.
 
         Raises
         ------
         ValueError
-            If the product is not finite.
+            If a product is not finite.
         """
+        products = torch.atleast_2d(products)
+        known = self._known
+        # All rows at once against what is known: one pass over the basis serves the whole block.
+        rests, coefficients = _orthogonalize(products, self._rows[:known])
+        for product, rest, row in zip(products, rests, coefficients, strict=True):
+            length = _norm(product)
+            if not np.isfinite(length):
+                raise ValueError("a product with the operator is not finite: is the loss finite here?")
+            self.norm = max(self.norm, length)
+            rest, row = self._less_newer(rest, row, known)
+            self._append(rest, row)
+
+    def _less_newer(self, rest: Tensor, row: np.ndarray, known: int) -> tuple[Tensor, np.ndarray]:
+        """Make a rest orthogonal to the rows that the same block has added after the first ``known``."""
+        newer = self._rows[known : self._known]
+        if not len(newer):
+            return rest, row
+        before = _norm(rest)
+        rest, components = _orthogonalize(rest, newer)
+        row = np.concatenate([row, components])
+        if _norm(rest) < _TWICE_IS_ENOUGH * before:  # cancellation has magnified what rounding left elsewhere
+            rest, more = _orthogonalize(rest, self._rows[: self._known])
+            row += more
+        return rest, row
+
+    def _append(self, rest: Tensor, coefficients: np.ndarray) -> None:
+        """Take a product as its coefficients in the basis and what is left of it."""
         j, known = self.size, self._known
-        rows = self._rows[:known]
-        rest, coefficients = _orthogonalize(product, rows)
-        length = _norm(product)
-        if not np.isfinite(length):
-            raise ValueError("a product with the operator is not finite: is the loss finite here?")
-        self.norm = max(self.norm, length)
         coupling = _norm(rest)
-        if coupling <= self.floor or known == rows.shape[1]:
+        if coupling <= self.floor or known == self._rows.shape[1]:
             coupling = 0.0
         else:
             self._rows[known] = rest / coupling
@@ -193,11 +220,11 @@ def warn_if_asymmetric(asymmetry: float, precision: float) -> None:
         )
 
 
-def _orthogonalize(vector: Tensor, rows: Tensor) -> tuple[Tensor, np.ndarray]:
-    """Remove from ``vector`` its components along orthonormal rows, twice; return the rest and them."""
-    first = rows @ vector
-    rest = vector - first @ rows
-    second = rows @ rest
+def _orthogonalize(vectors: Tensor, rows: Tensor) -> tuple[Tensor, np.ndarray]:
+    """Remove from (..., n) vectors their components along orthonormal rows, twice; return both."""
+    first = vectors @ rows.T
+    rest = vectors - first @ rows
+    second = rest @ rows.T
     rest = rest - second @ rows
     return rest, (first.double() + second.double()).cpu().numpy()
 

@@ -115,7 +115,17 @@ def spectral_density(
             if not processes:
                 raise
             interrupted = True
-    result = _evaluate(op, processes, atoms, width, matvecs=op.matvecs - before, interrupted=interrupted)
+    result = make_density(
+        op,
+        [_quadrature(process, atoms, n) for process in processes],
+        atoms,
+        width=width,
+        steps=max(process.size for process in processes),
+        exact=tuple(process.closed for process in processes),
+        matvecs=op.matvecs - before,
+        asymmetry=max(_asymmetry(process, atoms) for process in processes),
+        interrupted=interrupted,
+    )
     warn_if_asymmetric(result.asymmetry, op.precision)
     return result
 
@@ -157,27 +167,26 @@ def _lockstep(op: CurvatureOperator, steps: int) -> int:
     return int(min(max(free_bytes(op.device) // 4 // basis, 1), _LOCKSTEP))
 
 
-def _evaluate(
+def make_density(
     op: CurvatureOperator,
-    processes: list[Lanczos],
+    rules: list[tuple[np.ndarray, np.ndarray]],
     atoms: np.ndarray,
-    width: float | None,
     *,
-    matvecs: int,
-    interrupted: bool,
+    width: float | None = None,
+    **known: Any,
 ) -> SpectralDensity:
+    """Put a density together from each probe's nodes, ascending, and weights, the atoms among them."""
     n = op.shape[0]
-    quadratures = [_quadrature(process, atoms, n) for process in processes]
-    nodes = [values for values, _ in quadratures]
-    weights = [weight for _, weight in quadratures]
+    nodes = [values for values, _ in rules]
+    weights = [weight for _, weight in rules]
     low, high = min(v[0] for v in nodes), max(v[-1] for v in nodes)
     largest = max(abs(low), abs(high))
     width = width or (high - low) * _WIDTH or largest * _WIDTH or _WIDTH
     grid = _grid(low, high, width)
-    densities = np.array([broaden(grid, v, w, width) for v, w in quadratures])
-    null = np.array([w[np.abs(v) <= _NULL * largest].sum() for v, w in quadratures])
-    traces = n * np.array([v @ w for v, w in quadratures])
-    squares = n * np.array([v**2 @ w for v, w in quadratures])
+    densities = np.array([broaden(grid, v, w, width) for v, w in rules])
+    null = np.array([w[np.abs(v) <= _NULL * largest].sum() for v, w in rules])
+    traces = n * np.array([v @ w for v, w in rules])
+    squares = n * np.array([v**2 @ w for v, w in rules])
     frobenius = math.sqrt(squares.mean())
     return SpectralDensity(
         grid=grid,
@@ -194,13 +203,10 @@ def _evaluate(
         trace_stderr=float(standard_error(traces)),
         frobenius=frobenius,
         frobenius_stderr=float(standard_error(squares)) / (2 * frobenius) if frobenius else 0.0,
-        matvecs=matvecs,
         terms=op.terms,
         atoms=np.sort(atoms),
-        asymmetry=max(_asymmetry(process, atoms) for process in processes),
-        interrupted=interrupted,
         precision=op.precision,
-        exact=tuple(process.closed for process in processes),
+        **known,
     )
 
 
@@ -213,9 +219,15 @@ def _asymmetry(process: Lanczos, atoms: np.ndarray) -> float:
 def _quadrature(process: Lanczos, atoms: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes, ascending, and weights of one probe, the atoms among them."""
     values, coordinates, _ = process.ritz()
-    nodes = np.concatenate([values, atoms])
-    rest = (size - len(atoms)) / size * coordinates[0] ** 2
-    weights = np.concatenate([rest, np.full(len(atoms), 1 / size)])
+    return with_atoms(values, coordinates[0] ** 2, atoms, size)
+
+
+def with_atoms(
+    nodes: np.ndarray, weights: np.ndarray, atoms: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Join the rule of the other eigenvalues, its weights summing to 1, with known ones of weight 1/n."""
+    nodes = np.concatenate([nodes, atoms])
+    weights = np.concatenate([(size - len(atoms)) / size * weights, np.full(len(atoms), 1 / size)])
     order = np.argsort(nodes, kind="stable")
     return nodes[order], weights[order]
 

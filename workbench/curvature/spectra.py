@@ -7,15 +7,14 @@ import numpy as np
 import torch
 
 from workbench.choices import check_count
-from workbench.curvature.density import SpectralDensity
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.full_spectrum import Spectrum
-from workbench.curvature.matrices import ggn, hessian, identity
-from workbench.curvature.operators import CurvatureOperator, Hessian, as_operator
+from workbench.curvature.krylov import explore_krylov
+from workbench.curvature.matrices import ggn, hessian
+from workbench.curvature.operators import Hessian, as_operator
 from workbench.curvature.operators.algebra import layers_of
 from workbench.curvature.outliers import count_outliers
 from workbench.curvature.pairs import Eigenpairs
-from workbench.curvature.quadrature import spectral_density
 from workbench.problem import Problem
 
 
@@ -39,7 +38,8 @@ def spectrum(
         Largest eigenvalues to compute. Outliers are counted among them, at most k − 5: raise it if there may
         be more.
     probes, steps : int
-        Of the density of the rest (see :func:`spectral_density`); two probes or more give standard errors.
+        Random start vectors and steps of the Krylov space; two probes or more give standard errors, more of
+        them smaller ones, more steps a finer density.
     tol : float
         Residual norm of the largest eigenvalues, relative to each; of the smallest, relative to the range of
         the spectrum.
@@ -51,7 +51,7 @@ def spectrum(
     Returns
     -------
     Spectrum
-        An interrupt (Ctrl-C) returns what there is, provided that the search for the largest has begun.
+        An interrupt (Ctrl-C) returns what there is.
 
     Raises
     ------
@@ -66,8 +66,10 @@ def spectrum(
     bulk. For a Hessian the subspace of its outliers (of the largest eigenvalue if there are none) is compared
     with that of the Gauss-Newton matrix, whose search starts from there.
 
-    Cost in products: 3 k to 6 k for the largest, 15 to 60 for the smallest, probes × steps for the density,
-    about 3 per outlier with the Gauss-Newton matrix, 10 per layer.
+    Largest, smallest and density come from one Krylov space (see
+    :func:`~workbench.curvature.krylov.explore_krylov`). Cost in products: probes × steps, what the largest
+    take beyond that to converge, and k + 1 for true residuals; about 3 per outlier with the Gauss-Newton
+    matrix, 10 per layer. Memory: probes × steps vectors.
     """
     op = hessian(source) if isinstance(source, Problem) else as_operator(source)
     n = op.shape[0]
@@ -78,19 +80,15 @@ def spectrum(
         raise ValueError(f"a matrix of shape {op.shape} has no bulk")
     if layers and not op.layout:
         raise ValueError("layers=True: this operator does not know which parameter stands where")
-    smallest: Eigenpairs | None = None
-    density: SpectralDensity | None = None
+    if not 0 < tol < 1:
+        raise ValueError(f"tol={tol} is out of range: it must be between 0 and 1")
+    top, smallest, density = explore_krylov(op, min(k, n - 1), probes=probes, steps=steps, tol=tol, seed=seed)
+    outliers = _count(top)
     gauss_newton: Eigenpairs | None = None
     blocks: dict[str, Eigenpairs] = {}
-    top = eigenpairs(op, min(k, n - 1), tol=tol, method="lanczos", seed=seed)
-    outliers = _count(top)
-    interrupted = False
+    interrupted = top.interrupted
     try:
         _go_on(top)
-        smallest = _smallest(op, top.values[0].item(), tol, seed)
-        _go_on(smallest)
-        density = spectral_density(op, probes, steps, deflate=top, seed=seed)
-        _go_on(density)
         if isinstance(op, Hessian):
             gauss_newton = _gauss_newton(op, top, outliers, tol, seed)
             _go_on(gauss_newton)
@@ -99,7 +97,7 @@ def spectrum(
             _go_on(blocks[layer])
     except KeyboardInterrupt:
         interrupted = True
-    parts = [part for part in (top, smallest, density, gauss_newton, *blocks.values()) if part is not None]
+    others = [part for part in (gauss_newton, *blocks.values()) if part is not None]
     angles, angles_bound = _angles(top, gauss_newton, max(outliers, 1))
     return Spectrum(
         top=top,
@@ -111,13 +109,13 @@ def spectrum(
         angles_bound=angles_bound,
         layers=blocks,
         size=n,
-        matvecs=sum(part.matvecs for part in parts),
+        matvecs=top.matvecs + sum(part.matvecs for part in others),
         terms=op.terms,
         interrupted=interrupted,
     )
 
 
-def _go_on(part: Eigenpairs | SpectralDensity) -> None:
+def _go_on(part: Eigenpairs) -> None:
     """Stop as well if an interrupt stopped this part, which is kept."""
     if part.interrupted:
         raise KeyboardInterrupt
@@ -127,13 +125,6 @@ def _count(top: Eigenpairs) -> int:
     """Outliers among the largest eigenvalues, down to the first that did not converge."""
     certain = int(top.converged.long().cumprod(dim=0).sum())
     return count_outliers(top.values[:certain].numpy(), top.residuals[:certain].numpy() + top.floor)
-
-
-def _smallest(op: CurvatureOperator, largest: float, tol: float, seed: int) -> Eigenpairs:
-    """The smallest eigenvalue, to a residual relative to the range: of A less its largest."""
-    shifted = op - abs(largest) * identity(op)
-    pairs = eigenpairs(shifted, 1, "SA", tol=tol, method="lanczos", seed=seed)
-    return pairs.replace(values=pairs.values + abs(largest), terms=op.terms)
 
 
 def _gauss_newton(op: Hessian, top: Eigenpairs, outliers: int, tol: float, seed: int) -> Eigenpairs:

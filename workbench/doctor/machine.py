@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 
+from workbench.control_groups import numbers, texts
 from workbench.doctor.finding import OK, PROBLEM, WARNING, Finding
 from workbench.doctor.kernel import Answers
 from workbench.memory import free_bytes
 
-_CGROUPS = Path("/sys/fs/cgroup")
 _LITTLE_MEMORY, _NO_MEMORY = 2e9, 0.5e9  # bytes: a kernel with torch takes half a gigabyte
 
 
@@ -29,7 +28,7 @@ def check_threads(answers: Answers) -> Iterator[Finding]:
 def check_memory() -> Iterator[Finding]:
     """Show how much memory is free."""
     memory = psutil.virtual_memory()
-    limit = min([memory.total, *_cgroup_numbers("memory.max"), *_cgroup_numbers("memory.limit_in_bytes")])
+    limit = min([memory.total, *numbers("memory.max"), *numbers("memory.limit_in_bytes")])
     free = free_bytes()
     state = PROBLEM if free < _NO_MEMORY else WARNING if free < _LITTLE_MEMORY else OK
     advice = "" if state == OK else "close notebooks and other programs; each kernel takes 0.5 GB and more"
@@ -61,38 +60,11 @@ def _wait_policy(text: str | None) -> Finding:
 
 def _quotas() -> Iterator[float]:
     """Cores that control groups allow, version 2 and 1."""
-    for text in _cgroup_texts("cpu.max"):
+    for text in texts("cpu.max"):
         quota, period = text.split()
         if quota != "max":
             yield int(quota) / int(period)
-    periods = _cgroup_numbers("cpu.cfs_period_us")
-    for microseconds, per in zip(_cgroup_numbers("cpu.cfs_quota_us"), periods, strict=True):
+    periods = numbers("cpu.cfs_period_us")
+    for microseconds, per in zip(numbers("cpu.cfs_quota_us"), periods, strict=True):
         if microseconds > 0:  # -1 is no limit
             yield microseconds / per
-
-
-def _cgroup_numbers(name: str) -> list[int]:
-    return [int(text) for text in _cgroup_texts(name) if text != "max"]
-
-
-def _cgroup_texts(name: str) -> list[str]:
-    """Contents of a file in this process' control groups and those around them."""
-    controller = name.split(".")[0]
-    texts = []
-    for line in _lines(Path("/proc/self/cgroup")):
-        _, controllers, path = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        root = _CGROUPS / controllers
-        own = root / path.lstrip("/")
-        for folder in (own, *own.parents):
-            if folder.is_relative_to(root):
-                texts += _lines(folder / name)[:1]
-    return texts
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text().splitlines()
-    except OSError:  # another system, or a group without this limit
-        return []

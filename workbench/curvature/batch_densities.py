@@ -14,7 +14,7 @@ from workbench.colors import BLUE, VERMILION
 from workbench.curvature.density import SpectralDensity, broaden
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.free_convolution import add_semicircle
-from workbench.curvature.quadrature import spectral_density
+from workbench.curvature.quadrature import grid_around, spectral_density
 from workbench.curvature.random_matrix import batch_noise
 from workbench.curvature.subsampling import NOISE_BATCHES, NOISE_SIZE, check_sizes, measure_noise
 from workbench.curvature.tracking import MATRICES
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KNOWN = 10  # of each matrix' largest eigenvalues are exact, and so is the noise along those of all examples
-_PER_WIDTH = 3  # points of the grid per width of the Gaussian
-_TAIL = 4.0  # widths beyond the outermost eigenvalue
 _FINER = 4  # eigenvalues of the law closer than this part of the width are one
 
 
@@ -84,7 +82,7 @@ class BatchDensities(Result):
     @property
     def floor(self) -> float:
         """A tenth of the height at which one eigenvalue is drawn: below it there is nothing to see."""
-        return 1 / (10 * self.full.size * self.width * math.sqrt(2 * math.pi))
+        return self.full.floor
 
     def density(self, size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Density on the grid and its standard error: of the batch of this size, by default of all examples.
@@ -183,8 +181,8 @@ class BatchDensities(Result):
 def _support(spectrum: SpectralDensity, size: int) -> dict[str, float]:
     return {
         "batch_size": size,
-        "smallest": min(values.min() for values in spectrum.ritz_values),
-        "largest": max(values.max() for values in spectrum.ritz_values),
+        "smallest": spectrum.support[0],
+        "largest": spectrum.support[1],
         "null_mass": spectrum.null_mass,
     }
 
@@ -284,10 +282,8 @@ def _spectra(
 
 
 def _grid(spectra: Sequence[SpectralDensity], edge: float) -> np.ndarray:
-    width = spectra[0].width
-    low = min(-edge, *(values.min() for each in spectra for values in each.ritz_values)) - _TAIL * width
-    high = max(edge, *(values.max() for each in spectra for values in each.ritz_values)) + _TAIL * width
-    return np.linspace(low, high, math.ceil(_PER_WIDTH * (high - low) / width))
+    lows, highs = zip(*(each.support for each in spectra), strict=True)
+    return grid_around(min(-edge, *lows), max(edge, *highs), spectra[0].width)
 
 
 def _law(full: SpectralDensity, noise: float, grid: np.ndarray) -> np.ndarray:

@@ -84,6 +84,14 @@ class SpectralDensity(Result):
     exact: tuple[bool, ...] = ()
 
     @property
+    def support(self) -> tuple[float, float]:
+        """The smallest and the largest Ritz value of all probes; the spectrum may reach a little further."""
+        return (
+            min(float(values.min()) for values in self.ritz_values),
+            max(float(values.max()) for values in self.ritz_values),
+        )
+
+    @property
     def floor(self) -> float:
         """A tenth of the height at which one eigenvalue is drawn: below it there is nothing to see."""
         return self._single / 10
@@ -119,8 +127,8 @@ class SpectralDensity(Result):
             beyond rounding.
         """
         check_damping(damping)
-        low = min(float(values.min()) for values in self.ritz_values)
-        largest = max(float(np.abs(values).max()) for values in self.ritz_values)
+        low, high = self.support
+        largest = max(abs(low), abs(high))
         needed = ROUNDINGS * self.precision * largest - low
         if damping <= needed:
             raise ValueError(
@@ -208,8 +216,7 @@ class SpectralDensity(Result):
 
     def summary(self) -> str:
         """Support, near-null mass, trace and Frobenius norm, and the cost."""
-        low = min(float(values.min()) for values in self.ritz_values)
-        high = max(float(values.max()) for values in self.ritz_values)
+        low, high = self.support
         note = f" beside {len(self.atoms)} known eigenvalues" if len(self.atoms) else ""
         note += ", interrupted" if self.interrupted else ""
         return (

@@ -14,8 +14,10 @@ from workbench.curvature.operators import CurvatureOperator, as_operator
 from workbench.curvature.pairs import Eigenpairs
 from workbench.curvature.search import (
     STEADY_STEPS,
+    Ritz,
     advance_until_converged,
     make_pairs,
+    pairs_from,
     presented,
     ritz_vectors,
 )
@@ -191,29 +193,19 @@ def _search(
     process = Lanczos(start, min(op.shape[0], 3 * max(k, block) + 60), op.precision)
     # What is near an old eigenvector converges before anything else has come into sight.
     least = k + STEADY_STEPS * block if warm else 0
+    found: Ritz | None = None
     images: Tensor | None = None
     try:
         advance_until_converged(
             op, process, k, which, lambda values, _: tol * np.abs(values), fresh, most=budget - k, least=least
         )
-        images = op @ ritz_vectors(process, which, k)[0].T
+        found = ritz_vectors(process, which, k)
+        images = op @ found[0].T
     except KeyboardInterrupt:
         if process.size == 0:
             raise
-    rows, values, residuals = ritz_vectors(process, which, k)
-    return make_pairs(
-        op,
-        rows,
-        images,
-        (values, residuals),
-        which=which,
-        tol=tol,
-        floor=process.floor,
-        matvecs=op.matvecs - before,
-        method="lanczos",
-        asymmetry=process.asymmetry,
-        interrupted=images is None,
-    )
+    found = found or ritz_vectors(process, which, k)
+    return pairs_from(op, process, found, images, which=which, tol=tol, matvecs=op.matvecs - before)
 
 
 def warn_if_missed(pairs: Eigenpairs) -> None:

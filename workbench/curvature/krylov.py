@@ -14,7 +14,7 @@ from workbench.curvature.lanczos import Lanczos, warn_if_asymmetric
 from workbench.curvature.operators import CurvatureOperator
 from workbench.curvature.pairs import Eigenpairs
 from workbench.curvature.quadrature import make_density, with_atoms
-from workbench.curvature.search import Ritz, advance_until_converged, make_pairs, ritz_vectors
+from workbench.curvature.search import Ritz, advance_until_converged, pairs_from, ritz_vectors
 from workbench.memory import free_bytes
 from workbench.progress import progress
 from workbench.random_vectors import generator, random_vectors
@@ -98,6 +98,7 @@ def explore_krylov(
     del starts, units
     density: Callable[..., SpectralDensity] | None = None
     largest: Ritz | None = None
+    lowest: Ritz | None = None
     images: Tensor | None = None
     try:
         _run(op, process, steps)
@@ -109,24 +110,22 @@ def explore_krylov(
         advance_until_converged(
             op, process, 1, "SA", lambda _, every: tol * np.ptp(every, keepdims=True), fresh, most=220
         )
-        images = op @ torch.cat([largest[0], ritz_vectors(process, "SA", 1)[0]]).T
+        lowest = ritz_vectors(process, "SA", 1)
+        images = op @ torch.cat([largest[0], lowest[0]]).T
     except KeyboardInterrupt:
         if process.size == 0:
             raise
         density = density or _read_density(op, process, mixing, k, tol)
     largest = largest or ritz_vectors(process, "LA", k)
-    top = _pairs(op, process, largest, "LA", None if images is None else images[:, :-1], tol)
-    lowest = ritz_vectors(process, "SA", 1)
-    smallest = _pairs(op, process, lowest, "SA", None if images is None else images[:, -1:], tol)
+    lowest = lowest or ritz_vectors(process, "SA", 1)
+    of_largest, of_lowest = (None, None) if images is None else (images[:, :-1], images[:, -1:])
+    matvecs = op.matvecs - before
+    top = pairs_from(op, process, largest, of_largest, which="LA", tol=tol, matvecs=matvecs)
+    smallest = pairs_from(op, process, lowest, of_lowest, which="SA", tol=tol, matvecs=matvecs)
     bound = max(tol * (top.values[0] - smallest.values[0]).item(), process.floor)
     smallest = smallest.replace(converged=smallest.residuals <= bound)
-    matvecs, interrupted = op.matvecs - before, images is None
     warn_if_asymmetric(process.asymmetry, op.precision)
-    run = KrylovRun(
-        top.replace(matvecs=matvecs, interrupted=interrupted),
-        smallest.replace(matvecs=matvecs, interrupted=interrupted),
-        density(matvecs=matvecs, interrupted=interrupted),
-    )
+    run = KrylovRun(top, smallest, density(matvecs=matvecs, interrupted=images is None))
     warn_if_missed(run.top)
     warn_if_missed(run.smallest)
     return run
@@ -185,21 +184,3 @@ def _known(
     groups = np.cumsum(np.diff(values, prepend=-np.inf) > errors + np.roll(errors, 1))
     sizes = np.bincount(groups)[groups]
     return known & (sizes < probes)
-
-
-def _pairs(
-    op: CurvatureOperator, process: Lanczos, found: Ritz, which: str, images: Tensor | None, tol: float
-) -> Eigenpairs:
-    rows, *estimates = found
-    return make_pairs(
-        op,
-        rows,
-        images,
-        (estimates[0], estimates[1]),
-        which=which,
-        tol=tol,
-        floor=process.floor,
-        matvecs=0,
-        method="lanczos",
-        asymmetry=process.asymmetry,
-    )

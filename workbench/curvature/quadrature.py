@@ -182,7 +182,7 @@ def make_density(
     low, high = min(v[0] for v in nodes), max(v[-1] for v in nodes)
     largest = max(abs(low), abs(high))
     width = width or (high - low) * _WIDTH or largest * _WIDTH or _WIDTH
-    grid = _grid(low, high, width)
+    grid = grid_around(low, high, width, least=_POINTS)
     densities = np.array([broaden(grid, v, w, width) for v, w in rules])
     null = np.array([w[np.abs(v) <= _NULL * largest].sum() for v, w in rules])
     traces = n * np.array([v @ w for v, w in rules])
@@ -232,8 +232,8 @@ def with_atoms(
     return nodes[order], weights[order]
 
 
-def _grid(low: float, high: float, width: float) -> np.ndarray:
-    """Evenly spaced points, at least three per width."""
+def grid_around(low: float, high: float, width: float, *, least: int = 1) -> np.ndarray:
+    """Evenly spaced points from some widths below to some above, three per width and so many at least."""
     low, high = low - _TAIL * width, high + _TAIL * width
-    points = int(min(max(_POINTS, math.ceil(3 * (high - low) / width)), 100_000))
+    points = int(min(max(least, math.ceil(3 * (high - low) / width)), 100_000))
     return np.linspace(low, high, points)

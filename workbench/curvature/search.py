@@ -128,6 +128,24 @@ def make_pairs(
     )
 
 
+def pairs_from(
+    op: CurvatureOperator, process: Lanczos, found: Ritz, images: Tensor | None, **known: Any
+) -> Eigenpairs:
+    """Make a result of Ritz vectors and A times them (n, k); of the process' own estimates without these."""
+    rows, values, residuals = found
+    return make_pairs(
+        op,
+        rows,
+        images,
+        (values, residuals),
+        floor=process.floor,
+        method="lanczos",
+        asymmetry=process.asymmetry,
+        interrupted=images is None,
+        **known,
+    )
+
+
 class _Steadiness:
     """Whether the wanted values have stopped changing, once an invariant subspace was met.
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from workbench.curvature import ggn, hessian
+from workbench.curvature.tracking import MATRICES
 from workbench.explore.view import Values
 from workbench.problem import Problem
-
-_OPERATORS = {"hessian": hessian, "ggn": ggn}
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ def batch_cost(problem: Problem, matrix: str, size: int) -> BatchCost:
     """Time two products with the matrix of the first ``size`` examples (all at most)."""
     part = problem.subset(torch.arange(min(size, problem.num_examples)))
     started = time.monotonic()
-    operator = _OPERATORS[matrix](part, check=False)
+    operator = MATRICES[matrix](part, check=False)
     vector = torch.ones(problem.num_parameters, dtype=operator.dtype, device=operator.device)
     operator @ vector
     made = time.monotonic()

@@ -5,10 +5,7 @@ from typing import Any
 from workbench.curvature import BatchDensities, BatchSpectra
 from workbench.explore.batch_density_view import BATCH_DENSITY
 from workbench.explore.batch_eigenvalues_view import BATCH_EIGENVALUES
-from workbench.explore.present import present
-from workbench.explore.shell import Explorer
-from workbench.explore.still import Still, Stills
-from workbench.explore.tabs import Tabs
+from workbench.explore.present import Shown, present
 from workbench.explore.view import Results
 from workbench.problem import Problem
 
@@ -20,7 +17,7 @@ def batch_hessian(
     spectra: BatchSpectra | None = None,
     densities: BatchDensities | None = None,
     **values: Any,
-) -> Explorer | Tabs | Still | Stills:
+) -> Shown:
     """Explore how the spectrum of a batch differs from that of all examples.
 
     Parameters

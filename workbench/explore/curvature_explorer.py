@@ -3,11 +3,8 @@
 from typing import Any
 
 from workbench.curvature import Eigenpairs, SpectralDensity
-from workbench.explore.present import present
-from workbench.explore.shell import Explorer
+from workbench.explore.present import Shown, present
 from workbench.explore.spectrum_view import SPECTRUM
-from workbench.explore.still import Still, Stills
-from workbench.explore.tabs import Tabs
 from workbench.explore.view import Results
 from workbench.problem import Problem
 
@@ -19,7 +16,7 @@ def curvature(
     pairs: Eigenpairs | None = None,
     density: SpectralDensity | None = None,
     **values: Any,
-) -> Explorer | Tabs | Still | Stills:
+) -> Shown:
     """Explore the curvature of a problem's loss.
 
     Parameters

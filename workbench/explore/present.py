@@ -10,10 +10,12 @@ from workbench.parameters import read_notebook
 from workbench.problem import Problem
 from workbench.recording import run_folder
 
+Shown = Explorer | Tabs | Still | Stills
+
 
 def present(
     views: Sequence[View], problem: Problem, values: Values, results: Mapping[str, Results] | None = None
-) -> Explorer | Tabs | Still | Stills:
+) -> Shown:
     """Return an explorer in a live session, still pictures while a report runs.
 
     Parameters

@@ -6,7 +6,13 @@ from workbench.curvature.density import SpectralDensity
 from workbench.curvature.determinants import log_determinant
 from workbench.curvature.diagonal_estimate import DiagonalEstimate
 from workbench.curvature.diagonals import diagonal
-from workbench.curvature.directions import Directions, line_between, main_directions, random_directions
+from workbench.curvature.directions import (
+    Directions,
+    eigenvector_directions,
+    line_between,
+    main_directions,
+    random_directions,
+)
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.full_spectrum import Spectrum
 from workbench.curvature.loss_slice import LossSlice
@@ -46,6 +52,7 @@ __all__ = [
     "class_structure",
     "diagonal",
     "eigenpairs",
+    "eigenvector_directions",
     "fisher",
     "fit_bulk",
     "frobenius_norm",

@@ -1,7 +1,8 @@
 """Curvature of the loss: operators, eigenpairs, density, trace, slices, spectra over a training."""
 
 from workbench.curvature.batch_spectra import BatchSpectra, batch_spectra
-from workbench.curvature.class_structure import ClassStructure, class_structure
+from workbench.curvature.class_outliers import ClassOutliers, class_outliers
+from workbench.curvature.class_structure import ClassStructure, class_structure, has_classes
 from workbench.curvature.density import SpectralDensity
 from workbench.curvature.determinants import log_determinant
 from workbench.curvature.diagonal_estimate import DiagonalEstimate
@@ -15,6 +16,7 @@ from workbench.curvature.directions import (
 )
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.full_spectrum import Spectrum
+from workbench.curvature.layer_curvature import LayerCurvature, layer_curvature
 from workbench.curvature.loss_slice import LossSlice
 from workbench.curvature.matrices import (
     fisher,
@@ -38,17 +40,20 @@ from workbench.curvature.trajectory import Trajectory
 __all__ = [
     "BatchSpectra",
     "BulkFit",
+    "ClassOutliers",
     "ClassStructure",
     "CurvatureOperator",
     "DiagonalEstimate",
     "Directions",
     "Eigenpairs",
+    "LayerCurvature",
     "LossSlice",
     "SpectralDensity",
     "Spectrum",
     "Trajectory",
     "along",
     "batch_spectra",
+    "class_outliers",
     "class_structure",
     "diagonal",
     "eigenpairs",
@@ -58,9 +63,11 @@ __all__ = [
     "frobenius_norm",
     "ggn",
     "gradient_covariance",
+    "has_classes",
     "hessian",
     "identity",
     "jacobian",
+    "layer_curvature",
     "line_between",
     "log_determinant",
     "main_directions",

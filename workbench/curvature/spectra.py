@@ -13,7 +13,7 @@ from workbench.curvature.full_spectrum import Spectrum
 from workbench.curvature.matrices import ggn, hessian, identity
 from workbench.curvature.operators import CurvatureOperator, Hessian, as_operator
 from workbench.curvature.operators.algebra import layers_of
-from workbench.curvature.outliers import count_outliers
+from workbench.curvature.outliers import outliers_of
 from workbench.curvature.pairs import Eigenpairs
 from workbench.curvature.quadrature import spectral_density
 from workbench.problem import Problem
@@ -83,7 +83,7 @@ def spectrum(
     gauss_newton: Eigenpairs | None = None
     blocks: dict[str, Eigenpairs] = {}
     top = eigenpairs(op, min(k, n - 1), tol=tol, method="lanczos", seed=seed)
-    outliers = _count(top)
+    outliers = outliers_of(top)
     interrupted = False
     try:
         _go_on(top)
@@ -123,12 +123,6 @@ def _go_on(part: Eigenpairs | SpectralDensity) -> None:
         raise KeyboardInterrupt
 
 
-def _count(top: Eigenpairs) -> int:
-    """Outliers among the largest eigenvalues, down to the first that did not converge."""
-    certain = int(top.converged.long().cumprod(dim=0).sum())
-    return count_outliers(top.values[:certain].numpy(), top.residuals[:certain].numpy() + top.floor)
-
-
 def _smallest(op: CurvatureOperator, largest: float, tol: float, seed: int) -> Eigenpairs:
     """The smallest eigenvalue, to a residual relative to the range: of A less its largest."""
     shifted = op - abs(largest) * identity(op)
@@ -161,7 +155,5 @@ def _angles(top: Eigenpairs, other: Eigenpairs | None, count: int) -> tuple[np.n
 
 
 def _tilt(pairs: Eigenpairs, count: int) -> float:
-    """Largest angle in degrees between the leading subspace and the true one, after Davis and Kahan."""
-    gap = (pairs.values[count - 1] - pairs.values[count] - pairs.residuals[count]).item()
-    residual = torch.linalg.vector_norm(pairs.residuals[:count].clamp(min=pairs.floor)).item()
-    return math.degrees(math.asin(min(residual / gap, 1.0))) if gap > 0 else 90.0
+    """Largest angle in degrees between the leading subspace and the true one, at most."""
+    return math.degrees(math.asin(pairs.sine_bound(count)))

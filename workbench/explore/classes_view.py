@@ -118,6 +118,8 @@ def _draw(figure: go.Figure, results: Results) -> None:
     bars.error_y.array = [classes.cosines_error] * len(classes.cosines)
     means.x = means.y = list(range(count))
     means.z = as_list(classes.structure.mean_cosines)
+    for axis in (figure.layout.xaxis2, figure.layout.xaxis3, figure.layout.yaxis3):
+        axis.dtick = max(1, count // 10)
     figure.layout.shapes[0].update(x0=count + 0.5, x1=count + 0.5)
     above = figure.layout.annotations[0]
     above.text = f"{classes.outliers} outliers above the bulk, {count} classes"

@@ -140,9 +140,9 @@ def _draw(figure: go.Figure, results: Results) -> None:
     low, high = _span(np.concatenate([plane.loss[:, centre], plane.loss[centre]]))
     figure.update_yaxes(range=[low, high], row=1, col=2)
     figure.layout.annotations[1].text = (
-        f"model true to {max(radius - resolution, 0):.2g} … {radius:.2g}"
+        f"quadratic model holds to {max(radius - resolution, 0):.2g} … {radius:.2g}"
         if inside
-        else f"model true as far as {reach:.2g}"
+        else f"quadratic model holds as far as {reach:.2g}"
     )
 
 

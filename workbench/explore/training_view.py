@@ -60,14 +60,14 @@ def _figure() -> go.Figure:
         mode="lines+markers",
         line={"color": BLUE, "width": 1},
         showlegend=False,
-        hovertemplate="checkpoint %{x}, %{text}<extra></extra>",
+        hovertemplate="checkpoint %{text}<extra></extra>",
         **left,
     )
     figure.add_scatter(
         name="NOT converged",
         mode="markers",
         marker={"color": VERMILION, "symbol": "x-open", "size": 9},
-        hovertemplate="checkpoint %{x}, λ ≈ %{y:.5g}<extra>NOT converged</extra>",
+        hovertemplate="λ ≈ %{y:.5g}<extra>NOT converged</extra>",
         **left,
     )
     figure.add_heatmap(
@@ -77,7 +77,7 @@ def _figure() -> go.Figure:
         **right,
     )
     figure.add_vline(x=0, line={"color": GREEN, "width": 2}, **left)
-    figure.update_xaxes(title_text="checkpoint", **left)
+    figure.update_xaxes(title_text="checkpoint (evenly spaced)", **left)
     figure.update_yaxes(title_text="eigenvalue", **left)
     figure.update_xaxes(title_text="index of the eigenpair", **right)
     figure.update_yaxes(type="category", automargin=True, autorange="reversed", **right)
@@ -91,33 +91,36 @@ def _draw(figure: go.Figure, results: Results) -> None:
     eigenvalues, missed, layers = figure.data
     frame = trajectory.frame()
     eigenvalues.x, eigenvalues.y, eigenvalues.text = _joined(trajectory)
+    places = {label: number for number, label in enumerate(trajectory.labels)}
     part = frame[~frame["converged"]]
-    missed.x, missed.y = as_list(part["position"]), as_list(part["eigenvalue"])
+    missed.x, missed.y = part["checkpoint"].map(places).tolist(), as_list(part["eigenvalue"])
     shares = trajectory.pairs[-1].layer_shares()
     layers.x, layers.y = shares.index.tolist(), shares.columns.tolist()
     steps = [_step(trajectory, number) for number in range(len(trajectory.labels))]
     _show(figure, steps[-1])
     figure.layout.sliders[0].update(steps=steps, active=len(steps) - 1)
-    figure.update_xaxes(tickvals=trajectory.position.tolist(), ticktext=list(trajectory.labels), row=1, col=1)
+    figure.update_xaxes(tickvals=list(places.values()), ticktext=list(places), row=1, col=1)
+    figure.update_xaxes(dtick=max(1, len(shares) // 12), row=1, col=2)
 
 
 def _joined(trajectory: Trajectory) -> tuple[list[Any], list[Any], list[str]]:
     """All ranks as one line with gaps between them: places, eigenvalues, and what the pointer says."""
-    frame = trajectory.frame()
     x: list[Any] = []
     y: list[Any] = []
     text: list[str] = []
-    for rank, part in frame.groupby("index"):
-        x += [*part["position"].tolist(), None]
+    for rank, part in trajectory.frame().groupby("index"):
+        x += [*range(len(part)), None]
         y += [*part["eigenvalue"].tolist(), None]
-        pairs = zip(part["eigenvalue"], part["residual"], strict=True)
-        text += [*(f"λ<sub>{rank}</sub> = {value:.5g} ± {residual:.1g}" for value, residual in pairs), ""]
+        for label, value, residual in zip(
+            part["checkpoint"], part["eigenvalue"], part["residual"], strict=True
+        ):
+            text.append(f"{label}: λ<sub>{rank}</sub> = {value:.5g} ± {residual:.1g}")
+        text.append("")
     return x, y, text
 
 
 def _step(trajectory: Trajectory, number: int) -> dict[str, Any]:
     """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
-    position = float(trajectory.position[number])
     overlap, error = trajectory.overlap_last[number], trajectory.overlap_last_error[number]
     told = f"loss {trajectory.loss[number]:.3g}, overlap with the last {overlap:.2f} ± {error:.1g}"
     shares = as_list(trajectory.pairs[number].layer_shares().T)
@@ -126,7 +129,7 @@ def _step(trajectory: Trajectory, number: int) -> dict[str, Any]:
         "method": "update",
         "args": [
             {"z": [shares]},
-            {"shapes[0].x0": position, "shapes[0].x1": position, "annotations[1].text": told},
+            {"shapes[0].x0": number, "shapes[0].x1": number, "annotations[1].text": told},
             [_SHARES],
         ],
     }

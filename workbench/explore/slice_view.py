@@ -30,7 +30,6 @@ change of the loss; without a circle it does so as far as the plane reaches. The
 the error of that model.</p>
 <p><b>Right</b>: the two lines through the middle, the loss beside the model (dashed) that gradient and
 Hessian make of it. Where they part, an eigenvalue no longer tells what a step does.</p>"""
-_COLORS = (BLUE, VERMILION)  # of the two directions
 
 
 def _enough(values: Values) -> Values:
@@ -103,9 +102,10 @@ def _figure() -> go.Figure:
         showlegend=False,
         **left,
     )
-    for color in _COLORS:
+    for color, direction in ((BLUE, "first"), (VERMILION, "second")):
         for dash, name in (("solid", "loss"), ("dash", "model")):
             figure.add_scatter(
+                name=f"{name} along the {direction}",
                 mode="lines",
                 line={"color": color, "dash": dash},
                 hovertemplate=f"%{{x:.3g}}: {name} %{{y:.5g}}<extra></extra>",
@@ -134,15 +134,14 @@ def _draw(figure: go.Figure, results: Results) -> None:
     cuts = plane.loss[:, centre], plane.quadratic[:, centre], plane.loss[centre], plane.quadratic[centre]
     for number, (trace, cut) in enumerate(zip(lines, cuts, strict=True)):
         trace.x, trace.y = plane.axes[number // 2].tolist(), as_list(cut)
-        trace.name = ("model along " if number % 2 else "loss along ") + plane.labels[number // 2]
     figure.update_xaxes(title_text=plane.labels[0], range=[x[0], x[-1]], row=1, col=1)
     figure.update_yaxes(title_text=plane.labels[1], range=[y[0], y[-1]], row=1, col=1)
     low, high = _span(np.concatenate([plane.loss[:, centre], plane.loss[centre]]))
     figure.update_yaxes(range=[low, high], row=1, col=2)
     figure.layout.annotations[1].text = (
-        f"quadratic model holds to {max(radius - resolution, 0):.2g} … {radius:.2g}"
+        f"model holds to {max(radius - resolution, 0):.2g} … {radius:.2g}"
         if inside
-        else f"quadratic model holds as far as {reach:.2g}"
+        else f"model holds as far as {reach:.2g}"
     )
 
 

@@ -22,4 +22,5 @@ def styled(figure: go.Figure, *, height: int = 460) -> go.Figure:
     axis = {"gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": _GRID}
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
+    figure.update_annotations(font_size=14)  # the titles of plots side by side
     return figure

@@ -129,7 +129,12 @@ def _step(trajectory: Trajectory, number: int) -> dict[str, Any]:
         "method": "update",
         "args": [
             {"z": [shares]},
-            {"shapes[0].x0": number, "shapes[0].x1": number, "annotations[1].text": told},
+            {
+                "shapes[0].x0": number,
+                "shapes[0].x1": number,
+                "annotations[1].text": told,
+                "sliders[0].active": number,  # or a page that is loaded again has it where it was at first
+            },
             [_SHARES],
         ],
     }

@@ -10,9 +10,15 @@ from workbench.parameters import read_notebook
 
 def functions_behind(explore):
     """All functions that its views call to compute."""
-    computations = [view.compute for view in explore.__globals__["VIEWS"]]
-    named = [each.__globals__.get(name) for each in computations for name in each.__code__.co_names]
-    return [each for each in named if inspect.isfunction(each)]
+    return [each for view in explore.__globals__["VIEWS"] for each in called_by(view.compute)]
+
+
+def called_by(function):
+    """Functions that it names; of those that explorers share, the ones that they name."""
+    for code in (function.__code__, *filter(inspect.iscode, function.__code__.co_consts)):
+        for each in map(function.__globals__.get, code.co_names):
+            if inspect.isfunction(each):
+                yield from called_by(each) if each.__module__.startswith("workbench.explore") else [each]
 
 
 def same_name(analysis):
@@ -34,4 +40,4 @@ def test_the_notebook_and_the_function_agree(analysis):
 
 def test_the_functions_are_found():
     names = [where for where, _, _ in same_name("curvature")]
-    assert {"eigenpairs(k)", "eigenpairs(which)", "spectral_density(probes)"} <= set(names)
+    assert {"eigenpairs(k)", "eigenpairs(which)", "spectral_density(probes)", "along(k)"} <= set(names)

@@ -10,15 +10,16 @@ from workbench.parameters import read_notebook
 
 def functions_behind(explore):
     """All functions that its views call to compute."""
-    return [each for view in explore.__globals__["VIEWS"] for each in called_by(view.compute)]
-
-
-def called_by(function):
-    """Functions that it names; of those that explorers share, the ones that they name."""
-    for code in (function.__code__, *filter(inspect.iscode, function.__code__.co_consts)):
-        for each in map(function.__globals__.get, code.co_names):
-            if inspect.isfunction(each):
-                yield from called_by(each) if each.__module__.startswith("workbench.explore") else [each]
+    waiting, found = [view.compute for view in explore.__globals__["VIEWS"]], []
+    for function in waiting:  # which grows: of what explorers share, the functions that it calls in turn
+        for code in (function.__code__, *filter(inspect.iscode, function.__code__.co_consts)):
+            for each in map(function.__globals__.get, code.co_names):
+                shared = inspect.isfunction(each) and each.__module__.startswith("workbench.explore")
+                if shared and each not in waiting:
+                    waiting.append(each)
+                elif inspect.isfunction(each) and not shared:
+                    found.append(each)
+    return found
 
 
 def same_name(analysis):

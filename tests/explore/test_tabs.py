@@ -3,6 +3,7 @@
 import plotly.graph_objects as go
 import pytest
 import torch
+from ipywidgets.widgets.widget import _instances
 from torch import nn
 
 from workbench import Estimate, Problem
@@ -84,11 +85,11 @@ def test_a_report_shows_what_is_known_or_computes_the_first(problem, schema, mon
 
 def test_one_figure_is_alive_and_a_page_can_ask_for_the_state_of_every_widget(problem, schema):
     known = {"First": {"trace": Estimate("trace", 5.0, 0.1, (1.0,), 2)}}
-    before = set(Widget.widgets)
+    before = set(_instances)
     tabs = Tabs(VIEWS, schema, problem, {"n": 3, "m": 4}, known)
     for title in ("Second", "First"):
         tabs.show(title)
-        alive = [widget for name, widget in Widget.widgets.items() if name not in before]
+        alive = [widget for name, widget in _instances.items() if name not in before]
         assert [each for each in alive if isinstance(each, LiveFigure)] == [tabs.shown.figure]
         for widget in alive:
             assert widget.get_state()

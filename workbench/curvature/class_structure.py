@@ -131,7 +131,7 @@ class ClassStructure(Result):
     def plot_cosines(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the cosines between the class means as a heat map, from −1 (blue) to 1 (red)."""
         ax = new_axes(ax)
-        image = ax.imshow(self.mean_cosines, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+        image = ax.imshow(self.mean_cosines.numpy(), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
         if self.classes <= 20:
             ax.set_xticks(range(self.classes))
             ax.set_yticks(range(self.classes))

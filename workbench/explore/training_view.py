@@ -14,9 +14,10 @@ from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
 
 _SHARES = 2  # place of the heat map among the traces
+_HEIGHT, _ROW_PIXELS = 760, 45  # of the figure, at least, and for each layer
 _HELP = """
-<p><b>Left</b>: the largest eigenvalues at each checkpoint of the training, each rank a line; an orange cross
-has not converged. <b>Right</b>: the layers of the eigenvectors at the checkpoint that the slider below
+<p><b>Above</b>: the largest eigenvalues at each checkpoint of the training, each rank a line; an orange cross
+has not converged. <b>Below</b>: the layers of the eigenvectors at the checkpoint that the slider below
 chooses (green line). Its title has the loss there, and how much of the space of these eigenvectors is
 that of the last checkpoint: 1 is the same space.</p>
 <p>Checkpoints come with the problem: <code>problem.with_checkpoints({0: state, 10: "epoch10.pt"})</code>.
@@ -52,36 +53,35 @@ def _estimate(problem: Problem, values: Values) -> Cost:
 
 def _figure() -> go.Figure:
     """All traces without data: eigenvalues, those that did not converge, layers; a line, a slider."""
-    figure = make_subplots(
-        1, 2, horizontal_spacing=0.2, subplot_titles=("largest eigenvalues", "layers of the eigenvectors")
-    )
-    left, right = {"row": 1, "col": 1}, {"row": 1, "col": 2}
+    titles = ("largest eigenvalues", "layers of the eigenvectors")
+    figure = make_subplots(2, 1, vertical_spacing=0.18, subplot_titles=titles)
+    above, below = {"row": 1, "col": 1}, {"row": 2, "col": 1}
     figure.add_scatter(
         mode="lines+markers",
         line={"color": BLUE, "width": 1},
         showlegend=False,
         hovertemplate="checkpoint %{text}<extra></extra>",
-        **left,
+        **above,
     )
     figure.add_scatter(
         name="NOT converged",
         mode="markers",
         marker={"color": VERMILION, "symbol": "x-open", "size": 9},
         hovertemplate="λ ≈ %{y:.5g}<extra>NOT converged</extra>",
-        **left,
+        **above,
     )
     figure.add_heatmap(
         **SHARES,
-        colorbar={"thickness": 12},
+        colorbar={"thickness": 12, "len": 0.45, "y": 0.2},
         hovertemplate="eigenvector %{x}, %{y}: %{z:.1%}<extra></extra>",
-        **right,
+        **below,
     )
-    figure.add_vline(x=0, line={"color": GREEN, "width": 2}, **left)
-    figure.update_xaxes(title_text="checkpoint (evenly spaced)", **left)
-    figure.update_yaxes(title_text="eigenvalue", **left)
-    figure.update_xaxes(title_text="index of the eigenpair", **right)
-    figure.update_yaxes(type="category", automargin=True, autorange="reversed", **right)
-    styled(figure, height=540)
+    figure.add_vline(x=0, line={"color": GREEN, "width": 2}, **above)
+    figure.update_xaxes(title_text="checkpoint (evenly spaced)", **above)
+    figure.update_yaxes(title_text="eigenvalue", **above)
+    figure.update_xaxes(title_text="index of the eigenpair", **below)
+    figure.update_yaxes(type="category", automargin=True, autorange="reversed", **below)
+    styled(figure, height=_HEIGHT)
     figure.update_layout(sliders=[{"currentvalue": {"prefix": "checkpoint: "}, "pad": {"t": 60}}])
     return figure
 
@@ -100,7 +100,8 @@ def _draw(figure: go.Figure, results: Results) -> None:
     _show(figure, steps[-1])
     figure.layout.sliders[0].update(steps=steps, active=len(steps) - 1)
     figure.update_xaxes(tickvals=list(places.values()), ticktext=list(places), row=1, col=1)
-    figure.update_xaxes(dtick=max(1, len(shares) // 12), row=1, col=2)
+    figure.update_xaxes(dtick=max(1, len(shares) // 12), row=2, col=1)
+    figure.layout.height = max(_HEIGHT, _ROW_PIXELS * shares.shape[1])
 
 
 def _joined(trajectory: Trajectory) -> tuple[list[Any], list[Any], list[str]]:

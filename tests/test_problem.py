@@ -625,3 +625,35 @@ def test_threads_at_other_parameters_do_not_see_one_another(problem):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_checkpoints_stay_with_the_problem_however_it_is_looked_at(problem, model):
+    states = [copy.deepcopy(model.state_dict()) for _ in range(2)]
+    assert problem.checkpoints == {}
+    trained = problem.with_checkpoints({0: states[0], 10: "runs/last.pt"})
+    others = [trained.restrict("3.*"), trained.to(dtype=torch.float64), trained.at(states[1])]
+    others += [trained.with_data(make_data(5)), trained.subset(torch.arange(3)), trained.with_metrics({})]
+    for other in [trained, *others]:
+        assert list(other.checkpoints) == ["0", "10"]
+        assert other.checkpoints["0"] is states[0]
+    assert problem.checkpoints == {}
+    assert list(problem.with_checkpoints(["runs/a.pt", states[0]]).checkpoints) == ["a", "1"]
+
+
+def test_states_that_changed_with_the_model_are_refused(problem, model):
+    kept = {epoch: model.state_dict() for epoch in (0, 1)}
+    with pytest.raises(ValueError, match=r"'0' and '1' hold the same tensors.*deepcopy"):
+        problem.with_checkpoints(kept)
+
+
+def test_another_checkpoint_is_another_fingerprint(problem, model, tmp_path):
+    state = copy.deepcopy(model.state_dict())
+    moved = {name: tensor + 1 for name, tensor in state.items()}
+    torch.save(state, tmp_path / "a.pt")
+    before = problem.with_checkpoints({"a": tmp_path / "a.pt"}).fingerprint()
+    assert problem.with_checkpoints({"a": tmp_path / "a.pt"}).fingerprint() == before
+    (tmp_path / "a.pt").write_bytes(b"")
+    prints = {before, problem.fingerprint(), problem.with_checkpoints({"a": tmp_path / "a.pt"}).fingerprint()}
+    prints |= {problem.with_checkpoints({"a": each}).fingerprint() for each in (state, moved)}
+    prints |= {problem.with_checkpoints({"b": state}).fingerprint()}
+    assert len(prints) == 6

@@ -222,3 +222,20 @@ def test_whoever_listens_hears_the_loss_and_can_stop_the_training():
     assert not history.completed
     assert history.steps == 2
     assert heard[-1] == (f"line, epoch 2/5, loss {history.loss[1]:.3g}", 2, 5)
+
+
+def test_whoever_keeps_checkpoints_is_called_at_the_beginning_and_after_each_epoch():
+    inputs, targets = regression()
+    model, seen = linear(), []
+    train(
+        model,
+        nn.MSELoss(),
+        [(inputs, targets)],
+        SGD(model.parameters(), lr=0.05),
+        epochs=2,
+        after_epoch=lambda epoch: seen.append((epoch, model.weight.detach().clone())),
+    )
+    assert [epoch for epoch, _ in seen] == [0, 1, 2]
+    assert torch.equal(seen[0][1], linear().weight)
+    assert torch.equal(seen[2][1], model.weight)
+    assert not torch.equal(seen[1][1], model.weight)

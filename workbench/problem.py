@@ -4,7 +4,7 @@ import copy
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from workbench import batches as _batches
 from workbench.batches import Batch, Forward, Targets
+from workbench.checkpoints import Checkpoint, label_checkpoints, mark_checkpoints, refuse_shared_memory
 from workbench.composed import Composed
 from workbench.layout import Selection, lay_out, match, trainable
 from workbench.plan import Plan, make_plan
@@ -105,6 +106,7 @@ class Problem:
         self.regularizer = regularizer
         self.weight_decay = float(weight_decay)
         self.metrics: dict[str, float] = {}
+        self.checkpoints: dict[str, Checkpoint] = {}
         self.weighting = find_weighting(loss, weight)
         self._forward, self._targets = forward, targets
         self._data_dtype: torch.dtype | None = None
@@ -229,6 +231,28 @@ class Problem:
         other.metrics = {**self.metrics, **metrics}
         return other
 
+    def with_checkpoints(self, checkpoints: Iterable[Checkpoint] | Mapping[Any, Checkpoint]) -> Self:
+        """Return the same problem with states of its training, for the analyses that follow one.
+
+        Parameters
+        ----------
+        checkpoints : sequence of checkpoints, or mapping of labels to them
+            In the order of training: state dicts, copied when they were kept, or files of them (``.pt``,
+            ``.safetensors``), which are read when an analysis needs them. Labels that are numbers, such as
+            epochs, place them on an axis.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or two are the same tensors.
+        TypeError
+            If it is a single checkpoint, or one is neither a state dict nor a path.
+        """
+        other = copy.copy(self)
+        other.checkpoints = label_checkpoints(checkpoints)
+        refuse_shared_memory(other.checkpoints)
+        return other
+
     # ---- flat vectors in and out ----------------------------------------------------------------------
 
     def parameters(self) -> Parameters:
@@ -300,17 +324,18 @@ class Problem:
             return _batches.concatenate([self.outputs(parameters, batch) for batch, _ in self.batches()])
 
     def fingerprint(self) -> int:
-        """Return a number, for this process, that changes with the parameters, buffers and end batches.
+        """Return a number, for this process, that changes with the state, end batches and checkpoints.
 
-        Of a loader, only the first batch is read. What the loss and ``forward`` compute is told apart by
-        their names alone.
+        Of a loader, only the first batch is read; a checkpoint's file is known by its size and date. What the
+        loss and ``forward`` compute is told apart by their names alone.
         """
         data: Any = self._data
         ends = [data[0], data[-1]] if isinstance(data, list | tuple) else [next(_batches.begin(data))]
         functions = [self.loss, self._forward, self._targets, self.regularizer, self.weighting.rule]
         names = (list(map(repr, functions)), [part.name for part in self.layout], len(ends))
         state = [tensor.detach() for tensor in self.model.state_dict().values()]
-        return hash((_batches.checksum([state, ends]), repr(names), self.weight_decay))
+        training = mark_checkpoints(self.checkpoints)
+        return hash((_batches.checksum([state, ends]), repr(names), self.weight_decay, training))
 
     # ---- what operators are built from ----------------------------------------------------------------
 

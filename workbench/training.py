@@ -143,6 +143,7 @@ def train(
     epochs: int,
     scheduler: LRScheduler | None = None,
     held_out: Iterable[Any] | None = None,
+    after_epoch: Callable[[int], None] | None = None,
     title: str = "training",
 ) -> History:
     """Train ``model`` in place: one optimiser step per batch, in train mode, with a progress bar.
@@ -166,6 +167,9 @@ def train(
         Stepped after every batch.
     held_out : iterable of batches, optional
         Its mean loss is measured after every epoch (one more forward pass over it).
+    after_epoch : callable, optional
+        ``after_epoch(epoch)`` is called with 0 before the first step and with its number after each epoch,
+        e.g. to keep checkpoints.
     title : str
         Of the progress bar.
 
@@ -193,6 +197,8 @@ def train(
     total = epochs * len(data) if isinstance(data, Sized) else None
     try:
         with progress(title, total) as advance:
+            if after_epoch is not None:
+                after_epoch(0)
             for epoch in range(1, epochs + 1):
                 model.train()
                 for batch in data:
@@ -204,6 +210,8 @@ def train(
                     advance(1, f"epoch {epoch}/{epochs}, loss {losses[-1]:.3g}")
                 if held_out is not None:
                     held_out_losses.append(_mean_loss(model, loss, held_out))
+                if after_epoch is not None:
+                    after_epoch(epoch)
         completed = True
     except KeyboardInterrupt:
         pass

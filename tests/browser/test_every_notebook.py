@@ -100,6 +100,28 @@ def test_a_control_is_moved_and_the_figure_changes(explored):
     keep_picture(explored.page, explored.path.stem)
 
 
+def test_every_tab_opens_and_runs_and_its_slider_moves(explored):
+    tabs = explored.page.locator(".wb-tabs button")
+    titles = tabs.all_inner_texts()
+    assert titles
+    for number, title in [*enumerate(titles), (0, titles[0])]:  # back to the first
+        tabs.nth(number).click()
+        expect(explored.explorer.locator("b").first).to_contain_text(f"{title}:")
+        explored.explorer.get_by_role("button", name="Run", exact=True).click()
+        status = explored.explorer.locator(".wb-status")
+        expect(status).to_contain_text(re.compile("Done in|Shown from memory"), timeout=STEP_MILLISECONDS)
+        explored.scroll_to_figure()
+        assert any(y for _, y, _ in json.loads(explored.explorer.evaluate(FIGURE_DATA))), title
+        rail = explored.explorer.locator(".slider-rail-touch-rect")
+        if rail.count():
+            before = explored.explorer.evaluate(FIGURE_DATA)
+            rail.click(position={"x": 5, "y": 5})
+            explored.page.wait_for_function(
+                f"(before) => ({FIGURE_DATA})(document.querySelector('.wb-explorer')) !== before", arg=before
+            )
+        keep_picture(explored.page, f"{explored.path.stem}-{title.lower().replace(' ', '-')}")
+
+
 def test_a_page_that_is_loaded_again_shows_the_same(explored, lab):
     before = explored.explorer.evaluate(FIGURE_DATA)
     explored.save()

@@ -210,6 +210,24 @@ def test_plots_side_by_side_keep_a_width_that_can_be_read(browser, tmp_path):
     context.close()
 
 
+def test_a_slider_moves_without_a_kernel(browser, tmp_path):
+    steps = [{"label": str(i), "method": "update", "args": [{"y": [[i, i]]}, {}, [0]]} for i in range(3)]
+    figure = go.Figure(go.Scatter(y=[0, 0]), layout={"sliders": [{"steps": steps}]})
+    path = tmp_path / "report.html"
+    notebook = new_notebook(cells=[cell("slider", shown(figure))])
+    write_page(notebook, path, title="Title", parameters=[], status="ok", details={})
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-figures=ready]", state="attached", timeout=120_000)
+    rail = page.locator(".slider-rail-touch-rect")
+    rail.click(position={"x": rail.bounding_box()["width"] - 5, "y": 5})
+    page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot')._fullData[0].y.join() === '2,2'", timeout=20_000
+    )
+    context.close()
+
+
 def test_without_javascript_a_still_or_a_note_stands_in(browser, report):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

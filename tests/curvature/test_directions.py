@@ -10,7 +10,13 @@ from curvature_cases import build
 from torch import Tensor, nn
 
 import workbench as wb
-from workbench.curvature import directions, line_between, main_directions, random_directions
+from workbench.curvature import (
+    directions,
+    eigenvector_directions,
+    line_between,
+    main_directions,
+    random_directions,
+)
 
 
 def named(problem: wb.Problem, vector: Tensor) -> dict[str, Tensor]:
@@ -115,7 +121,7 @@ def test_checkpoints_on_a_line_or_too_few_span_no_plane() -> None:
     line = [{name: (1 + 0.1 * i) * tensor for name, tensor in start.items()} for i in range(5)]
     with pytest.raises(ValueError, match="lie on one line"):
         main_directions(case.problem(), line)
-    with pytest.raises(ValueError, match="2 checkpoints span no plane"):
+    with pytest.raises(ValueError, match="at least three checkpoints, and there are 2"):
         main_directions(case.problem(), line[:2])
     case.model.float()
     case.inputs = case.inputs.float()
@@ -143,3 +149,47 @@ def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Any) -> None:
     states["2"] = {"weight": torch.ones(1)}
     with pytest.raises(ValueError, match="checkpoint '2': the state does not fit the model"):
         main_directions(case.problem(), states)
+
+
+def test_chosen_eigenvectors_are_named_by_rank_and_value() -> None:
+    problem = build("mlp").problem()
+    pairs = wb.curvature.eigenpairs(wb.curvature.hessian(problem), 4)
+    found = eigenvector_directions(pairs, 3, 1)
+    assert torch.equal(found.vectors, pairs.vectors[:, [2, 0]])
+    assert found.labels[0] == f"eigenvector 3 (λ = {pairs.values[2].item():.4g})"
+    assert torch.equal(eigenvector_directions(pairs, 4).vectors, pairs.vectors[:, 3:])
+    plane = wb.curvature.slice_loss(problem, found, points=3)
+    assert plane.hessian is not None
+    np.testing.assert_allclose(plane.hessian, np.diag(pairs.values[[2, 0]]), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        ((), "none: give one, or two"),
+        ((2, 2), "2, 2: give one, or two that differ"),
+        ((1, 2, 3), "1, 2, 3: give one, or two"),
+        ((1, 5), "eigenvector=5 is out of range: it must be from 1 to 4"),
+        ((0,), "eigenvector=0 is out of range"),
+    ],
+)
+def test_eigenvectors_that_are_not_there_are_refused(indices: tuple[int, ...], message: str) -> None:
+    pairs = wb.curvature.eigenpairs(wb.curvature.hessian(build("mlp").problem()), 4)
+    with pytest.raises(ValueError, match=message):
+        eigenvector_directions(pairs, *indices)
+
+
+def test_main_directions_are_those_of_the_problem_s_own_training() -> None:
+    problem = build("mlp").problem()
+    generator = torch.Generator().manual_seed(0)
+    walk = {
+        i: {
+            name: tensor + torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
+            for name, tensor in problem.model.state_dict().items()
+        }
+        for i in range(4)
+    }
+    own = main_directions(problem.with_checkpoints(walk))
+    assert torch.equal(own.vectors, main_directions(problem, walk).vectors)
+    with pytest.raises(ValueError, match="at least three checkpoints, and there are 1"):
+        main_directions(problem)

@@ -109,6 +109,17 @@ def test_files_of_all_kinds_and_labels(tmp_path: Path) -> None:
         assert torch.equal(one.values, other.values)
 
 
+def test_by_default_it_goes_along_the_problem_s_own_checkpoints_or_takes_what_is_there() -> None:
+    case = build("mlp")
+    walk = states(case, 3)
+    found = along(case.problem().with_checkpoints({1: walk[0], 4: walk[2]}), k=2)
+    assert found.labels == ("1", "4")
+    assert torch.equal(found.pairs[1].values, along(case.problem(), [walk[2]], k=2).pairs[0].values)
+    now = along(case.problem(), k=2)
+    assert now.labels == ("now",)
+    assert torch.equal(now.pairs[0].values, found.pairs[0].values)
+
+
 def test_a_bad_checkpoint_is_named_before_anything_is_computed(tmp_path: Path) -> None:
     seen: list[str] = []
     case = build("mlp")

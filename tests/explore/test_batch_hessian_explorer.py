@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import workbench as wb
 from workbench.explore.still import Stills
@@ -13,20 +11,13 @@ QUICK = {"sizes": [1, 10, 99], "k": 2, "batches": 3, "probes": 2, "steps": 10}
 
 
 @pytest.fixture(scope="module")
-def problem():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
-    return wb.Problem(model, nn.CrossEntropyLoss(), (torch.randn(30, 4), torch.randint(0, 3, (30,))))
+def spectra(classifier):
+    return wb.curvature.batch_spectra(classifier, [1, 10, 30], 2, batches=3, probes=2)
 
 
 @pytest.fixture(scope="module")
-def spectra(problem):
-    return wb.curvature.batch_spectra(problem, [1, 10, 30], 2, batches=3, probes=2)
-
-
-@pytest.fixture(scope="module")
-def densities(problem):
-    return wb.curvature.batch_densities(problem, [1, 10, 30], probes=2, steps=10)
+def densities(classifier):
+    return wb.curvature.batch_densities(classifier, [1, 10, 30], probes=2, steps=10)
 
 
 def run(explorer):
@@ -40,8 +31,8 @@ def points(trace):
     return sorted(value for value in trace.y if value is not None)
 
 
-def test_run_fills_the_figure_with_the_eigenvalues(problem, spectra):
-    tabs = wb.explore.batch_hessian(problem, **QUICK)
+def test_run_fills_the_figure_with_the_eigenvalues(classifier, spectra):
+    tabs = wb.explore.batch_hessian(classifier, **QUICK)
     assert isinstance(tabs, Tabs)
     assert set(tabs.shown.controls) == {"matrix", "sizes", "k", "batches", "probes", "seed"}
     figure = run(tabs.shown)
@@ -55,8 +46,8 @@ def test_run_fills_the_figure_with_the_eigenvalues(problem, spectra):
     assert figure.layout.xaxis.tickvals == (1, 10, 30)  # 99 is more than there are
 
 
-def test_the_slider_puts_each_batch_into_the_figure(problem, densities):
-    tabs = wb.explore.batch_hessian(problem, **QUICK)
+def test_the_slider_puts_each_batch_into_the_figure(classifier, densities):
+    tabs = wb.explore.batch_hessian(classifier, **QUICK)
     figure = run(tabs.show("Batch density"))
     (slider,) = figure.layout.sliders
     assert [step.label for step in slider.steps] == ["1", "10", "30"]
@@ -72,9 +63,9 @@ def test_the_slider_puts_each_batch_into_the_figure(problem, densities):
     assert list(figure.data[1].y) == list(slider.steps[0].args[0]["y"][0])
 
 
-def test_a_report_shows_both_views_without_a_kernel(problem, spectra, densities, monkeypatch, tmp_path):
+def test_a_report_shows_both_views_without_a_kernel(classifier, spectra, densities, monkeypatch, tmp_path):
     monkeypatch.setenv("WORKBENCH_RUN", str(tmp_path))
-    stills = wb.explore.batch_hessian(problem, spectra, densities, **QUICK)
+    stills = wb.explore.batch_hessian(classifier, spectra, densities, **QUICK)
     assert isinstance(stills, Stills)
     first, second = (still._repr_mimebundle_() for still in stills.stills)
     assert len(first["application/vnd.plotly.v1+json"]["data"]) == 5
@@ -82,8 +73,8 @@ def test_a_report_shows_both_views_without_a_kernel(problem, spectra, densities,
     assert "batch of 1: eigenvalues from" in second["text/plain"]
 
 
-def test_known_results_stand_in_their_tabs(problem, spectra, densities):
-    tabs = wb.explore.batch_hessian(problem, spectra, densities, **QUICK)
+def test_known_results_stand_in_their_tabs(classifier, spectra, densities):
+    tabs = wb.explore.batch_hessian(classifier, spectra, densities, **QUICK)
     assert tabs.shown.results == {"spectra": spectra}
     assert tabs.show("Batch density").results == {"densities": densities}
 
@@ -91,27 +82,27 @@ def test_known_results_stand_in_their_tabs(problem, spectra, densities):
 @pytest.mark.parametrize(
     ("title", "name"), [("Batch eigenvalues", "spectra"), ("Batch density", "densities")]
 )
-def test_the_code_gives_the_same_results(problem, title, name, request):
-    explorer = wb.explore.batch_hessian(problem, **QUICK).show(title)
-    namespace = {"problem": problem}
+def test_the_code_gives_the_same_results(classifier, title, name, request):
+    explorer = wb.explore.batch_hessian(classifier, **QUICK).show(title)
+    namespace = {"problem": classifier}
     exec(explorer._code.text, namespace)
     assert namespace[name].frame().equals(request.getfixturevalue(name).frame())
 
 
 @pytest.mark.parametrize("title", ["Batch eigenvalues", "Batch density"])
-def test_more_batches_or_steps_are_expected_to_take_longer(problem, title, monkeypatch):
+def test_more_batches_or_steps_are_expected_to_take_longer(classifier, title, monkeypatch):
     from workbench.explore import batch_cost
 
     clock = iter(range(10_000))
     monkeypatch.setattr(batch_cost.time, "monotonic", lambda: next(clock))
-    explorer = wb.explore.batch_hessian(problem, **QUICK).show(title)
+    explorer = wb.explore.batch_hessian(classifier, **QUICK).show(title)
     values = explorer._values()
-    few = explorer._view.estimate(problem, values)
-    many = explorer._view.estimate(problem, values | {"batches": 6, "steps": 20, "matrix": "ggn"})
+    few = explorer._view.estimate(classifier, values)
+    many = explorer._view.estimate(classifier, values | {"batches": 6, "steps": 20, "matrix": "ggn"})
     assert many.seconds > few.seconds > 0
     assert few.bytes > 0
 
 
-def test_unknown_values_are_refused(problem):
+def test_unknown_values_are_refused(classifier):
     with pytest.raises(ValueError, match="did you mean 'batches'"):
-        wb.explore.batch_hessian(problem, batchs=3)
+        wb.explore.batch_hessian(classifier, batchs=3)

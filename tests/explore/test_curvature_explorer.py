@@ -1,90 +1,75 @@
-"""The explorer shows the spectrum that the analyses compute, live and in a report."""
-
-import base64
+"""One tab for each view, what is known shown first, and stills of it in a report."""
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import workbench as wb
-from workbench.explore.shell import Explorer
-from workbench.explore.still import Still
+from workbench.explore.curvature_explorer import VIEWS
+from workbench.explore.still import Stills
+from workbench.explore.tabs import Tabs
+from workbench.parameters import read_notebook
 
-PLOTLY = "application/vnd.plotly.v1+json"
-
-
-@pytest.fixture(scope="module")
-def problem():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
-    return wb.Problem(model, nn.CrossEntropyLoss(), (torch.randn(30, 4), torch.randint(0, 3, (30,))))
+TITLES = ["Spectrum", "Layers", "Classes", "Loss slice", "Training"]
 
 
 @pytest.fixture(scope="module")
-def exact(problem):
-    return torch.linalg.eigvalsh(wb.curvature.hessian(problem).dense().double()).flip(0).numpy()
+def known(classifier):
+    """What the notebook passes, by the names of the arguments."""
+    curvature = wb.curvature
+    operator = curvature.ggn(classifier)
+    pairs = curvature.eigenpairs(operator, 3)
+    return {
+        "pairs": pairs,
+        "density": curvature.spectral_density(operator, probes=2, steps=20),
+        "layers": curvature.layer_curvature(operator, pairs=pairs),
+        "classes": curvature.class_outliers(classifier),
+        "plane": curvature.slice_loss(classifier, pairs, points=11),
+        "trajectory": curvature.along(classifier, k=3),
+    }
 
 
-def test_run_fills_the_figure_with_the_spectrum(problem, exact):
-    explorer = wb.explore.curvature(problem, k=4, probes=2, steps=20)
-    assert isinstance(explorer, Explorer)
-    assert not explorer.figure.data[0].y
-    explorer.job.run()
-    explorer.job.wait(60)
-    assert "Done" in explorer.job.status.value
-    np.testing.assert_allclose(explorer.figure.data[0].y, exact[:4], rtol=1e-3, atol=1e-6)
-    assert not explorer.figure.data[1].y
-    assert len(explorer.figure.data[4].x) == len(explorer.results["density"].grid)
+def test_known_results_are_shown_at_once_in_their_tabs(classifier, known):
+    tabs = wb.explore.curvature(classifier, **known, operator="ggn")
+    assert isinstance(tabs, Tabs)
+    assert list(tabs.choice.options) == TITLES
+    np.testing.assert_allclose(tabs.shown.figure.data[0].y, known["pairs"].values)
+    assert tabs.shown.controls["operator"].value == "ggn"
+    for title in TITLES:
+        (shown, *_) = tabs.show(title).results.values()
+        assert any(shown is result for result in known.values())
 
 
-def test_the_controls_are_what_is_computed(problem, exact):
-    explorer = wb.explore.curvature(problem, probes=2, steps=20)
-    explorer.controls["k"].value = 2
-    explorer.controls["which"].value = "SA"
-    explorer.job.run()
-    explorer.job.wait(60)
-    np.testing.assert_allclose(explorer.figure.data[0].y, exact[::-1][:2], rtol=1e-3, atol=1e-6)
-    assert "SA" in explorer.figure.layout.annotations[0].text
+def test_without_results_every_tab_waits_for_run(classifier):
+    tabs = wb.explore.curvature(classifier)
+    assert all(tabs.show(title).results is None for title in TITLES)
 
 
-def test_the_scale_changes_without_a_computation(problem):
-    explorer = wb.explore.curvature(problem)
-    assert explorer.figure.layout.yaxis2.type == "log"
-    explorer.extras["scale"].value = "linear"
-    assert explorer.figure.layout.yaxis2.type == "linear"
-    assert explorer.results is None
-
-
-def test_a_report_shows_the_same_figure_without_a_kernel(problem, exact, monkeypatch, tmp_path):
+def test_a_report_has_a_still_of_what_is_known(classifier, known, monkeypatch, tmp_path):
     monkeypatch.setenv("WORKBENCH_RUN", str(tmp_path))
-    still = wb.explore.curvature(problem, k=3, probes=2, steps=20)
-    assert isinstance(still, Still)
-    bundle = still._repr_mimebundle_()
-    np.testing.assert_allclose(still.figure.data[0].y, exact[:3], rtol=1e-3, atol=1e-6)
-    assert len(bundle[PLOTLY]["data"]) == 5
-    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    stills = wb.explore.curvature(classifier, **known)
+    assert isinstance(stills, Stills)
+    assert [len(still.results) for still in stills.stills] == [2, 1, 1, 1, 1]
+    for still in stills.stills:
+        assert still._repr_mimebundle_()["image/png"]
+    some = wb.explore.curvature(classifier, **(known | {"classes": None}))
+    assert len(some.stills) == 4
 
 
-def test_known_results_are_shown_at_once(problem):
-    operator = wb.curvature.ggn(problem)
-    pairs = wb.curvature.eigenpairs(operator, 3)
-    density = wb.curvature.spectral_density(operator, probes=2, steps=20)
-    explorer = wb.explore.curvature(problem, pairs, density, operator="ggn")
-    np.testing.assert_allclose(explorer.figure.data[0].y, pairs.values)
-    assert explorer.controls["operator"].value == "ggn"
-
-
-def test_unknown_values_are_refused(problem):
+def test_unknown_values_are_refused(classifier):
     with pytest.raises(ValueError, match="did you mean 'steps'"):
-        wb.explore.curvature(problem, step=3)
+        wb.explore.curvature(classifier, step=3)
 
 
-def test_the_code_gives_the_same_results(problem):
-    explorer = wb.explore.curvature(problem, k=4, probes=2, steps=20, operator="ggn", which="LM")
-    explorer.job.run()
-    explorer.job.wait(60)
-    namespace = {"problem": problem}
-    exec(explorer._code.text, namespace)
-    assert torch.equal(namespace["pairs"].values, explorer.results["eigenpairs"].values)
-    assert np.array_equal(namespace["density"].density, explorer.results["density"].density)
+def test_every_parameter_has_a_control_and_every_control_is_a_parameter():
+    parameters = {parameter.name for parameter in read_notebook("curvature").parameters}
+    controls = {name for view in VIEWS for name in view.controls}
+    assert controls == parameters - {"problem"}
+    assert all(view.estimate is not None for view in VIEWS)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=TITLES)
+def test_what_it_will_cost_is_estimated(view, classifier):
+    values = {p.name: p.default for p in read_notebook("curvature").parameters}
+    cost = view.estimate(classifier, view.chosen(values))
+    assert 0 < cost.seconds < 120
+    assert 0 < cost.bytes < 1e9

@@ -67,3 +67,19 @@ def test_the_oldest_is_forgotten_when_memory_is_used_up(monkeypatch):
     assert list(module._results) == ["b", "c"]
     remembered("too large", lambda: {"large": Large(torch.zeros(1000))})
     assert not module._results
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Nested(Result):
+    parts: tuple[Result, ...]
+    by_name: dict[str, Result]
+
+
+def test_results_within_results_count(monkeypatch):
+    monkeypatch.setattr(module, "_KEPT_BYTES", 1000)
+    large = Large(torch.zeros(100))
+    for nested in (Nested((large, large, large), {}), Nested((), {"a": large, "b": large, "c": large})):
+        remembered("nested", lambda nested=nested: {"nested": nested})
+        assert not module._results
+    remembered("small", lambda: {"nested": Nested((large,), {"a": large})})
+    assert list(module._results) == ["small"]

@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 
+import ipywidgets as widgets
 import plotly.graph_objects as go
 import pytest
 import torch
@@ -226,3 +227,24 @@ def test_it_is_displayed_with_a_twin_for_the_time_after_the_kernel(make, monkeyp
     assert "data:image/png;base64," in still.data
     assert len(still.data) < 60_000
     assert "wb-live" in explorer._dom_classes
+
+
+def test_after_a_rest_it_shows_what_was_computed_meanwhile_and_its_extras_as_they_were(make):
+    work = Work()
+    explorer = make(work, extras=lambda figure: {"scale": widgets.Dropdown(options=["log", "linear"])})
+    explorer.extras["scale"].value = "linear"
+    before = explorer.figure
+    explorer.job.run()
+    assert work.begun.wait(WAIT)
+    explorer.rest()
+    assert before.comm is None
+    work.may_go_on.set()
+    explorer.job.wait(WAIT)
+    assert "Done in" in explorer.job.status.value
+    explorer.resume()
+    assert explorer.figure.comm is not None
+    assert explorer.figure.data[0].y == (3,)
+    assert explorer.extras["scale"].value == "linear"
+    resumed = explorer.figure
+    explorer.resume()
+    assert explorer.figure is resumed

@@ -39,8 +39,8 @@ def test_load_and_open_an_analysis(mine):
     assert "Loaded in" in start.job.status.value
     assert "&lt;mine&gt;" in start._summary.value
     start.analyses["curvature"].click()
-    (explorer,) = start._explorer.children
-    assert explorer._problem is start.problem
+    (tabs,) = start._explorer.children
+    assert tabs.shown._problem is start.problem
 
 
 @pytest.mark.parametrize(

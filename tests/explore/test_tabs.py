@@ -3,10 +3,12 @@
 import plotly.graph_objects as go
 import pytest
 import torch
+from ipywidgets.widgets.widget import _instances
 from torch import nn
 
 from workbench import Estimate, Problem
 from workbench.explore import present as presenting
+from workbench.explore.live_figure import LiveFigure
 from workbench.explore.still import Still, Stills
 from workbench.explore.tabs import Tabs
 from workbench.explore.view import View
@@ -79,3 +81,16 @@ def test_a_report_shows_what_is_known_or_computes_the_first(problem, schema, mon
     both = presenting.present(VIEWS, problem, {}, {"First": known, "Second": known})
     assert isinstance(both, Stills)
     assert len(both.stills) == 2
+
+
+def test_one_figure_is_alive_and_a_page_can_ask_for_the_state_of_every_widget(problem, schema):
+    known = {"First": {"trace": Estimate("trace", 5.0, 0.1, (1.0,), 2)}}
+    before = set(_instances)
+    tabs = Tabs(VIEWS, schema, problem, {"n": 3, "m": 4}, known)
+    for title in ("Second", "First"):
+        tabs.show(title)
+        alive = [widget for name, widget in _instances.items() if name not in before]
+        assert [each for each in alive if isinstance(each, LiveFigure)] == [tabs.shown.figure]
+        for widget in alive:
+            assert widget.get_state()
+    assert list(tabs.shown.figure.data[0].y) == [5.0]

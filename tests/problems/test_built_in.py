@@ -98,6 +98,16 @@ def test_a_cached_problem_is_the_trained_one():
     assert again.model is not first.model
 
 
+def test_it_carries_the_states_of_its_training():
+    trained = load_problem("diabetes-mlp", width=4, epochs=6)
+    assert list(trained.checkpoints) == ["0", "1", "2", "4", "6"]
+    first = load_problem("diabetes-mlp", width=4, epochs=0)
+    assert list(first.checkpoints) == ["0"]
+    for label, expected in (("0", first), ("6", trained)):
+        state = trained.checkpoints[label]
+        assert torch.equal(trained.at(state).parameters_vector(), expected.parameters_vector())
+
+
 def test_every_option_of_the_training_has_a_file_of_its_own():
     for options in ({}, {"epochs": 2}, {"seed": 1}, {"width": 5}, {"split": "test"}):
         load_problem("diabetes-mlp", **(SMALL["diabetes-mlp"] | options))

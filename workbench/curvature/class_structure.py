@@ -74,6 +74,18 @@ class ClassStructure(Result):
         """Eigenvalues of the cross-class part, descending, from a Gram matrix of all pairs; may be empty."""
         return _gram_values(self._factors("cross")) if self.cross_means.numel() else torch.empty(0)
 
+    @property
+    def gram(self) -> Tensor:
+        r"""Inner products (C, C) of the weighted means :math:`\sqrt{W_c}\,\delta_c`, float64."""
+        rows = self._factors("class").double()
+        return rows @ rows.T
+
+    @property
+    def mean_cosines(self) -> Tensor:
+        """Cosines (C, C) of the angles between the class means; nan for a class without examples."""
+        lengths = self.gram.diagonal().sqrt()
+        return (self.gram / (lengths[:, None] * lengths)).clamp(-1, 1)
+
     def operator(self, part: str = "class") -> CurvatureOperator:
         """Return one part as an operator, e.g. to take it away: ``ggn(problem) - structure.operator()``.
 
@@ -114,6 +126,18 @@ class ClassStructure(Result):
         ax.set_xlabel("rank (dotted: number of classes)")
         ax.set_ylabel("eigenvalue")
         ax.legend()
+        return ax
+
+    def plot_cosines(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the cosines between the class means as a heat map, from −1 (blue) to 1 (red)."""
+        ax = new_axes(ax)
+        image = ax.imshow(self.mean_cosines.numpy(), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+        if self.classes <= 20:
+            ax.set_xticks(range(self.classes))
+            ax.set_yticks(range(self.classes))
+        ax.set_xlabel("class")
+        ax.set_ylabel("class")
+        ax.figure.colorbar(image, ax=ax, label="cosine between class means")
         return ax
 
     def summary(self) -> str:
@@ -162,11 +186,8 @@ def class_structure(problem: Problem, *, cross: bool = False) -> ClassStructure:
     -----
     Cost: one gradient over the data without, C with the pairs, and a forward pass.
     """
-    kind, settings = identify_loss(problem.loss)
-    if kind is not nn.CrossEntropyLoss:
-        raise ValueError("classes structure the matrix of nn.CrossEntropyLoss alone")
-    logits = _logits(problem, problem.parameters(), problem.small_batch(1))
-    classes, n = logits.shape[1], problem.num_parameters
+    classes, n = count_classes(problem), problem.num_parameters
+    _, settings = identify_loss(problem.loss)
     rows = classes * classes if cross else classes
     dtype = torch.promote_types(problem.dtype, torch.float32)
     if rows * n * dtype.itemsize > free_bytes(problem.device) // 2:
@@ -180,9 +201,7 @@ def class_structure(problem: Problem, *, cross: bool = False) -> ClassStructure:
     examples = torch.zeros(classes, dtype=torch.long, device=problem.device)
     with progress("class means", problem.num_batches) as advance:
         for batch, share in problem.batches():
-            targets = problem.batch_targets(batch)
-            if targets.dim() != 1 or targets.is_floating_point():
-                raise ValueError("classes structure the matrix of one class index per example alone")
+            targets = _class_indices(problem, batch)
             shares = share * example_shares(targets, settings, dtype)
             for c in range(classes):
                 chosen = ((targets == c) & (shares > 0)).nonzero()[:, 0]
@@ -192,6 +211,43 @@ def class_structure(problem: Problem, *, cross: bool = False) -> ClassStructure:
                     examples[c] += len(chosen)
             advance(1)
     return _structure(sums, weights, examples, cross)
+
+
+def has_classes(problem: Problem) -> bool:
+    """Whether :func:`class_structure` and :func:`class_outliers` apply to a problem. One small forward pass.
+
+    They do with the cross entropy of one class index per example, and one row of logits per example: not with
+    a regression, nor with a language model, which has a row of logits for each token.
+    """
+    try:
+        count_classes(problem)
+    except ValueError:
+        return False
+    return True
+
+
+def count_classes(problem: Problem) -> int:
+    """Return the number of classes C, from the logits of one example.
+
+    Raises
+    ------
+    ValueError
+        If the problem has no classes, and why.
+    """
+    if identify_loss(problem.loss)[0] is not nn.CrossEntropyLoss:
+        raise ValueError("classes structure the matrix of nn.CrossEntropyLoss alone")
+    batch = problem.small_batch(1)
+    with torch.no_grad():
+        logits = _logits(problem, problem.parameters(), batch)
+    _class_indices(problem, batch)
+    return logits.shape[1]
+
+
+def _class_indices(problem: Problem, batch: Batch) -> Tensor:
+    targets = problem.batch_targets(batch)
+    if not isinstance(targets, Tensor) or targets.dim() != 1 or targets.is_floating_point():
+        raise ValueError("classes structure the matrix of one class index per example alone")
+    return targets
 
 
 def _add_class(problem: Problem, batch: Batch, shares: Tensor, c: int, sums: Tensor) -> Tensor:

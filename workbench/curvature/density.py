@@ -184,7 +184,8 @@ class SpectralDensity(Result):
         """
         ax = new_axes(ax)
         bottom = self.floor
-        ax.plot(self.grid, np.maximum(self.density, bottom), color=BLUE, label="density")
+        visible = np.where(self.density > bottom, self.density, np.nan)
+        ax.plot(self.grid, visible, color=BLUE, label="density")
         if np.isfinite(self.stderr).all():
             low = np.maximum(self.density - 2 * self.stderr, bottom)
             high = np.maximum(self.density + 2 * self.stderr, bottom)

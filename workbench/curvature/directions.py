@@ -8,15 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.checkpoints import Checkpoint, State, name_checkpoint, read_state
 from workbench.choices import check_count
-from workbench.curvature.checkpoints import (
-    Checkpoint,
-    State,
-    label_checkpoints,
-    name_checkpoint,
-    problem_at,
-    read_state,
-)
+from workbench.curvature.checkpoints import checkpoints_of, problem_at
 from workbench.curvature.pairs import Eigenpairs
 from workbench.problem import Problem
 from workbench.random_vectors import generator, random_vectors
@@ -66,7 +60,7 @@ def read_directions(directions: Any, size: int) -> Directions:
         If the vectors do not have ``size`` rows and one or two columns, or are zero or not finite.
     """
     if isinstance(directions, Eigenpairs):
-        directions = _first_eigenvectors(directions)
+        directions = eigenvector_directions(directions, *range(1, min(2, len(directions.values)) + 1))
     elif isinstance(directions, Tensor):
         columns = directions[:, None] if directions.dim() == 1 else directions
         count = columns.shape[-1] if columns.dim() else 0
@@ -78,6 +72,31 @@ def read_directions(directions: Any, size: int) -> Directions:
         )
     _check_vectors(directions.vectors, size)
     return directions
+
+
+def eigenvector_directions(pairs: Eigenpairs, *indices: int) -> Directions:
+    """Choose one or two of some eigenvectors, by their rank in ``pairs``.
+
+    Parameters
+    ----------
+    pairs : Eigenpairs
+    *indices : int
+        From 1 to the number of pairs; one for a line, two for a plane.
+
+    Raises
+    ------
+    ValueError
+        If they are not one or two different ones, or there is no such pair.
+    """
+    if not 1 <= len(indices) <= 2 or len(set(indices)) < len(indices):
+        raise ValueError(
+            f"eigenvectors {', '.join(map(str, indices)) or 'none'}: give one, or two that differ"
+        )
+    for index in indices:
+        check_count("eigenvector", index, 1, len(pairs.values))
+    chosen = [index - 1 for index in indices]
+    labels = [f"eigenvector {i} (λ = {pairs.values[i - 1].item():.4g})" for i in indices]
+    return Directions(pairs.vectors[:, chosen], tuple(labels))
 
 
 def random_directions(problem: Problem, count: int = 2, *, biases: bool = False, seed: int = 0) -> Directions:
@@ -123,7 +142,7 @@ def random_directions(problem: Problem, count: int = 2, *, biases: bool = False,
 
 
 def main_directions(
-    problem: Problem, checkpoints: Iterable[Checkpoint] | Mapping[Any, Checkpoint]
+    problem: Problem, checkpoints: Iterable[Checkpoint] | Mapping[Any, Checkpoint] | None = None
 ) -> Directions:
     r"""Find the two main directions of a trajectory, from the last checkpoint, with the path projected.
 
@@ -136,8 +155,8 @@ def main_directions(
     ----------
     problem : Problem
         Its model is not changed.
-    checkpoints : sequence of state dicts or files, or mapping of labels to them
-        In the order of training, at least three.
+    checkpoints : sequence of state dicts or files, or mapping of labels to them, optional
+        In the order of training, at least three; by default the problem's own.
 
     Raises
     ------
@@ -150,9 +169,9 @@ def main_directions(
     smooth curve here, too: look at the explained variance (``explained``, on the axes), and do not read a
     valley into it.
     """
-    labelled = label_checkpoints(checkpoints)
+    labelled = checkpoints_of(problem, checkpoints)
     if len(labelled) < 3:
-        raise ValueError(f"{len(labelled)} checkpoints span no plane: pass at least three")
+        raise ValueError(f"a plane takes at least three checkpoints, and there are {len(labelled)}")
     rows = torch.stack(
         [
             problem_at(problem, checkpoint, label).parameters_vector().cpu()
@@ -207,14 +226,6 @@ def line_between(problem: Problem, first: Checkpoint, last: Checkpoint) -> Direc
     names = name_checkpoint(first, "first"), name_checkpoint(last, "last")
     label = f"from {names[0]} (0) to {names[1]} (1)"
     return Directions((stop - start)[:, None], (label,), origin=ends["first"], end=ends["last"])
-
-
-def _first_eigenvectors(pairs: Eigenpairs) -> Directions:
-    vectors = pairs.vectors[:, :2]
-    labels = [
-        f"eigenvector {i} (λ = {value:.4g})" for i, value in enumerate(pairs.values[:2].tolist(), start=1)
-    ]
-    return Directions(vectors, tuple(labels))
 
 
 def _check_vectors(vectors: Tensor, size: int) -> None:

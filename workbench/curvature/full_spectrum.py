@@ -90,13 +90,7 @@ class Spectrum(Result):
 
     def layer_mass(self) -> pd.DataFrame:
         """Share of each layer in the squared norm of each outlier's eigenvector, one column per layer."""
-        mass = self.top.layer_mass()
-        mass = mass[mass["index"] <= max(self.outliers, 1)]
-        layer = mass["parameter"].str.rpartition(".")[0].where(lambda names: names != "", mass["parameter"])
-        table = mass.assign(layer=layer).pivot_table(
-            index="index", columns="layer", values="share", aggfunc="sum", sort=False
-        )
-        return table[list(dict.fromkeys(layer))]
+        return self.top.layer_shares().iloc[: max(self.outliers, 1)]
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the density, the outliers as points at the height of one eigenvalue, and the bulk's edge."""

@@ -185,6 +185,12 @@ class LossSlice(Result):
         # Within half a step of its top a parabola falls by an eighth of its second difference.
         return Barrier(float(rise[top]), abs(float(bend)) / 8, float(t[top]), float(t[1]))
 
+    def circle(self, radius: float) -> np.ndarray:
+        """Coordinates (2, 100) of points of a plane at this distance from the origin."""
+        angles = np.linspace(0, 2 * np.pi, 100)
+        lengths, axes = np.linalg.eigh(self.gram)
+        return radius * axes @ (np.stack([np.cos(angles), np.sin(angles)]) / np.sqrt(lengths)[:, None])
+
     def frame(self) -> pd.DataFrame:
         """One row per point of the grid; the coordinates first, then what is known there."""
         count = len(self.axes)
@@ -263,12 +269,6 @@ class LossSlice(Result):
             f"{max(radius - resolution, 0):.3g} to {radius:.3g}{hint}"
         )
 
-    def _circle(self, radius: float) -> np.ndarray:
-        """Coordinates (2, points) of the points at this distance from the origin."""
-        angles = np.linspace(0, 2 * np.pi, 100)
-        lengths, axes = np.linalg.eigh(self.gram)
-        return radius * axes @ (np.stack([np.cos(angles), np.sin(angles)]) / np.sqrt(lengths)[:, None])
-
     def _plot_line(self, ax: "Axes") -> None:
         (t,) = self.axes
         drawn = self.computed & np.isfinite(self.loss)
@@ -310,7 +310,7 @@ class LossSlice(Result):
         if len(unfinite):
             ax.plot(*unfinite.T, "x", color=VERMILION, markersize=4, linestyle="", label="loss not finite")
         if self.validity is not None and self.validity.radius < self.validity.reach:
-            ax.plot(*self._circle(self.validity.radius), color=GREEN,
+            ax.plot(*self.circle(self.validity.radius), color=GREEN,
                     label=f"the quadratic model misses {TOLERANCE:.0%} of the change")  # fmt: skip
             ax.set_xlim(x[0], x[-1])
             ax.set_ylim(y[0], y[-1])

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from workbench.curvature.pairs import Eigenpairs
+
 _CLEAR = 6.0  # times the mean gap below: a gap this wide hardly happens at the edge of a bulk
 _BELOW = 8  # gaps below that are looked at
 _FEWEST = 4  # of them, or nothing is said
@@ -35,3 +37,9 @@ def count_outliers(values: np.ndarray, errors: np.ndarray) -> int:
         if certain[above - 1] and gaps[above - 1] > _CLEAR * below.mean():
             return above
     return 0
+
+
+def outliers_of(top: Eigenpairs) -> int:
+    """Count the outliers among the largest eigenvalues, down to the first that did not converge."""
+    certain = int(top.converged.long().cumprod(dim=0).sum())
+    return count_outliers(top.values[:certain].numpy(), top.residuals[:certain].numpy() + top.floor)

@@ -99,6 +99,35 @@ class Eigenpairs(Result):
         ]
         return pd.DataFrame(rows)
 
+    def layer_shares(self) -> pd.DataFrame:
+        """Share of each layer in the squared norm of each eigenvector; every row sums to 1.
+
+        Returns
+        -------
+        DataFrame
+            One row per vector (``index``, from 1), one column per layer in the model's order: ``a.weight``
+            and ``a.bias`` are of layer ``a``.
+        """
+        mass = self.layer_mass()
+        name = mass["parameter"]
+        layer = name.str.rpartition(".")[0].where(lambda names: names != "", name)
+        table = mass.assign(layer=layer).pivot_table(
+            index="index", columns="layer", values="share", aggfunc="sum", sort=False
+        )
+        return table[list(dict.fromkeys(layer))]
+
+    def sine_bound(self, count: int) -> float:
+        """Bound on the sine of the largest angle between the first ``count`` vectors' span and the true one.
+
+        After Davis and Kahan, from the residuals and the gap to the next pair; 1, which says nothing, if
+        there is no next pair or no gap.
+        """
+        if count >= len(self.values):
+            return 1.0
+        gap = (self.values[count - 1] - self.values[count] - self.residuals[count]).item()
+        residual = self.residuals[:count].clamp(min=self.floor).norm().item()
+        return min(residual / gap, 1.0) if gap > 0 else 1.0
+
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the eigenvalues with their residual norms; what did not converge is hollow and orange."""
         from matplotlib.ticker import MaxNLocator

@@ -13,7 +13,7 @@ from workbench.curvature.krylov import explore_krylov
 from workbench.curvature.matrices import ggn, hessian
 from workbench.curvature.operators import Hessian, as_operator
 from workbench.curvature.operators.algebra import layers_of
-from workbench.curvature.outliers import count_outliers
+from workbench.curvature.outliers import outliers_of
 from workbench.curvature.pairs import Eigenpairs
 from workbench.problem import Problem
 
@@ -83,7 +83,7 @@ def spectrum(
     if not 0 < tol < 1:
         raise ValueError(f"tol={tol} is out of range: it must be between 0 and 1")
     top, smallest, density = explore_krylov(op, min(k, n - 1), probes=probes, steps=steps, tol=tol, seed=seed)
-    outliers = _count(top)
+    outliers = outliers_of(top)
     gauss_newton: Eigenpairs | None = None
     blocks: dict[str, Eigenpairs] = {}
     interrupted = top.interrupted
@@ -121,12 +121,6 @@ def _go_on(part: Eigenpairs) -> None:
         raise KeyboardInterrupt
 
 
-def _count(top: Eigenpairs) -> int:
-    """Outliers among the largest eigenvalues, down to the first that did not converge."""
-    certain = int(top.converged.long().cumprod(dim=0).sum())
-    return count_outliers(top.values[:certain].numpy(), top.residuals[:certain].numpy() + top.floor)
-
-
 def _gauss_newton(op: Hessian, top: Eigenpairs, outliers: int, tol: float, seed: int) -> Eigenpairs:
     """As many pairs of the Gauss-Newton matrix as there are outliers, and the next, which shows the gap.
 
@@ -152,7 +146,5 @@ def _angles(top: Eigenpairs, other: Eigenpairs | None, count: int) -> tuple[np.n
 
 
 def _tilt(pairs: Eigenpairs, count: int) -> float:
-    """Largest angle in degrees between the leading subspace and the true one, after Davis and Kahan."""
-    gap = (pairs.values[count - 1] - pairs.values[count] - pairs.residuals[count]).item()
-    residual = torch.linalg.vector_norm(pairs.residuals[:count].clamp(min=pairs.floor)).item()
-    return math.degrees(math.asin(min(residual / gap, 1.0))) if gap > 0 else 90.0
+    """Largest angle in degrees between the leading subspace and the true one, at most."""
+    return math.degrees(math.asin(pairs.sine_bound(count)))

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.checkpoints import Checkpoint
 from workbench.choices import check_choice, check_count
-from workbench.curvature.checkpoints import Checkpoint, label_checkpoints, problem_at
+from workbench.curvature.checkpoints import checkpoints_of, problem_at
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.operators import GGN, Hessian
 from workbench.curvature.pairs import Eigenpairs
@@ -24,8 +25,8 @@ MATRICES = {"hessian": Hessian, "ggn": GGN}
 
 def along(
     problem: Problem,
-    checkpoints: Iterable[Checkpoint] | Mapping[Any, Checkpoint],
-    k: int = 5,
+    checkpoints: Iterable[Checkpoint] | Mapping[Any, Checkpoint] | None = None,
+    k: int = 10,
     *,
     matrix: str = "hessian",
     tol: float = 1e-3,
@@ -40,10 +41,11 @@ def along(
     ----------
     problem : Problem
         The loss and the data; its model is not changed.
-    checkpoints : sequence of checkpoints, or mapping of labels to them
-        A checkpoint is a state dict, a file of ``torch.save`` (read as data, never as code) or a
-        ``.safetensors`` file. A state dict under ``"model"``, ``"state_dict"`` or ``"model_state_dict"`` is
-        found. Labels that are numbers, such as epochs, place the checkpoints on the axis.
+    checkpoints : sequence of checkpoints, or mapping of labels to them, optional
+        By default the problem's own, else the one state that its model holds now. A checkpoint is a state
+        dict, a file of ``torch.save`` (read as data, never as code) or a ``.safetensors`` file. A state dict
+        under ``"model"``, ``"state_dict"`` or ``"model_state_dict"`` is found. Labels that are numbers, such
+        as epochs, place the checkpoints on the axis.
     k : int
         How many pairs. One more is computed, since the gap below them is what bounds the overlaps' errors.
     matrix : {"hessian", "ggn"}
@@ -80,7 +82,7 @@ def along(
     check_choice("matrix", matrix, tuple(MATRICES))
     check_count("k", k, 1, problem.num_parameters)
     check_count("trace_probes", trace_probes, low=0)
-    labelled = label_checkpoints(checkpoints)
+    labelled = checkpoints_of(problem, checkpoints)
     for label, checkpoint in labelled.items():  # a bad one is found now, not after hours
         problem_at(problem, checkpoint, label)
 

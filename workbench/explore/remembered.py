@@ -41,5 +41,15 @@ def result_key(analysis: str, problem: Problem, values: Mapping[str, Any]) -> Ha
 
 
 def _bytes(results: Mapping[str, Result]) -> int:
-    fields = [field for result in results.values() for field in vars(result).values()]
-    return sum(field.nbytes for field in fields if isinstance(field, torch.Tensor | np.ndarray))
+    return sum(map(_size, results.values()))
+
+
+def _size(value: Any) -> int:
+    """Bytes of all tensors and arrays of a result, also of the results within it."""
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return value.nbytes
+    if isinstance(value, Result):
+        return sum(map(_size, vars(value).values()))
+    if isinstance(value, Mapping):
+        return sum(map(_size, value.values()))
+    return sum(map(_size, value)) if isinstance(value, list | tuple) else 0

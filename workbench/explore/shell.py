@@ -2,8 +2,10 @@
 
 import html
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -62,8 +64,8 @@ class Explorer(widgets.VBox):
         self.controls = {name: make_control(parameters[name], value) for name, value in values.items()}
         self.job = Job("Run", "compute with these values", self._prepare)
         self.job.say("Set the controls and press Run.")
-        self.figure = LiveFigure(view.figure())
-        self.extras = view.extras(self.figure)
+        self._place, self._extras_place = widgets.VBox(), widgets.VBox()
+        self._make_figure({})
         self.save_button = widgets.Button(description="Save", tooltip="save into the current folder")
         self.save_button.on_click(lambda _: self.save())
         self._form = widgets.Dropdown(
@@ -83,9 +85,28 @@ class Explorer(widgets.VBox):
 
     def show(self, results: Results) -> None:
         """Draw results."""
+        self.results = results
         with self.figure.batch_update():
             self._view.draw(self.figure, results)
-        self.results = results
+
+    def rest(self) -> None:
+        """Give up the figure while the explorer is out of sight; work under way goes on, and is shown later.
+
+        Each live figure brings plotly along, and a page that is loaded again waits for all of them: with
+        four it gives up, and shows nothing.
+        """
+        place = (*self._place.children, *self._extras_place.children)
+        self._place.children = self._extras_place.children = ()
+        for widget in place:
+            widget.close()
+
+    def resume(self) -> None:
+        """Make the figure anew after a rest, with the last results and the extras as they were."""
+        if self.figure.comm is not None:  # it did not rest
+            return
+        self._make_figure({name: extra.value for name, extra in self.extras.items()})
+        if self.results is not None:
+            self.show(self.results)
 
     def save(self) -> None:
         """Save the picture or the tables that are shown, in the form chosen, in the current folder."""
@@ -100,6 +121,15 @@ class Explorer(widgets.VBox):
             self.job.fail(error)
             return
         self.job.say("Saved " + ", ".join(path.name for path in paths))
+
+    def _make_figure(self, settings: Mapping[str, Any]) -> None:
+        """Put an empty figure and its extras in their places, the extras set as given."""
+        self.figure = LiveFigure(self._view.figure())
+        self.extras = self._view.extras(self.figure)
+        for name, value in settings.items():
+            self.extras[name].value = value
+        self._place.children = (self.figure, FitFigures())
+        self._extras_place.children = tuple(self.extras.values())
 
     def _values(self) -> Values:
         values = self._schema.validate({name: control.value for name, control in self.controls.items()})
@@ -145,19 +175,19 @@ class Explorer(widgets.VBox):
         )
         saving = widgets.HBox([self.save_button, self._form])
         side = widgets.VBox(
-            [heading, *self.controls.values(), self.job, *self.extras.values(), saving],
+            [heading, *self.controls.values(), self.job, self._extras_place, saving],
             layout={"flex": "1 1 280px", "max_width": "360px"},
         )
         main = widgets.VBox(
-            [self._place(), help_, self._code], layout={"flex": "3 1 480px", "min_width": "0"}
+            [self._frame(), help_, self._code], layout={"flex": "3 1 480px", "min_width": "0"}
         )
         return widgets.Box([side, main], layout={"display": "flex", "flex_flow": "row wrap"})
 
-    def _place(self) -> widgets.Box:
+    def _frame(self) -> widgets.Box:
         """Where the figure stands; plots side by side keep a width that can be read, and scroll."""
         width = "560px" if "xaxis2" in self.figure.layout else "0"
-        figure = widgets.VBox([self.figure, FitFigures()], layout={"flex": "1", "min_width": width})
-        return widgets.Box([figure], layout={"overflow": "auto hidden"})
+        self._place.layout = widgets.Layout(flex="1", min_width=width)
+        return widgets.Box([self._place], layout={"overflow": "auto hidden"})
 
     def _show_code(self) -> None:
         try:

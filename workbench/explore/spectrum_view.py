@@ -1,23 +1,27 @@
 """The view of a spectrum: extreme eigenpairs with their residuals beside the density."""
 
-import time
 from typing import Any, cast
 
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
-import torch
 from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, VERMILION
-from workbench.curvature import Eigenpairs, SpectralDensity, eigenpairs, ggn, hessian, spectral_density
-from workbench.curvature.eigensolver import DENSE_SIZE
+from workbench.curvature import Eigenpairs, SpectralDensity, spectral_density
 from workbench.explore.controls import CONTROL_LAYOUT, CONTROL_STYLE
+from workbench.explore.curvature_parts import (
+    eigenpairs_code,
+    eigenpairs_of,
+    operator_of,
+    product_seconds,
+    search_cost,
+)
+from workbench.explore.figure_data import as_list
 from workbench.explore.style import BLUE_BAND, styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
 
-_OPERATORS = {"hessian": hessian, "ggn": ggn}
 _HELP = """
 <p><b>Left</b>: the eigenvalues asked for. The bar of a point is its residual norm: within that distance there
 is an eigenvalue. An orange cross has not converged.</p>
@@ -27,21 +31,14 @@ over the random vectors. A step of gradient descent of size η is stable along a
 
 
 def _compute(problem: Problem, values: Values) -> Results:
-    operator = _OPERATORS[values["operator"]](problem)
-    k, seed = min(values["k"], problem.num_parameters), values["seed"]
-    pairs = eigenpairs(operator, k, values["which"], tol=values["tolerance"], seed=seed)
-    density = spectral_density(operator, probes=values["probes"], steps=values["steps"], seed=seed)
+    operator = operator_of(problem, values)
+    pairs = eigenpairs_of(problem, values, operator)
+    density = spectral_density(operator, probes=values["probes"], steps=values["steps"], seed=values["seed"])
     return {"eigenpairs": pairs, "density": density}
 
 
 def _code(values: Values) -> str:
-    return (
-        "import workbench as wb\n\n"
-        f"operator = wb.curvature.{values['operator']}(problem)\n"
-        f"pairs = wb.curvature.eigenpairs(\n"
-        f"    operator, min({values['k']}, problem.num_parameters), {values['which']!r}, "
-        f"tol={values['tolerance']}, seed={values['seed']}\n"
-        ")\n"
+    return eigenpairs_code(values) + (
         f"density = wb.curvature.spectral_density(\n"
         f"    operator, probes={values['probes']}, steps={values['steps']}, seed={values['seed']}\n"
         ")\n"
@@ -51,17 +48,16 @@ def _code(values: Values) -> str:
 
 
 def _estimate(problem: Problem, values: Values) -> Cost:
-    """From the time of a second product (the first also checks the graph), and the bases of both searches."""
-    operator = _OPERATORS[values["operator"]](problem)
-    vector = torch.ones(problem.num_parameters, dtype=operator.dtype, device=operator.device)
-    operator @ vector
-    started = time.monotonic()
-    operator @ vector
-    product = time.monotonic() - started
+    """The search for the eigenpairs, and then the density's products and bases."""
+    operator = operator_of(problem, values)
+    product = product_seconds(operator)
+    search = search_cost(operator, values["k"], product)
     n, steps = problem.num_parameters, min(values["steps"], problem.num_parameters)
-    search = n if n <= DENSE_SIZE else 3 * values["k"] + 20
-    vectors = 3 * values["k"] + 60 + min(values["probes"], 16) * (steps + 1)
-    return Cost(product * (search + values["probes"] * steps), vectors * n * operator.dtype.itemsize)
+    vectors = min(values["probes"], 16) * (steps + 1)
+    return Cost(
+        search.seconds + product * values["probes"] * steps,
+        search.bytes + vectors * n * operator.dtype.itemsize,
+    )
 
 
 def _figure() -> go.Figure:
@@ -103,11 +99,13 @@ def _draw(figure: go.Figure, results: Results) -> None:
         trace.error_y.array = part["residual"].tolist()
     stderr = np.nan_to_num(density.stderr)
     low, high = density.density - 2 * stderr, density.density + 2 * stderr
-    for trace, line in zip(figure.data[2:], (low, high, density.density), strict=True):
-        trace.x, trace.y = density.grid.tolist(), np.maximum(line, density.floor).tolist()
+    visible = np.where(density.density > density.floor, density.density, np.nan)
+    lines = np.maximum(low, density.floor), np.maximum(high, density.floor), visible
+    for trace, line in zip(figure.data[2:], lines, strict=True):
+        trace.x, trace.y = density.grid.tolist(), as_list(line)
     left, right = figure.layout.annotations
     left.text = f"extreme eigenvalues ({pairs.which}, {pairs.method})"
-    right.text = f"spectral density, trace {density.trace:.4g} ± {density.trace_stderr:.1g}"
+    right.text = f"density; trace {density.trace:.4g} ± {density.trace_stderr:.1g} (standard error)"
 
 
 def _scale_switch(figure: go.FigureWidget) -> dict[str, widgets.Widget]:

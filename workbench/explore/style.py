@@ -3,6 +3,7 @@
 import plotly.graph_objects as go
 
 BLUE_BAND = "rgba(0,114,178,0.35)"
+SHARES = {"colorscale": "Blues", "zmin": 0, "zmax": 1}  # of a heat map
 _GRAY = "#767676"  # readable on white and on JupyterLab's dark ground
 _GRID = "rgba(128,128,128,0.25)"
 
@@ -21,4 +22,5 @@ def styled(figure: go.Figure, *, height: int = 460) -> go.Figure:
     axis = {"gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": _GRID}
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
+    figure.update_annotations(font_size=14)  # the titles of plots side by side
     return figure

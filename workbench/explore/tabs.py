@@ -54,20 +54,26 @@ class Tabs(widgets.VBox):
 
         self._explorer = explorer
         self.choice = widgets.ToggleButtons(options=list(by_title), tooltips=[f"show: {t}" for t in by_title])
+        self.choice.add_class("wb-tabs")
         self.choice.observe(lambda change: self.show(change["new"]), names="value")
-        self._place = widgets.VBox([explorer(self.choice.value)])
+        self._shown = explorer(self.choice.value)
+        self._place = widgets.VBox([self._shown])
         super().__init__([self.choice, self._place, Accessible()])
 
     @property
     def shown(self) -> Explorer:
         """The explorer that is shown."""
-        return self._explorer(self.choice.value)
+        return self._shown
 
     def show(self, title: str) -> Explorer:
         """Show the explorer of this view, and return it."""
         self.choice.value = title
-        self._place.children = (self.shown,)
-        return self.shown
+        if self._shown is not self._explorer(title):
+            self._shown.rest()
+            self._shown = self._explorer(title)
+            self._shown.resume()
+            self._place.children = (self._shown,)
+        return self._shown
 
     def _ipython_display_(self) -> None:
         display_with_twin(self, self.shown.results)

@@ -51,7 +51,7 @@ def diabetes_mlp(*, width: int = 32, epochs: int = 30, seed: int = 0, split: Spl
         weight_decay=0.1,
     ).network()
     problem = Problem(trained.model, loss, data.batches(split, 512), name="diabetes-mlp")
-    return problem.with_metrics(trained.metrics)
+    return problem.with_metrics(trained.metrics).with_checkpoints(trained.checkpoints)
 
 
 def _network(width: int) -> nn.Module:

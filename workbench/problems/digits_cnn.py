@@ -50,7 +50,7 @@ def digits_cnn(*, width: int = 16, epochs: int = 10, seed: int = 0, split: Split
         weight_decay=0.01,
     ).network()
     problem = Problem(trained.model, loss, data.batches(split, 512), name="digits-cnn")
-    return problem.with_metrics(trained.metrics)
+    return problem.with_metrics(trained.metrics).with_checkpoints(trained.checkpoints)
 
 
 def _network(width: int) -> nn.Module:

@@ -50,7 +50,7 @@ def digits_mlp(*, width: int = 64, epochs: int = 30, seed: int = 0, split: Split
         weight_decay=0.1,
     ).network()
     problem = Problem(trained.model, loss, data.batches(split, 512), name="digits-mlp")
-    return problem.with_metrics(trained.metrics)
+    return problem.with_metrics(trained.metrics).with_checkpoints(trained.checkpoints)
 
 
 def _network(width: int) -> nn.Module:

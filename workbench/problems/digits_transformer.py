@@ -57,7 +57,7 @@ def digits_transformer(
         weight_decay=0.5,
     ).network()
     problem = Problem(trained.model, loss, data.batches(split, 512), name="digits-transformer")
-    return problem.with_metrics(trained.metrics)
+    return problem.with_metrics(trained.metrics).with_checkpoints(trained.checkpoints)
 
 
 class DigitsTransformer(nn.Module):

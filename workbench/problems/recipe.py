@@ -1,5 +1,6 @@
 """A recipe: all that determines the trained network of a built-in problem."""
 
+import copy
 import hashlib
 import json
 import threading
@@ -15,6 +16,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
 from workbench import training
+from workbench.checkpoints import State
 from workbench.problems import cache
 from workbench.problems.datasets import Dataset
 from workbench.training import History, Measure, Minibatches, evaluate, train
@@ -24,11 +26,16 @@ _RANDOM_STATE = threading.Lock()  # the state that new layers draw from belongs 
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network, in eval mode, with what was measured of it and how its training went."""
+    """A trained network, in eval mode, with what was measured of it and how its training went.
+
+    ``checkpoints`` has its states at a few epochs: at the first three, whenever they have doubled, and at the
+    last.
+    """
 
     model: nn.Module
     metrics: dict[str, float]
     history: History
+    checkpoints: dict[int, State]
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Recipe:
         saved = cache.fetch(self.key(), lambda: self._train(model))
         model.load_state_dict(saved["model"])
         history = {name: _as_array(value) for name, value in saved["history"].items()}
-        return Network(model.eval(), saved["metrics"], History(**history))
+        return Network(model.eval(), saved["metrics"], History(**history), saved["checkpoints"])
 
     def key(self) -> str:
         """Name of the problem and a hash of the code, the options, the data and the version of torch."""
@@ -99,6 +106,12 @@ class Recipe:
         batches = Minibatches(*self.data.train, self.batch_size, seed=self.seed)
         optimizer = AdamW(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
         steps = max(1, self.epochs * len(batches))
+        checkpoints: dict[int, State] = {}
+
+        def keep(epoch: int) -> None:
+            if epoch.bit_count() <= 1 or epoch == self.epochs:  # 0, powers of two, the last
+                checkpoints[epoch] = copy.deepcopy(model.state_dict())
+
         history = train(
             model,
             self.measures["loss"],
@@ -107,12 +120,18 @@ class Recipe:
             epochs=self.epochs,
             scheduler=OneCycleLR(optimizer, max_lr=self.learning_rate, total_steps=steps),
             held_out=self.data.batches("test", 256),
+            after_epoch=keep,
             title=f"training {self.name}",
         )
         if not history.completed:
             raise KeyboardInterrupt(f"the training of {self.name} was interrupted")
         fields = {name: _as_tensor(value) for name, value in vars(history).items()}
-        return {"model": model.state_dict(), "metrics": self._measure(model), "history": fields}
+        return {
+            "model": model.state_dict(),
+            "metrics": self._measure(model),
+            "history": fields,
+            "checkpoints": checkpoints,
+        }
 
     def _measure(self, model: nn.Module) -> dict[str, float]:
         return {

@@ -73,7 +73,7 @@ def text_gpt(
     ).network()
     shown = Dataset(_evenly_spaced(data.train, windows), _evenly_spaced(data.test, windows))
     problem = Problem(trained.model, loss, shown.batches(split, 64), name="text-gpt")
-    return problem.with_metrics(trained.metrics)
+    return problem.with_metrics(trained.metrics).with_checkpoints(trained.checkpoints)
 
 
 class GPT(nn.Module):

@@ -76,6 +76,8 @@ def make(*, width: int = 32, epochs: int = 30, seed: int = 0) -> wb.Problem:
         #     parameters="4.*",
         name="breast-cancer",
     )
+    # CHECKPOINTS. States of its training, if you have some; files are read when an analysis needs them.
+    #     problem = problem.with_checkpoints({1: "epoch1.pt", 10: "epoch10.pt"})
     # METRICS. Figures that stand beside the problem; leave them out if you have none.
     return problem.with_metrics({"accuracy": accuracy(model, inputs, targets)})
 

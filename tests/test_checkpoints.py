@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from workbench.curvature.checkpoints import label_checkpoints, read_state
+from workbench.checkpoints import label_checkpoints, read_state
 
 STATE = OrderedDict(weight=torch.ones(2, 3), bias=torch.zeros(2))
 

@@ -10,6 +10,7 @@ from workbench.curvature import BatchDensities, batch_densities
 from workbench.curvature.batch_densities import KNOWN
 from workbench.curvature.subsampling import NOISE_BATCHES, NOISE_SIZE
 from workbench.explore.batch_cost import batch_cost, sizes_code, usable_sizes
+from workbench.explore.curvature_parts import lanczos_products
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
@@ -50,7 +51,7 @@ def _code(values: Values) -> str:
 def _estimate(problem: Problem, values: Values) -> Cost:
     """From the times of products with batches of each size, and with all examples."""
     matrix, n = values["matrix"], problem.num_parameters
-    products = values["probes"] * min(values["steps"], n) + 3 * KNOWN + 20
+    products = values["probes"] * min(values["steps"], n) + lanczos_products(KNOWN)
     noise = batch_cost(problem, matrix, NOISE_SIZE).of(KNOWN + values["probes"])
     seconds = NOISE_BATCHES * noise
     for size in (*usable_sizes(problem, values), problem.num_examples):

@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature import BatchSpectra, batch_spectra
 from workbench.curvature.batch_spectra import BELOW
-from workbench.curvature.eigensolver import DENSE_SIZE
 from workbench.curvature.subsampling import NOISE_BATCHES, NOISE_SIZE
 from workbench.explore.batch_cost import batch_cost, sizes_code, usable_sizes
+from workbench.explore.curvature_parts import lanczos_products, search_products
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
@@ -52,11 +52,10 @@ def _estimate(problem: Problem, values: Values) -> Cost:
     """From the times of products with batches of each size, and with all examples."""
     matrix, k, n = values["matrix"], values["k"], problem.num_parameters
     everything = batch_cost(problem, matrix, problem.num_examples)
-    search = n if n <= DENSE_SIZE else 3 * (k + BELOW) + 20
-    seconds = everything.of(search + k + BELOW + values["probes"])
+    seconds = everything.of(search_products(n, k + BELOW) + k + BELOW + values["probes"])
     seconds += NOISE_BATCHES * batch_cost(problem, matrix, NOISE_SIZE).of(k + BELOW + values["probes"])
     for size in usable_sizes(problem, values):
-        seconds += values["batches"] * batch_cost(problem, matrix, size).of(3 * k + 20)
+        seconds += values["batches"] * batch_cost(problem, matrix, size).of(lanczos_products(k))
     return Cost(seconds, (3 * (k + BELOW) + 60) * n * problem.dtype.itemsize)
 
 

@@ -67,5 +67,14 @@ def product_seconds(operator: CurvatureOperator) -> float:
 def search_cost(operator: CurvatureOperator, k: int, product: float) -> Cost:
     """What a search for k eigenpairs is expected to take, from the seconds of a product."""
     n = operator.shape[0]
-    products = n if n <= DENSE_SIZE else 3 * k + 20
-    return Cost(product * products, (3 * k + 60) * n * operator.dtype.itemsize)
+    return Cost(product * search_products(n, k), (3 * k + 60) * n * operator.dtype.itemsize)
+
+
+def search_products(n: int, k: int) -> int:
+    """Products that a search for k eigenpairs of n is expected to take; all columns where that is dense."""
+    return n if n <= DENSE_SIZE else lanczos_products(k)
+
+
+def lanczos_products(k: int) -> int:
+    """Products that Lanczos' method is expected to take for k eigenpairs, whatever the size."""
+    return 3 * k + 20

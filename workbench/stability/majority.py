@@ -44,9 +44,11 @@ def _one_side(d: Tensor, b: Tensor) -> Tensor:
 
 def _crossing_function(d: Tensor, b: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Value, slope and rounding error of h."""
-    exponents = d + b * u[:, None]
-    h = exponents.logsumexp(1)
-    shares = (exponents - h[:, None]).exp()
-    sizes = torch.where(shares > 0, d.abs() + (b * u[:, None]).abs(), 0.0)
-    rounding = 8 * torch.finfo(d.dtype).eps * (1 + (shares * sizes).sum(1))
-    return h, (shares * b).sum(1), rounding
+    shifts = b * u[:, None]
+    exponents = d + shifts
+    largest = exponents.amax(1, keepdim=True)
+    terms = (exponents - largest).exp()
+    total = terms.sum(1)
+    sizes = torch.where(terms > 0, shifts.abs() - d, 0.0)
+    rounding = 8 * torch.finfo(d.dtype).eps * (1 + (terms * sizes).sum(1) / total)
+    return largest[:, 0] + total.log(), (terms * b).sum(1) / total, rounding

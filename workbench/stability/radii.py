@@ -13,6 +13,7 @@ from workbench.choices import check_choice
 from workbench.colors import BLUE, VERMILION
 from workbench.result import Result, new_axes
 from workbench.stability.majority import majority_distance
+from workbench.stability.nearest_zero import nearest_zero
 from workbench.stability.partition import Partition, make_partition
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ def logit_radius(logits: Tensor, slopes: Tensor, kind: str = "majority") -> Logi
     bound = _majority_bound(partition)
     if kind == "majority":
         return _result(partition, bound, kind)
-    raise NotImplementedError
+    zero, certified = nearest_zero(partition, bound)
+    return _result(partition, torch.where(certified, zero.abs(), bound), kind, certified | (partition.spread == 0))
 
 
 def _majority_bound(partition: Partition) -> Tensor:

@@ -39,7 +39,8 @@ class TaylorRadius(Result):
         Whether no zero of the linearised softmax is nearer: for the least radius, True; for a quantile, False.
         What is certified is the loss of the logits' tangents: how the logits bend is left out.
     step : float
-        Length of the vector given, such as an optimizer's update; 1 for a direction in words.
+        Length of the vector given, such as an optimizer's update; for ``"gradient"`` that of a step of
+        gradient descent with learning rate 1, for ``"random"`` 1.
     direction : str
         What the direction is.
     kind : str
@@ -163,10 +164,7 @@ def taylor_radius(
     """
     check_choice("kind", kind, KINDS)
     _check_reduce(reduce)
-    vector, label = read_direction(problem, direction, seed)
-    step = float(torch.linalg.vector_norm(vector, dtype=torch.float64))
-    if not 0 < step < math.inf:
-        raise ValueError(f"the {label} has length {step}: it must be positive and finite")
+    vector, label, step = read_direction(problem, direction, seed)
     found = []
     interrupted = False
     total = problem.num_batches if batches is None else min(batches, problem.num_batches)
@@ -186,7 +184,7 @@ def taylor_radius(
     return TaylorRadius(
         radius=float(radii.min()) if reduce == "min" else _quantile(radii, float(reduce)),
         certified=reduce == "min" and not interrupted,
-        step=1.0 if isinstance(direction, str) else step,
+        step=step,
         direction=label,
         kind=kind,
         reduce=reduce,
@@ -198,37 +196,42 @@ def taylor_radius(
     )
 
 
-def read_direction(problem: Problem, direction: Any, seed: int = 0) -> tuple[Tensor, str]:
-    """Read what may be passed as a direction: its vector (n,), not normalised, and its name.
+def read_direction(problem: Problem, direction: Any, seed: int = 0) -> tuple[Tensor, str, float]:
+    """Read what may be passed as a direction: its vector (n,), its name, and its length.
 
     Raises
     ------
     ValueError
-        If a word is unknown or a tensor has another shape.
+        If a word is unknown, a tensor has another shape, or the vector is zero or not finite.
     TypeError
         If it is something else.
     """
-    size = problem.num_parameters
+    vector, label = _vector_and_name(problem, direction, seed)
+    if vector.shape != (problem.num_parameters,):
+        raise ValueError(f"direction has shape {tuple(vector.shape)}, not ({problem.num_parameters},)")
+    length = float(torch.linalg.vector_norm(vector, dtype=torch.float64))
+    if not 0 < length < math.inf:
+        raise ValueError(f"the {label} has length {length}: it must be positive and finite")
+    return vector.to(problem.device), label, length
+
+
+def _vector_and_name(problem: Problem, direction: Any, seed: int) -> tuple[Tensor, str]:
     if isinstance(direction, Optimizer):
         return update_vector(problem, direction), f"update of {type(direction).__name__}"
     if isinstance(direction, Eigenpairs):
-        vector = direction.vectors[:, 0]
-        label = f"eigenvector 1 (λ = {direction.values[0].item():.4g})"
-    elif isinstance(direction, str):
-        check_choice("direction", direction, _WORDS)
-        if direction == "gradient":
-            return problem.gradient(), "gradient"
-        vector, label = random_vectors(1, size, generator(seed))[0], f"random direction (seed {seed})"
-    elif isinstance(direction, Tensor):
-        vector, label = direction.detach(), "given direction"
-    else:
+        return direction.vectors[:, 0], f"eigenvector 1 (λ = {direction.values[0].item():.4g})"
+    if isinstance(direction, Tensor):
+        return direction.detach(), "given direction"
+    if not isinstance(direction, str):
         raise TypeError(
             f"direction is a {type(direction).__name__}: pass an optimizer, 'gradient', 'random', Eigenpairs "
-            f"or a tensor ({size},)"
+            f"or a tensor ({problem.num_parameters},)"
         )
-    if vector.shape != (size,):
-        raise ValueError(f"direction has shape {tuple(vector.shape)}, not ({size},)")
-    return vector.to(problem.device), label
+    check_choice("direction", direction, _WORDS)
+    if direction == "gradient":
+        return problem.gradient(), "gradient"
+    vector = random_vectors(1, problem.num_parameters, generator(seed))[0]
+    return vector / vector.norm(), f"random direction (seed {seed})"
 
 
 def _check_reduce(reduce: Any) -> None:

@@ -1,6 +1,6 @@
 """Logits and their slopes along a direction in the space of the parameters."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -42,16 +42,28 @@ def logits_and_slopes(problem: Problem, direction: Tensor) -> Iterator[tuple[Ten
     Cost: one pass, about two forward passes over the data; where torch has no forward-mode derivative
     (recurrent layers, custom functions without ``jvp``), a forward and two backward passes.
     """
-    kind, _ = identify_loss(problem.loss)
-    if kind is not None and not issubclass(kind, _SOFTMAX + _SIGMOID):
-        raise ValueError(
-            f"{kind.__name__} is no cross entropy of logits, so that it has no zeros of a softmax: use "
-            f"{', '.join(each.__name__ for each in _SOFTMAX + _SIGMOID)} or a function of your own"
-        )
-    as_rows = _pairs if kind in _SIGMOID else _rows
+    rows = rows_of(problem)
     for batch, _ in problem.batches():
         outputs, tangents = outputs_and_tangents(problem, batch, direction)
-        yield as_rows(outputs), as_rows(tangents)
+        yield rows(outputs), rows(tangents)
+
+
+def rows_of(problem: Problem) -> Callable[[Tensor], Tensor]:
+    """Return what turns the outputs of a problem, or their changes, into rows of classes.
+
+    Raises
+    ------
+    ValueError
+        If the loss is no cross entropy of logits.
+    """
+    kind, _ = identify_loss(problem.loss)
+    if kind is not None and kind not in _SOFTMAX + _SIGMOID:
+        allowed = ", ".join(each.__name__ for each in _SOFTMAX + _SIGMOID)
+        raise ValueError(
+            f"{kind.__name__} is no cross entropy of logits, so that it has no softmax whose zeros bound a "
+            f"step: the loss must be {allowed}, or a function of your own"
+        )
+    return _pairs if kind in _SIGMOID else _rows
 
 
 def _rows(outputs: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ def nearest_zero(partition: Partition, bound: Tensor) -> NearestZero:
     # Samples of like reach share a polynomial's degree.
     rows = (~two & (bound < _FARTHEST) & (partition.spread > 0)).nonzero()[:, 0]
     rows = rows[reach[rows].argsort()]
-    for part in rows.split(_CHUNK):
+    for start in range(0, len(rows), _CHUNK):
+        part = rows[start : start + _CHUNK]
         zero[part], certified[part] = _search(partition[part], bound[part], reach[part], pairs[part])
     return NearestZero(zero, certified)
 

@@ -18,8 +18,8 @@ def random(samples: int, classes: int, scale: float) -> tuple[torch.Tensor, torc
 def test_two_classes_have_zeros_at_odd_multiples_of_pi() -> None:
     z, a = torch.tensor([[1.5, 0.0]]), torch.tensor([[0.0, 2.0]])
     found = zeros(z, a, 4)
-    expected = torch.tensor([[complex(0.75, math.pi * (k + 0.5)) for k in range(4)]])
-    torch.testing.assert_close(found.zeros, expected.to(torch.complex128), rtol=1e-12, atol=0)
+    expected = torch.tensor([[complex(0.75, math.pi * (k + 0.5)) for k in range(4)]], dtype=torch.complex128)
+    torch.testing.assert_close(found.zeros, expected, rtol=1e-12, atol=0)
     assert found.certified.all()
     assert found.margin.item() == 1.5
 

@@ -36,7 +36,7 @@ class TaylorSums:
         weights, scaled = partition.log_weights.exp(), partition.slopes * reach[:, None]
         parts = zip(weights.split(rows), scaled.split(rows), strict=True)
         self.coefficients = torch.cat([_moments(*part, order) for part in parts])
-        self.points = 2 ** math.ceil(math.log2(2 * order + 64))
+        self.points = 64 * math.ceil(order / 32 + 1)  # a length that FFTs are fast at
 
     def on_circles(self, radii: Tensor) -> Tensor:
         """F on upper half circles (m, c) at equal angles from 0 to pi: (m, c, points / 2 + 1)."""

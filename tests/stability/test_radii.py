@@ -163,7 +163,7 @@ def test_the_minimum_of_a_batch_is_exact_and_solves_few_samples() -> None:
         found = minimum_radius(z, a)
         assert found.radius == logit_radius(z, a, "exact").minimum
         assert found.certified
-        assert found.solved < 200
+        assert found.solved < len(z) / 2
 
 
 def test_an_uncertified_minimum_says_so() -> None:

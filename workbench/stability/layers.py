@@ -175,7 +175,8 @@ def layer_radii(
                     raise ValueError(f"a layer has no forward-mode derivative: {reason}") from error
                 for key, parts in observer.distances.items():
                     found.setdefault(key, []).extend(parts)
-                output = logit_radius(rows(outputs), rows(tangents), "spread").radius
+                targets = problem.batch_targets(batch)
+                output = logit_radius(rows(outputs, targets), rows(tangents, targets), "spread").radius
                 found.setdefault(("output", "softmax"), []).append(output.cpu())
                 read += 1
                 advance(1)

@@ -1,5 +1,6 @@
 """Radii of a softmax along a line against closed forms and a root search in 60 digits."""
 
+import itertools
 import math
 
 import mpmath
@@ -31,7 +32,7 @@ def no_zero_within(z: Tensor, a: Tensor, distance: float) -> bool:
             return mpmath.fsum(w * mpmath.exp(b * t) for w, b in zip(weights, slopes, strict=True))
 
         points = [value(mpmath.pi * i / 300) for i in range(301)]
-        turns = [mpmath.arg(q / p) for p, q in zip(points[:-1], points[1:], strict=True)]
+        turns = [mpmath.arg(q / p) for p, q in itertools.pairwise(points)]
         assert max(map(abs, turns)) < 2.5
         return round(float(mpmath.fsum(turns) / (2 * mpmath.pi))) == 0
 

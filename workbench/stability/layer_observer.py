@@ -92,6 +92,7 @@ class Observer(TorchFunctionMode):
         averaged = call.arguments.get("average_attn_weights", True)
         call.arguments.update(need_weights=True, average_attn_weights=False)
         output, weights = F.multi_head_attention_forward(*call.args, **call.kwargs)
+        assert weights is not None
         self._note_softmax("attention", weights, -1)
         if not wanted:
             return output, None

@@ -117,16 +117,15 @@ class LayerRadii(Result):
         return f"{name} ({self.kinds[index]})" if name else self.kinds[index]
 
 
-def layer_radii(
-    problem: Problem, direction: Any, *, batches: int | None = None, seed: int = 0
-) -> LayerRadii:
+def layer_radii(problem: Problem, direction: Any, *, batches: int | None = None, seed: int = 0) -> LayerRadii:
     r"""Distance of the nearest complex singularity of each layer along a direction.
 
-    With the inputs of each layer linearised, :math:`h + t h'`: poles and branch points of sigmoid, SiLU,
-    softplus, tanh and the tanh form of GELU; zeros of the variance (LayerNorm) or mean square (RMSNorm) plus
-    :math:`\varepsilon`, at :math:`\sqrt{(\mathrm{Var}\,h + \varepsilon) / \mathrm{Var}\,h'}`; of attention and
-    other softmaxes, and the output, the bound :math:`\pi / \Delta` of their scores. ReLU and LeakyReLU are
-    not analytic: theirs is the distance of the kink. The exact GELU is entire. Nothing else is looked at.
+    The inputs of each layer are linearised, :math:`h + t h'`. Looked at are poles and branch points of
+    sigmoid, SiLU, softplus, tanh and the tanh form of GELU; zeros of the variance (LayerNorm) or mean square
+    (RMSNorm) plus :math:`\varepsilon`, at :math:`\sqrt{(\mathrm{Var}\,h + \varepsilon) / \mathrm{Var}\,h'}`;
+    of attention and other softmaxes, and of the output, the bound :math:`\pi / \Delta` of their scores. ReLU
+    and LeakyReLU are not analytic: theirs is the distance of the kink. The exact GELU is entire. Other layers
+    are not looked at, nor is softplus' straight part above its threshold.
 
     Parameters
     ----------

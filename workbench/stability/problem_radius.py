@@ -36,8 +36,8 @@ class TaylorRadius(Result):
     radius : float
         The least of all rows, or their quantile; inf if no logit moves.
     certified : bool
-        Whether no zero of the linearised softmax is nearer: for the least radius, True; for a quantile, False.
-        What is certified is the loss of the logits' tangents: how the logits bend is left out.
+        Whether no zero of a linearised softmax is nearer: True for the least radius of all that was asked
+        for, False for a quantile. It is a statement on the tangents of the logits: how they bend is left out.
     step : float
         Length of the vector given, such as an optimizer's update; for ``"gradient"`` that of a step of
         gradient descent with learning rate 1, for ``"random"`` 1.

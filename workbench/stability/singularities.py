@@ -79,7 +79,7 @@ def _of_norm(h: Tensor, change: Tensor, dims: tuple[int, ...], eps: float) -> Te
     return ((h.square().mean(dims) + eps) / change.square().mean(dims)).sqrt()
 
 
-# Function as a model calls it -> kind, and the distance from its input, the input's change and other arguments
+# Function as a model calls it -> kind, and the distance from its input, its change and other arguments
 SINGULARITIES: dict[Any, tuple[str, Distance]] = {
     **dict.fromkeys((torch.sigmoid, F.sigmoid, Tensor.sigmoid), ("sigmoid", _at_height(math.pi))),
     **dict.fromkeys((torch.tanh, F.tanh, Tensor.tanh), ("tanh", _at_height(math.pi / 2))),

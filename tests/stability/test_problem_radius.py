@@ -133,6 +133,11 @@ def test_what_is_no_reduction_is_refused(reduce: Any) -> None:
         taylor_radius(problem(), "gradient", reduce=reduce)
 
 
+def test_at_least_one_batch_is_read() -> None:
+    with pytest.raises(ValueError, match="batches=0"):
+        taylor_radius(problem(), "gradient", batches=0)
+
+
 def test_bounds_of_rows_are_those_of_their_logits() -> None:
     trained = problem()
     unit = trained.gradient() / trained.gradient().norm()

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from workbench.choices import check_count
 from workbench.colors import BLUE, ORANGE, VERMILION
 from workbench.problem import Problem
 from workbench.progress import progress
@@ -153,6 +154,8 @@ def layer_radii(problem: Problem, direction: Any, *, batches: int | None = None,
     Cost: one forward-mode pass over the data. Source for scalar activations: Sao, "Ghosts of softmax",
     arXiv:2603.13552, App. 2; for LayerNorm, RMSNorm and the tanh form of GELU derived here.
     """
+    if batches is not None:
+        check_count("batches", batches)
     vector, label, step = read_direction(problem, direction, seed)
     rows = rows_of(problem)
     found: dict[tuple[str, str], list[torch.Tensor]] = {}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from workbench.choices import check_choice
+from workbench.choices import check_choice, check_count
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature.pairs import Eigenpairs
 from workbench.problem import Problem
@@ -164,6 +164,8 @@ def taylor_radius(
     """
     check_choice("kind", kind, KINDS)
     _check_reduce(reduce)
+    if batches is not None:
+        check_count("batches", batches)
     vector, label, step = read_direction(problem, direction, seed)
     found = []
     interrupted = False

@@ -4,7 +4,7 @@ Circles of growing radius count the zeros within by winding numbers. Between the
 the first that holds one lies the nearest; Newton's method finds it from where |F / F'| is small on these two,
 and from the zeros that the likeliest class has with each of the others alone. In the end the winding number
 of F with that zero divided out is counted on the circle through it: 0 says that there is no zero within. It
-is computed in float64 from turns between points of the circle, and refused where one is sharp or F is rounding.
+is computed in float64 from turns between points of the circle, and refused where one is sharp or F is noise.
 """
 
 import math

@@ -118,7 +118,8 @@ def test_an_error_in_the_step_puts_everything_back() -> None:
 
 def test_parameters_stand_in_the_order_of_the_problem() -> None:
     problem = small_problem()
-    bias, *others = reversed(list(problem.model.parameters()))
+    *others, bias = problem.model.parameters()
+    others.reverse()
     optimizer = SGD([{"params": [bias], "lr": 2.0}, {"params": others}], lr=0.1)
     rates = torch.full((problem.num_parameters,), 0.1).double()
     rates[-4:] = 2.0
@@ -150,7 +151,7 @@ def test_half_precision_reports_the_rounded_change() -> None:
 
 
 def test_what_is_no_optimizer_is_refused() -> None:
-    with pytest.raises(TypeError, match="optimizer is a Sequential, not a torch.optim.Optimizer"):
+    with pytest.raises(TypeError, match=r"optimizer is a Sequential, not a torch\.optim\.Optimizer"):
         update_vector(small_problem(), nn.Sequential())  # type: ignore[arg-type]
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,10 +36,8 @@ class Step(NamedTuple):
 
     def norm(self) -> float:
         """Length of the update over all parameters, in float64."""
-        return (
-            sum(float(torch.linalg.vector_norm(part, dtype=torch.float64)) ** 2 for part in self.update)
-            ** 0.5
-        )
+        lengths = [float(torch.linalg.vector_norm(part, dtype=torch.float64)) for part in self.update]
+        return math.hypot(*lengths)
 
 
 def update_vector(problem: Problem, optimizer: Optimizer) -> Tensor:

@@ -119,8 +119,8 @@ def test_an_error_in_the_step_puts_everything_back() -> None:
 def test_parameters_stand_in_the_order_of_the_problem() -> None:
     problem = small_problem()
     *others, bias = problem.model.parameters()
-    others.reverse()
-    optimizer = SGD([{"params": [bias], "lr": 2.0}, {"params": others}], lr=0.1)
+    groups: list[dict[str, Any]] = [{"params": [bias], "lr": 2.0}, {"params": others[::-1]}]
+    optimizer = SGD(groups, lr=0.1)
     rates = torch.full((problem.num_parameters,), 0.1).double()
     rates[-4:] = 2.0
     torch.testing.assert_close(update_vector(problem, optimizer), -rates * problem.gradient())

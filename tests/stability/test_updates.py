@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import StepLR
 
 import workbench as wb
 from workbench.stability import update_vector
-from workbench.stability.updates import scale_step, take_step
+from workbench.stability.updates import length, scale_step, take_step
 
 OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
     "SGD": lambda p: SGD(p, lr=0.1, weight_decay=0.01),
@@ -164,7 +164,11 @@ def test_a_scaled_step_ends_on_the_way() -> None:
     ):
         parameter.grad = part
     step = take_step(optimizer)
-    assert step.norm() == pytest.approx(whole.norm().item(), rel=1e-12)
+    assert length(step.update) == pytest.approx(whole.norm().item(), rel=1e-12)
+    after = problem.parameters_vector()
+    for scale, expected in ((0, before), (1, after)):
+        scale_step(optimizer, step, scale)
+        assert torch.equal(problem.parameters_vector(), expected)
     scale_step(optimizer, step, 0.25)
     torch.testing.assert_close(problem.parameters_vector(), before + 0.25 * whole, rtol=1e-14, atol=0)
 

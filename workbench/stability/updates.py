@@ -4,7 +4,7 @@ import copy
 import inspect
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -22,22 +22,20 @@ class Step(NamedTuple):
 
     Attributes
     ----------
-    before : list of Tensor
-        Copies of the values before the step.
-    update : list of Tensor
-        What the step added to them, in the dtype of each; ``nan`` or ``inf`` if the step was that.
+    before, after : list of Tensor
+        Copies of the values before the step and after it.
     loss : object
         What the optimiser returned: the closure's loss, or None.
     """
 
     before: list[Tensor]
-    update: list[Tensor]
+    after: list[Tensor]
     loss: Any
 
-    def norm(self) -> float:
-        """Length of the update over all parameters, in float64."""
-        lengths = [float(torch.linalg.vector_norm(part, dtype=torch.float64)) for part in self.update]
-        return math.hypot(*lengths)
+    @property
+    def update(self) -> list[Tensor]:
+        """What the step added to each parameter, in its dtype; not finite if the step was not."""
+        return [new - old for new, old in zip(self.after, self.before, strict=True)]
 
 
 def update_vector(problem: Problem, optimizer: Optimizer) -> Tensor:
@@ -91,7 +89,7 @@ def update_vector(problem: Problem, optimizer: Optimizer) -> Tensor:
         load_gradient()
         return problem.loss_at()
 
-    with _put_back(optimizer, list(selected.values())):
+    with put_back(optimizer, selected.values()):
         load_gradient()
         step = take_step(optimizer, evaluate if _needs_closure(optimizer) else None)
         changes = {id(p): change for p, change in zip(parameters_of(optimizer), step.update, strict=True)}
@@ -104,18 +102,28 @@ def update_vector(problem: Problem, optimizer: Optimizer) -> Tensor:
 
 
 def take_step(optimizer: Optimizer, closure: Closure | None = None) -> Step:
-    """Let the optimizer take its step, and learn what it changed. Costs a copy of the parameters."""
+    """Let the optimizer take its step, and learn what it changed. Costs two copies of the parameters."""
     before = [parameter.detach().clone() for parameter in parameters_of(optimizer)]
     loss = optimizer.step() if closure is None else optimizer.step(closure)
-    after = [parameter.detach() for parameter in parameters_of(optimizer)]
-    return Step(before, [new - old for new, old in zip(after, before, strict=True)], loss)
+    return Step(before, [parameter.detach().clone() for parameter in parameters_of(optimizer)], loss)
 
 
+@torch.no_grad()
 def scale_step(optimizer: Optimizer, step: Step, scale: float) -> None:
-    """Leave the parameters where this part of the step leads; the optimizer's state stays as it is."""
-    with torch.no_grad():
-        for parameter, old, change in zip(parameters_of(optimizer), step.before, step.update, strict=True):
-            parameter.copy_(torch.add(old, change, alpha=scale))
+    """Leave the parameters where this part of the step leads; the optimizer's state stays as it is.
+
+    They are those before the step for 0 and those after it for 1, bit by bit.
+    """
+    for parameter, old, new in zip(parameters_of(optimizer), step.before, step.after, strict=True):
+        if scale in (0, 1):
+            parameter.copy_(new if scale else old)
+        else:
+            parameter.copy_(torch.add(old, new - old, alpha=scale))
+
+
+def length(parts: list[Tensor]) -> float:
+    """Length of a vector over all parameters, accumulated in float64."""
+    return math.hypot(*(float(torch.linalg.vector_norm(part, dtype=torch.float64)) for part in parts))
 
 
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:
@@ -129,7 +137,7 @@ def _needs_closure(optimizer: Optimizer) -> bool:
 
 
 @contextmanager
-def _put_back(optimizer: Optimizer, more: list[Tensor]) -> Iterator[None]:
+def put_back(optimizer: Optimizer, more: Iterable[Tensor] = ()) -> Iterator[None]:
     """Put back what a step changes: values and gradients of parameters, and all that the optimizer holds.
 
     Inside, the optimizer works on copies of its state and groups, so that afterwards the originals are the

@@ -48,9 +48,9 @@ class TaylorController(Optimizer):
     before the step, and these the radius :math:`\rho` (:func:`logit_radius`, the least over the samples).
     Then :math:`p \leftarrow \min(1, r\rho/\|p\|)\, p`. The optimizer's state is that of its own, whole step.
 
-    The controller is a ``torch.optim.Optimizer`` itself and shares the groups and the state of the one that it
-    wraps: it takes its place in training loops, schedulers and ``GradScaler``; a checkpoint of either fits
-    both. ::
+    The controller is a ``torch.optim.Optimizer`` itself and shares the groups and the state of the one that
+    it wraps: it takes its place in training loops, schedulers and ``GradScaler``; a checkpoint of either
+    fits both. ::
 
         optimizer = TaylorController(torch.optim.Adam(model.parameters(), lr=1e-2), model)
         for inputs, targets in loader:
@@ -133,7 +133,7 @@ class TaylorController(Optimizer):
 
     # ---- a step ---------------------------------------------------------------------------------------
 
-    def step(self, closure: Closure | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Closure | None = None) -> Any:
         """Take one step of the optimizer, or the part of it that the radius allows; returns its loss.
 
         Raises
@@ -192,7 +192,7 @@ class TaylorController(Optimizer):
     # ---- the optimizer that this one stands for -------------------------------------------------------
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+    def param_groups(self) -> list[dict[str, Any]]:
         """Groups of the wrapped optimizer."""
         return self.optimizer.param_groups
 
@@ -201,7 +201,7 @@ class TaylorController(Optimizer):
         self.optimizer.param_groups = groups
 
     @property
-    def state(self) -> Any:  # type: ignore[override]
+    def state(self) -> Any:
         """State of the wrapped optimizer."""
         return self.optimizer.state
 

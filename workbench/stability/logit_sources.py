@@ -11,6 +11,7 @@ from torch.func import functional_call, jvp
 
 from workbench.composed import Composed
 from workbench.problem import Problem
+from workbench.stability.forward_mode import _LEVEL
 from workbench.stability.slopes import logits_and_slopes
 
 Pairs = Iterator[tuple[Tensor, Tensor]]
@@ -49,8 +50,8 @@ class ProblemLogits:
         missing = [name for name in names if name not in selected]
         if missing:
             raise ValueError(
-                f"the problem does not select {missing[0]!r}, which the optimizer moves: the radius would not "
-                "be that of the update"
+                f"the problem does not select {missing[0]!r}, which the optimizer moves: the radius would "
+                "not be that of the update"
             )
 
     def pairs(self, parameters: Sequence[Tensor], direction: Sequence[Tensor]) -> Pairs:
@@ -128,8 +129,8 @@ def _product(
 ) -> tuple[Tensor, Tensor]:
     """Logits and slopes of a function of the parameters, as rows of classes, by one forward-mode product."""
     point = tuple(parameter.detach() for parameter in parameters)
-    with torch.no_grad(), Composed():
-        logits, slopes = jvp(function, point, tuple(direction))
+    with _LEVEL, torch.no_grad(), Composed():
+        logits, slopes, *_ = jvp(function, point, tuple(direction))
     return _rows(logits), _rows(slopes)
 
 

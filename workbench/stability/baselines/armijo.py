@@ -39,8 +39,8 @@ def armijo_step(
 ) -> LineSearch:
     r"""Take the largest part :math:`s = 1, q, q^2, \dots` of an update p with enough decrease of the loss.
 
-    Enough is :math:`L(\theta + s p) \le L(\theta) + c\, s\, g^\top p` (Armijo 1966), with the gradient g in the
-    parameters' ``.grad``. Where the update does not descend (:math:`g^\top p \ge 0`, as momentum
+    Enough is :math:`L(\theta + s p) \le L(\theta) + c\, s\, g^\top p` (Armijo 1966), with the gradient g in
+    the parameters' ``.grad``. Where the update does not descend (:math:`g^\top p \ge 0`, as momentum
     may have it), or no part is good enough, the parameters stay where they are. The optimizer's state is that
     of its whole step.
 

@@ -58,9 +58,8 @@ class RateRange(Result):
         ax.plot(self.rate, self.loss, color=BLUE, alpha=0.3, linewidth=0.8, label="minibatch")
         ax.plot(self.rate, self.smooth, color=BLUE, label="exponential mean")
         if np.isfinite(self.suggested):
-            ax.axvline(
-                self.suggested, color=VERMILION, linestyle="--", label=f"steepest, {self.suggested:.2g}"
-            )
+            label = f"steepest, {self.suggested:.2g}"
+            ax.axvline(self.suggested, color=VERMILION, linestyle="--", label=label)
         if len(self.rate):
             ax.set_xscale("log")
         ax.set_xlabel("learning rate")
@@ -75,6 +74,6 @@ class RateRange(Result):
             return "no step"
         end = "the loss diverged" if self.diverged else "INTERRUPTED" if self.interrupted else "its end"
         return (
-            f"loss falls most steeply at rate {self.suggested:.3g} ({len(self.rate)} steps, one gradient each, "
-            f"{self.rate[0]:.2g} to {self.rate[-1]:.2g}: {end})"
+            f"loss falls most steeply at rate {self.suggested:.3g} ({len(self.rate)} steps, one gradient "
+            f"each, {self.rate[0]:.2g} to {self.rate[-1]:.2g}: {end})"
         )

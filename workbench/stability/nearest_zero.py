@@ -1,0 +1,134 @@
+"""The nearest zero of each partition function, with a certificate that no other is nearer.
+
+Circles of growing radius count the zeros within by winding numbers. Between the last that holds none and
+the first that holds one lies the nearest; Newton's method finds it from where |F / F'| is small on these two,
+and from the zeros that the likeliest class has with each of the others alone. In the end the winding number
+of F with that zero divided out is counted on the circle through it: 0 says that there is no zero within.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from workbench.stability.partition import Partition
+from workbench.stability.winding import TaylorSums, winding_numbers
+
+_CIRCLES = 23
+_MINIMA = 6  # starts for Newton's method from the circles
+_PAIRS = 2  # and from pairs of classes
+_STEPS = 14
+_FARTHEST = 250.0  # beyond, values on a circle differ by more than float64 holds
+_CHUNK = 256  # samples at a time
+_RESIDUAL = 1e-11
+
+
+class NearestZero(NamedTuple):
+    """A zero (m,) in s in the upper half plane, and whether it is certified to be the nearest."""
+
+    zero: Tensor
+    certified: Tensor
+
+
+def nearest_zero(partition: Partition, bound: Tensor) -> NearestZero:
+    """Find the nearest zero of each sample; none may be nearer than ``bound`` (m,) in s."""
+    zero = torch.polar(bound, torch.full_like(bound, math.pi / 2))
+    certified = torch.zeros_like(bound, dtype=torch.bool)
+    two = _has_two_slopes(partition)
+    zero[two], certified[two] = _zero_of_two(partition[two]), True
+    pairs = _zeros_of_pairs(partition)
+    reach = torch.minimum(12 * bound, (1.6 * pairs[:, 0].abs()).clamp(min=30)).clamp(max=_FARTHEST)
+    # Samples of like reach share a polynomial's degree.
+    rows = (~two & (bound < _FARTHEST) & (partition.spread > 0)).nonzero()[:, 0]
+    rows = rows[reach[rows].argsort()]
+    for part in rows.split(_CHUNK):
+        zero[part], certified[part] = _search(partition[part], bound[part], reach[part], pairs[part])
+    return NearestZero(zero, certified)
+
+
+def _search(partition: Partition, bound: Tensor, reach: Tensor, pairs: Tensor) -> NearestZero:
+    sums = TaylorSums(partition, reach)
+    starts = torch.cat([_starts_on_circles(sums, bound), pairs], dim=1)
+    found = starts
+    for _ in range(_STEPS):
+        value, derivative = sums.values(found)
+        step = value / derivative
+        found = found - torch.where(step.abs() < 1e3, step, 0)
+        if bool((step.abs() <= 1e-10 * found.abs()).all()):
+            break
+    found = torch.complex(found.real, found.imag.abs())
+    value, derivative = sums.values(found)
+    converged = (value / derivative).abs() < 1e-3 * found.abs()
+    distance = torch.where(converged & (found.abs() < reach[:, None]), found.abs(), torch.inf)
+    nearest = distance.argmin(1, keepdim=True)
+    zero = found.gather(1, nearest)
+    for _ in range(3):
+        value, derivative = partition.values(zero)
+        zero = zero - value / derivative
+    value, _ = partition.values(zero)
+    zero = zero[:, 0]
+    exists = distance.gather(1, nearest)[:, 0].isfinite() & (value[:, 0].abs() < _RESIDUAL)
+    inside = (zero.abs() <= reach) & (zero.abs() >= bound * (1 - 1e-12))
+    zero = torch.where(exists & inside, zero, torch.polar(bound, torch.full_like(bound, math.pi / 2)))
+    return NearestZero(zero, exists & inside & _is_nearest(sums, zero))
+
+
+def _starts_on_circles(sums: TaylorSums, bound: Tensor) -> Tensor:
+    """Points (m, starts) at which F / F' is small, on the two circles that hold the nearest zero between."""
+    ladder = torch.linspace(0, 1, _CIRCLES, dtype=torch.float64, device=bound.device)
+    radii = bound[:, None] * (sums.reach / bound)[:, None] ** ladder
+    values = sums.on_circles(radii)
+    counts, _ = winding_numbers(values)
+    first = (counts > 0).int().argmax(1, keepdim=True).clamp(min=1)
+    two = torch.cat([first - 1, first], dim=1)
+    circles = radii.gather(1, two)
+    held = values.gather(1, two[..., None].expand(-1, -1, values.shape[-1]))
+    distance = (held / sums.derivative_on_circles(circles)).abs()
+    inner = distance[..., 1:-1]
+    minimum = (inner <= distance[..., :-2]) & (inner <= distance[..., 2:])
+    score = torch.where(minimum, inner, torch.inf).flatten(1)
+    best = score.topk(_MINIMA, dim=1, largest=False).indices
+    points = (circles[..., None] * sums.units()[1:-1]).flatten(1)
+    return points.gather(1, best)
+
+
+def _is_nearest(sums: TaylorSums, zero: Tensor) -> Tensor:
+    """Whether F without this pair of zeros has none within the circle through them."""
+    radius = zero.abs()[:, None]
+    values = sums.on_circles(radius)[:, 0]
+    s = radius * sums.units()
+    pair = (s - zero[:, None]) * (s - zero[:, None].conj())
+    counts, clear = winding_numbers(values * pair.conj())
+    # Near the zero F is small by right; elsewhere that would be rounding.
+    sound = (values.abs() > sums.rounding(radius)).all(1)
+    return (counts == 0) & clear & sound
+
+
+def _zeros_of_pairs(partition: Partition) -> Tensor:
+    """Nearest zeros (m, 2) of the top class with one other class alone, in the upper half plane."""
+    slopes = partition.slopes
+    moving = (slopes != 0) & partition.log_weights.isfinite()
+    safe = torch.where(moving, slopes, 1.0)
+    real = -partition.log_weights / safe
+    distance = torch.where(moving, torch.hypot(real, math.pi / safe), torch.inf)
+    nearest = distance.topk(min(_PAIRS, distance.shape[1]), dim=1, largest=False).indices
+    return torch.complex(real.gather(1, nearest), (math.pi / safe).abs().gather(1, nearest))
+
+
+def _has_two_slopes(partition: Partition) -> Tensor:
+    """Samples with two different slopes: two classes, after those of equal slopes are merged."""
+    weighted = partition.log_weights.isfinite()
+    slopes = partition.slopes
+    low = torch.where(weighted, slopes, torch.inf).amin(1, keepdim=True)
+    high = torch.where(weighted, slopes, -torch.inf).amax(1, keepdim=True)
+    return (~weighted | (slopes == low) | (slopes == high)).all(1) & (partition.spread > 0)
+
+
+def _zero_of_two(partition: Partition) -> Tensor:
+    """Nearest zero of two merged classes, whose slopes in s differ by 1."""
+    upper = partition.slopes > 0
+    if_top_is_upper = ~upper.any(1, keepdim=True) & (partition.slopes == 0)
+    high = torch.where(upper | if_top_is_upper, partition.log_weights, -torch.inf).logsumexp(1)
+    low = torch.where(upper | if_top_is_upper, -torch.inf, partition.log_weights).logsumexp(1)
+    return torch.complex(low - high, torch.full_like(high, math.pi))

@@ -1,0 +1,92 @@
+"""A partition function on circles around the origin, and its winding numbers there."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from workbench.stability.partition import Partition
+
+_NOISE = 1e3 * torch.finfo(torch.float64).eps
+_SHARPEST_TURN = 2.5  # radians between neighbouring points; at pi the direction of a turn is unknown
+
+
+class TaylorSums:
+    r"""Taylor polynomials :math:`F(s) = \sum_n c_n (s / R)^n` of some samples, to rounding where |s| <= R.
+
+    Parameters
+    ----------
+    partition : Partition
+        The samples, m of them.
+    reach : Tensor (m,)
+        Their R.
+
+    Notes
+    -----
+    Cost: K passes over the (m, classes) slopes, with :math:`K = R + 10 \sqrt R + 24` of the largest R; the
+    rest does not depend on the number of classes.
+    """
+
+    def __init__(self, partition: Partition, reach: Tensor) -> None:
+        self.reach = reach
+        largest = float(reach.max())
+        order = int(largest + 10 * math.sqrt(largest)) + 24
+        scaled = partition.slopes * reach[:, None]
+        term = partition.log_weights.exp()
+        coefficients = [term.sum(1)]
+        for n in range(1, order + 1):
+            term = term * scaled
+            term /= n
+            coefficients.append(term.sum(1))
+        self.coefficients = torch.stack(coefficients, dim=1)
+        self.points = 2 ** math.ceil(math.log2(2 * order + 64))
+
+    def on_circles(self, radii: Tensor) -> Tensor:
+        """F on upper half circles (m, c) at equal angles from 0 to pi: (m, c, points / 2 + 1)."""
+        return torch.fft.rfft(self._powers(radii), n=self.points).conj()
+
+    def derivative_on_circles(self, radii: Tensor) -> Tensor:
+        """``s F'(s)`` at the same points."""
+        orders = torch.arange(self.coefficients.shape[1], device=radii.device)
+        return torch.fft.rfft(self._powers(radii) * orders, n=self.points).conj()
+
+    def rounding(self, radii: Tensor) -> Tensor:
+        """What values on circles (m, c) may be rounded by, generously."""
+        return _NOISE * self._powers(radii).abs().sum(-1)
+
+    def units(self) -> Tensor:
+        """The points of the upper half of the unit circle, where values are given."""
+        angles = torch.arange(self.points // 2 + 1, dtype=torch.float64, device=self.reach.device)
+        angles = angles * (2 * math.pi / self.points)
+        return torch.polar(torch.ones_like(angles), angles)
+
+    def values(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """F and its derivative at complex points (m, p), by Horner's rule."""
+        x = s / self.reach[:, None]
+        value = torch.zeros_like(x)
+        derivative = torch.zeros_like(x)
+        for column in self.coefficients.flip(1).T:
+            derivative.mul_(x).add_(value)
+            value.mul_(x).add_(column[:, None])
+        return value, derivative / self.reach[:, None]
+
+    def _powers(self, radii: Tensor) -> Tensor:
+        orders = torch.arange(self.coefficients.shape[1], device=radii.device)
+        return self.coefficients[:, None] * (radii / self.reach[:, None])[..., None] ** orders
+
+
+def winding_numbers(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Count zeros above the real axis from values (..., points) on an upper half circle.
+
+    The function is real on the real axis and positive at both ends, so that it winds around 0 a whole number
+    of times.
+
+    Returns
+    -------
+    counts : Tensor (...) of float64
+        Zeros within, each pair of conjugates once.
+    clear : Tensor (...) of bool
+        Whether no turn between neighbouring points is so sharp that its direction is in doubt.
+    """
+    turns = (values[..., 1:] * values[..., :-1].conj()).angle()
+    return (turns.sum(-1) / (2 * math.pi)).round(), turns.abs().amax(-1) < _SHARPEST_TURN

@@ -6,6 +6,7 @@ from torch import Tensor
 from workbench.stability.partition import Partition
 
 _STEPS = 60  # far more than Newton's method needs
+_CACHED = 2**15  # numbers at a time, which a processor's cache holds
 
 
 def majority_distance(partition: Partition) -> Tensor:
@@ -19,27 +20,28 @@ def majority_distance(partition: Partition) -> Tensor:
     any level before h does. The level is below 0 by what h may be rounded by.
     """
     others = partition.log_weights.scatter(1, partition.top[:, None], -torch.inf)
-    sides = [_one_side(others, sign * partition.slopes) for sign in (1.0, -1.0)]
-    return torch.minimum(*sides)
+    rows = max(1, _CACHED // others.shape[1])
+    parts = zip(others.split(rows), partition.slopes.split(rows), strict=True)
+    return torch.cat([torch.minimum(_one_side(d, b), _one_side(d, -b)) for d, b in parts])
 
 
 def _one_side(d: Tensor, b: Tensor) -> Tensor:
     """Where log sum exp(d + b u) reaches 0 from below, for u >= 0."""
+    start = d.logsumexp(1)
     # Where the first of the others alone is as likely as the top class, h is at least 0.
     crossing = torch.where((b > 0) & d.isfinite(), -d / b, torch.inf).amin(1)
-    reached = crossing.isfinite()
-    start = d.logsumexp(1)
-    u = torch.where(reached, crossing, 0.0)
+    crosses = crossing.isfinite() & (start < 0)
+    u = torch.where(crosses, crossing, 0.0)
     for _ in range(_STEPS):
         h, slope, _ = _crossing_function(d, b, u)
-        step = torch.where(reached & (slope > 0), h.clamp(min=0) / slope, 0.0)
+        step = torch.where(crosses & (slope > 0), h.clamp(min=0) / slope, 0.0)
         u = u - step
-        if bool((step <= 1e-9 * u).all()):
+        if bool((step <= 1e-9 * u).all()):  # the next one would be below rounding
             break
     h, _, rounding = _crossing_function(d, b, u)
     chord = u * (-rounding - start) / (h - start)
-    found = torch.where(start < -rounding, torch.minimum(chord, u).clamp(min=0), 0.0)
-    return torch.where(reached | (start >= -rounding), found, torch.inf)
+    found = torch.where(crosses & (start < -rounding), torch.minimum(chord, u), 0.0)
+    return torch.where(crosses | (start >= 0), found, torch.inf)
 
 
 def _crossing_function(d: Tensor, b: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -39,11 +39,13 @@ def nearest_zero(partition: Partition, bound: Tensor) -> NearestZero:
     zero[two], certified[two] = _zero_of_two(partition[two]), True
     pairs = _zeros_of_pairs(partition)
     reach = torch.minimum(12 * bound, (1.6 * pairs[:, 0].abs()).clamp(min=30)).clamp(max=_FARTHEST)
-    # Samples of like reach share a polynomial's degree.
-    rows = (~two & (bound < _FARTHEST) & (partition.spread > 0)).nonzero()[:, 0]
-    rows = rows[reach[rows].argsort()]
-    for part in rows.split(_CHUNK):
-        zero[part], certified[part] = _search(partition[part], bound[part], reach[part], pairs[part])
+    for widening in (1, 2):  # few samples have their nearest zero beyond the first reach
+        wide = (widening * reach).clamp(max=_FARTHEST)
+        rows = (~certified & (bound < wide) & (partition.spread > 0)).nonzero()[:, 0]
+        rows = rows[wide[rows].argsort()]  # samples of like reach share a polynomial's degree
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            zero[part], certified[part] = _search(partition[part], bound[part], wide[part], pairs[part])
     return NearestZero(zero, certified)
 
 
@@ -59,7 +61,8 @@ def _search(partition: Partition, bound: Tensor, reach: Tensor, pairs: Tensor) -
             break
     found = torch.complex(found.real, found.imag.abs())
     value, derivative = sums.values(found)
-    converged = (value / derivative).abs() < 1e-3 * found.abs()
+    step = (value / derivative).abs() / found.abs()
+    converged = step < 1e-3
     distance = torch.where(converged & (found.abs() < reach[:, None]), found.abs(), torch.inf)
     nearest = distance.argmin(1, keepdim=True)
     zero = found.gather(1, nearest)
@@ -69,9 +72,10 @@ def _search(partition: Partition, bound: Tensor, reach: Tensor, pairs: Tensor) -
     value, _ = partition.values(zero)
     zero = zero[:, 0]
     exists = distance.gather(1, nearest)[:, 0].isfinite() & (value[:, 0].abs() < _RESIDUAL)
+    second = _next_zero(found, step, zero)
     inside = (zero.abs() <= reach) & (zero.abs() >= bound * (1 - 1e-12))
     zero = torch.where(exists & inside, zero, torch.polar(bound, torch.full_like(bound, math.pi / 2)))
-    return NearestZero(zero, exists & inside & _is_nearest(sums, zero))
+    return NearestZero(zero, exists & inside & _is_nearest(sums, zero, second))
 
 
 def _starts_on_circles(sums: TaylorSums, bound: Tensor) -> Tensor:
@@ -93,16 +97,34 @@ def _starts_on_circles(sums: TaylorSums, bound: Tensor) -> Tensor:
     return points.gather(1, best)
 
 
-def _is_nearest(sums: TaylorSums, zero: Tensor) -> Tensor:
-    """Whether F without this pair of zeros has none within the circle through them."""
+def _is_nearest(sums: TaylorSums, zero: Tensor, second: Tensor) -> Tensor:
+    """Whether F without this pair of zeros has none within the circle through them.
+
+    A second zero that is known to lie outside is divided out, too, where there is one: just outside, it would
+    turn F so sharply that the count is in doubt.
+    """
     radius = zero.abs()[:, None]
     values = sums.on_circles(radius)[:, 0]
     s = radius * sums.units()
-    pair = (s - zero[:, None]) * (s - zero[:, None].conj())
-    counts, clear = winding_numbers(values * pair.conj())
+    turning = values * _pair(s, zero).conj()
+    turning = torch.where(second.isnan()[:, None], turning, turning * _pair(s, second).conj())
+    counts, clear = winding_numbers(turning)
     # Near the zero F is small by right; elsewhere that would be rounding.
     sound = (values.abs() > sums.rounding(radius)).all(1)
     return (counts == 0) & clear & sound
+
+
+def _next_zero(found: Tensor, step: Tensor, zero: Tensor) -> Tensor:
+    """The nearest other zero (m,) that was found beyond the first one; nan where none was."""
+    apart = (found - zero[:, None]).abs() > 1e-5 * zero.abs()[:, None]
+    beyond = apart & (step < 1e-8) & (found.abs() > zero.abs()[:, None])
+    nearest, place = torch.where(beyond, found.abs(), torch.inf).min(1)
+    return torch.where(nearest.isfinite(), found.gather(1, place[:, None])[:, 0], torch.nan)
+
+
+def _pair(s: Tensor, zero: Tensor) -> Tensor:
+    """A quadratic (m, points) with a zero (m,) and its conjugate, positive on the real axis."""
+    return (s / zero[:, None] - 1) * (s / zero[:, None].conj() - 1)
 
 
 def _zeros_of_pairs(partition: Partition) -> Tensor:

@@ -1,6 +1,7 @@
 """Logits and their slopes along a direction in the space of the parameters."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,8 @@ def logits_and_slopes(problem: Problem, direction: Tensor) -> Iterator[tuple[Ten
         constant, which moves no zero), ``BCEWithLogitsLoss``, ``SoftMarginLoss`` or
         ``MultiLabelSoftMarginLoss`` (an output z is two classes with the logits 0 and z), or a function of
         your own. Of that it cannot be known what it does with the outputs: they are taken as the logits of a
-        softmax, classes in dimension 1. Divide them by a temperature in ``forward=``, not in the loss.
+        softmax, classes in dimension 1 or, if the targets have the shape of the others, in the last. Divide
+        them by a temperature in ``forward=``, not in such a loss.
     direction : Tensor (n,)
         Not normalised here.
 
@@ -42,19 +44,34 @@ def logits_and_slopes(problem: Problem, direction: Tensor) -> Iterator[tuple[Ten
     Cost: one pass, about two forward passes over the data; where torch has no forward-mode derivative
     (recurrent layers, custom functions without ``jvp``), a forward and two backward passes.
     """
-    kind, _ = identify_loss(problem.loss)
-    if kind is not None and not issubclass(kind, _SOFTMAX + _SIGMOID):
-        raise ValueError(
-            f"{kind.__name__} is no cross entropy of logits, so that it has no zeros of a softmax: use "
-            f"{', '.join(each.__name__ for each in _SOFTMAX + _SIGMOID)} or a function of your own"
-        )
-    as_rows = _pairs if kind in _SIGMOID else _rows
+    rows = rows_of(problem)
     for batch, _ in problem.batches():
         outputs, tangents = outputs_and_tangents(problem, batch, direction)
-        yield as_rows(outputs), as_rows(tangents)
+        targets = problem.batch_targets(batch)
+        yield rows(outputs, targets), rows(tangents, targets)
 
 
-def _rows(outputs: Tensor) -> Tensor:
+def rows_of(problem: Problem) -> Callable[[Tensor, Any], Tensor]:
+    """Return what turns the outputs of a batch, or their changes, and its targets into rows of classes.
+
+    Raises
+    ------
+    ValueError
+        If the loss is no cross entropy of logits.
+    """
+    kind, _ = identify_loss(problem.loss)
+    if kind is not None and kind not in _SOFTMAX + _SIGMOID:
+        allowed = ", ".join(each.__name__ for each in _SOFTMAX + _SIGMOID)
+        raise ValueError(
+            f"{kind.__name__} is no cross entropy of logits, so that it has no softmax whose zeros bound a "
+            f"step: the loss must be {allowed}, or a function of your own"
+        )
+    if kind is None:
+        return _rows_like_targets
+    return _pairs if kind in _SIGMOID else _rows
+
+
+def _rows(outputs: Tensor, targets: Any) -> Tensor:
     """(N, C, …), as the cross entropy takes them, or (C,): one row of classes for each softmax."""
     if not outputs.dim():
         raise ValueError("the outputs are a scalar, which has no classes")
@@ -63,7 +80,21 @@ def _rows(outputs: Tensor) -> Tensor:
     return outputs.movedim(1, -1).reshape(-1, outputs.shape[1])
 
 
-def _pairs(outputs: Tensor) -> Tensor:
+def _rows_like_targets(outputs: Tensor, targets: Any) -> Tensor:
+    """Rows for a loss of the user's own, which may take its classes in the last dimension."""
+    if outputs.dim() < 3:
+        return _rows(outputs, targets)
+    shape = targets.shape if isinstance(targets, Tensor) else None
+    first, last = shape == outputs[:, 0].shape, shape == outputs[..., 0].shape
+    if first == last:
+        raise ValueError(
+            f"outputs of shape {tuple(outputs.shape)} may have their classes in dimension 1 or in the last: "
+            "flatten them to (rows, classes) in forward="
+        )
+    return _rows(outputs, targets) if first else outputs.reshape(-1, outputs.shape[-1])
+
+
+def _pairs(outputs: Tensor, targets: Any) -> Tensor:
     """The two classes of each binary output."""
     column = outputs.reshape(-1, 1)
     return torch.cat([torch.zeros_like(column), column], dim=1)

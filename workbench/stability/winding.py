@@ -8,6 +8,7 @@ from torch import Tensor
 from workbench.stability.partition import Partition
 
 _NOISE = 1e3 * torch.finfo(torch.float64).eps
+_CACHED = 2**15  # numbers at a time, which a processor's cache holds
 _SHARPEST_TURN = 2.5  # radians between neighbouring points; at pi the direction of a turn is unknown
 
 
@@ -31,15 +32,11 @@ class TaylorSums:
         self.reach = reach
         largest = float(reach.max())
         order = int(largest + 10 * math.sqrt(largest)) + 24
-        scaled = partition.slopes * reach[:, None]
-        term = partition.log_weights.exp()
-        coefficients = [term.sum(1)]
-        for n in range(1, order + 1):
-            term = term * scaled
-            term /= n
-            coefficients.append(term.sum(1))
-        self.coefficients = torch.stack(coefficients, dim=1)
-        self.points = 2 ** math.ceil(math.log2(2 * order + 64))
+        rows = max(1, _CACHED // partition.slopes.shape[1])
+        weights, scaled = partition.log_weights.exp(), partition.slopes * reach[:, None]
+        parts = zip(weights.split(rows), scaled.split(rows), strict=True)
+        self.coefficients = torch.cat([_moments(*part, order) for part in parts])
+        self.points = 64 * math.ceil(order / 32 + 1)  # a length that FFTs are fast at
 
     def on_circles(self, radii: Tensor) -> Tensor:
         """F on upper half circles (m, c) at equal angles from 0 to pi: (m, c, points / 2 + 1)."""
@@ -73,6 +70,16 @@ class TaylorSums:
     def _powers(self, radii: Tensor) -> Tensor:
         orders = torch.arange(self.coefficients.shape[1], device=radii.device)
         return self.coefficients[:, None] * (radii / self.reach[:, None])[..., None] ** orders
+
+
+def _moments(weights: Tensor, slopes: Tensor, order: int) -> Tensor:
+    """Sums of weights times slopes to the power n, over n!: (m, order + 1)."""
+    term = weights.clone()
+    sums = [term.sum(1)]
+    for n in range(1, order + 1):
+        term.mul_(slopes).div_(n)
+        sums.append(term.sum(1))
+    return torch.stack(sums, dim=1)
 
 
 def winding_numbers(values: Tensor) -> tuple[Tensor, Tensor]:

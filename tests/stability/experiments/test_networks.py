@@ -52,8 +52,8 @@ def test_networks_learn(name: str, accuracy: float) -> None:
 
 def test_the_published_convolution_learns_slowly() -> None:
     """Five pixels and their mean are little to go by: the published accuracy after 200 steps is 72%."""
-    early, later = (trained_problem("cnn-batchnorm", epochs=epochs) for epochs in (1, 20))
-    assert early.metrics["test_accuracy"] < 0.5 < later.metrics["test_accuracy"] < 0.9
+    early, later = (trained_problem("cnn-batchnorm", epochs=epochs) for epochs in (1, 12))
+    assert early.metrics["test_accuracy"] < 0.4 < later.metrics["test_accuracy"] < 0.9
 
 
 def test_unknown_names_are_refused() -> None:

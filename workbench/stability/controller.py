@@ -96,9 +96,9 @@ class TaylorController(Optimizer):
     statistics and dropout is off; all modes are put back. The product runs outside autocast, in the
     parameters' own precision.
 
-    A module and a function need forward-mode derivatives, which recurrent layers do not have; a problem has two
-    backward passes in their place. The hook by which a module's inputs are known goes with the controller; until
-    then the module cannot be pickled whole, its state dict can.
+    A module and a function need forward-mode derivatives, which recurrent layers do not have; a problem has
+    two backward passes in their place. The hook by which a module's inputs are known goes with the
+    controller; until then the module cannot be pickled whole, its state dict can.
 
     What the radius bounds is the series of the loss with linearised logits; it does not promise that the loss
     falls. An optimizer that learns from the steps it took (LBFGS, ASGD) learns from its whole ones.

@@ -92,8 +92,9 @@ def learning_rate_spikes(
     what the method did; the controller's and the line search's own passes come on top. About a second per
     run of ``"mlp"`` on one thread.
 
-    Source: Sao, "Ghosts of softmax", arXiv:2603.13552, section 6. There the radius is that of all training
-    examples; the controller here knows no more than its minibatch.
+    Source: Sao, "Ghosts of softmax", arXiv:2603.13552, and the code of its two experiments with spikes. There
+    the radius is that of all training examples; the controller here knows no more than its minibatch. Of the
+    methods, the paper has plain, clipped and controlled.
     """
     _check(networks, factors, methods, kind)
     if not 0 < rate < np.inf:

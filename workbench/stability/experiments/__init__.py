@@ -1,0 +1,1 @@
+"""Published experiments on large steps, as functions that return results."""

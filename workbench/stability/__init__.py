@@ -1,0 +1,1 @@
+"""Will this step hold? How large a step is safe, and what training does at the limit."""

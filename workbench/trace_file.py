@@ -2,8 +2,8 @@
 
 A Parquet file cannot be appended to. So new rows go to a log of text lines beside it, one line for each
 step, which is in the hands of the operating system when :meth:`TraceFile.append` returns. When the log is as
-long as the table, both are written as a new table, which replaces the old one in one move: all in all every row is
-written a few times. The table names its log; a log that no table names is a leftover.
+long as the table, both are written as a new table, which replaces the old one in one move: all in all every
+row is written a few times. The table names its log; a log that no table names is a leftover.
 """
 
 import contextlib

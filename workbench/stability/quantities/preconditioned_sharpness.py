@@ -26,8 +26,8 @@ class PreconditionedSharpness(Quantity):
     .. math:: P_t = (1 - \beta_1^t)\,\mathrm{diag}\bigl(\sqrt{v_t / (1 - \beta_2^t)} + \varepsilon\bigr),
 
     so both corrections are in P. It is that of the step recorded, which holds the gradient where it began;
-    with ``amsgrad``, v is its maximum. A parameter that had no gradient yet does not move: it is left out. To be
-    held against :math:`(2 + 2\beta_1) / ((1 - \beta_1)\eta)`. About 13 products, each two gradients.
+    with ``amsgrad``, v is its maximum. A parameter that had no gradient yet is left out. To be held
+    against :math:`(2 + 2\beta_1) / ((1 - \beta_1)\eta)`. About 13 products, each two gradients.
 
     Source: Cohen et al. 2022, "Adaptive gradient methods at the edge of stability" (arXiv 2207.14484); the
     form of P derived here from Adam's step.

@@ -10,6 +10,7 @@ from torch import nn
 
 import workbench as wb
 from workbench.recorder import Recorder
+from workbench.stability.quantities import BatchSharpness, GradientNoiseScale
 
 
 class Mean(wb.Quantity):
@@ -55,7 +56,7 @@ def make(kind=torch.optim.SGD, **keywords):
 
 
 ALL = ["loss", "gradient_norm", "sharpness", "hessian_trace", "taylor_radius", "update_norm", Mean(),
-       wb.stability.quantities.BatchSharpness(4, 3), wb.stability.quantities.GradientNoiseScale(4, 3)]  # fmt: skip
+       BatchSharpness(4, 3), GradientNoiseScale(4, 3)]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_rows_tell_of_the_state_before_the_step_and_of_its_update():
             losses.append(moment.problem.loss_at())
             return 0.0
 
-    recorder = Recorder(problem, optimizer, {"update_norm": 3, "loss": 1} | {}, every=1)
+    recorder = Recorder(problem, optimizer, {"update_norm": 3, "loss": 1})
     recorder.quantities.append(Inner())
     recorder._every["inner"] = 1
     train(model, optimizer, 7, after)
@@ -136,7 +137,10 @@ def test_an_error_of_a_quantity_leaves_the_model_as_it_was():
     with pytest.raises(ZeroDivisionError):
         train(model, optimizer, 1, recorder.step)
     train(twin, twin_optimizer, 1)
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), twin.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), twin.state_dict().values(), strict=True)
+    )
     assert model.training
 
 
@@ -154,7 +158,8 @@ def test_where_the_loss_is_not_finite_values_are_nan():
     ("quantities", "error", "message"),
     [(["sharpnes"], ValueError, "did you mean 'sharpness'"), ([3], TypeError, "a quantity is a int"),
      ([], ValueError, "no quantity"), (["loss", "loss"], ValueError, "recorded twice"),
-     ({"loss": 0}, ValueError, "every of 'loss'=0"), (["preconditioned_sharpness"], ValueError, "SGD is neither")],
+     ({"loss": 0}, ValueError, "every of 'loss'=0"),
+     (["preconditioned_sharpness"], ValueError, "SGD is neither")],
 )  # fmt: skip
 def test_bad_quantities_are_refused(quantities, error, message):
     _, problem, optimizer = make()
@@ -179,7 +184,14 @@ def test_a_resumed_run_goes_on_in_its_file(tmp_path):
 
     def after():
         recorder.step()
-        kept.append((copy.deepcopy(model.state_dict()), torch.get_rng_state(), np.random.get_state(), random.getstate()))  # noqa: NPY002, E501
+        kept.append(
+            (
+                copy.deepcopy(model.state_dict()),
+                torch.get_rng_state(),
+                np.random.get_state(),  # noqa: NPY002
+                random.getstate(),
+            )
+        )
 
     train(model, optimizer, 7, after)
     with pytest.raises(ValueError, match="holds rows up to step 6"):
@@ -203,6 +215,8 @@ def test_a_resumed_run_goes_on_in_its_file(tmp_path):
     names = ["step", "quantity", "part", "value", "error"]
     found, expected = (wb.load_trace(path).frame() for path in (parts, whole))
     timed = "training_seconds"
-    assert found[found.quantity != timed][names].reset_index(drop=True).equals(
-        expected[expected.quantity != timed][names].reset_index(drop=True)
+    assert (
+        found[found.quantity != timed][names]
+        .reset_index(drop=True)
+        .equals(expected[expected.quantity != timed][names].reset_index(drop=True))
     )

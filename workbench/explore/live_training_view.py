@@ -56,8 +56,7 @@ def _code(values: Values) -> str:
     return (
         "import workbench as wb\n"
         "from workbench.stability.full_batch import begin_training, make_optimizer, step_on_all_data\n"
-        f"from workbench.stability.full_batch import begin_training, make_optimizer, step_on_all_data
-from workbench.stability.quantities import {kind}\n\n"
+        f"from workbench.stability.quantities import {kind}\n\n"
         "copy = begin_training(problem)\n"
         f"optimizer = make_optimizer(copy, {values['optimizer']!r}, {values['learning_rate']})\n"
         f"quantities = ['loss', {kind}(seed={values['seed']}), 'stability_threshold']\n"

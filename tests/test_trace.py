@@ -38,6 +38,8 @@ def test_series_by_name_and_part(trace):
     assert trace.parts("norm") == ("a", "b")
     with pytest.raises(ValueError, match="did you mean 'sharpness'"):
         trace.of("sharpnes")
+    with pytest.raises(ValueError, match="did you mean 'norm'"):
+        trace.plot(quantities="nrm")
     with pytest.raises(ValueError, match="there is 'a', 'b'"):
         trace.of("norm")
 

@@ -92,10 +92,6 @@ class Trace(Result):
         ValueError
             If it was not recorded, with the nearest name.
         """
-        if quantity not in self.quantities:
-            known = ", ".join(self.quantities) or "nothing"
-            near = suggestion(quantity, self.quantities)
-            raise ValueError(f"{quantity!r} was not recorded: there is {known}{near}")
         parts = self.parts(quantity)
         if part not in parts:
             raise ValueError(f"{quantity!r} has no part {part!r}: there is {', '.join(map(repr, parts))}")
@@ -104,7 +100,11 @@ class Trace(Result):
         return pd.DataFrame({name: column[chosen] for name, column in columns.items()})
 
     def parts(self, quantity: str) -> tuple[str, ...]:
-        """Names of the parts of a quantity."""
+        """Names of the parts of a quantity; refused like :meth:`of` if it was not recorded."""
+        if quantity not in self.quantities:
+            known = ", ".join(self.quantities) or "nothing"
+            near = suggestion(quantity, self.quantities)
+            raise ValueError(f"{quantity!r} was not recorded: there is {known}{near}")
         return tuple(dict.fromkeys(self.part[self.quantity == quantity].tolist()))
 
     def frame(self) -> pd.DataFrame:

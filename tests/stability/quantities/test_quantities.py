@@ -208,6 +208,12 @@ def test_what_cannot_be_measured_is_refused_before_the_run(twin, quantity, messa
         quantity.prepare(twin.problem, torch.optim.SGD(twin.model.parameters(), lr=0.1))
 
 
+def test_minibatches_of_a_loss_that_adds_up_are_refused(twin):
+    summed = wb.Problem(twin.model, nn.CrossEntropyLoss(reduction="sum"), (twin.inputs, twin.targets))
+    with pytest.raises(ValueError, match="adds up over the data"):
+        q.GradientNoiseScale(2).prepare(summed, twin.optimizer)
+
+
 def test_a_name_that_is_not_known_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'sharpness'"):
         q.built_in("sharpnes")

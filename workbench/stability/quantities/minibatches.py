@@ -18,6 +18,10 @@ def check_minibatches(problem: Problem, size: int, count: int, *, least: int = 1
     ValueError
         If there are too few examples or batches, or examples cannot be taken out of their batches.
     """
+    if problem.weighting.sums:
+        raise ValueError(
+            "the loss adds up over the data, so a minibatch's is not an estimate of it: use a mean"
+        )
     check_count("size", size, 1, problem.num_examples - 1)
     check_count("batches", count, least)
     problem.subset(torch.tensor([0]))

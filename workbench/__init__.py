@@ -8,21 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench import curvature, explore, stability
+    from workbench.moment import Quantity
     from workbench.problem import Problem
     from workbench.problems import list_problems, load_problem
+    from workbench.recorder import Recorder
     from workbench.recording import record
     from workbench.result import Estimate, Result, load_result
+    from workbench.trace_file import load_trace
 
 __version__ = "0.1.0"
 __all__ = [
     "Estimate",
     "Problem",
+    "Quantity",
+    "Recorder",
     "Result",
     "curvature",
     "explore",
     "list_problems",
     "load_problem",
     "load_result",
+    "load_trace",
     "record",
     "stability",
 ]
@@ -30,10 +36,13 @@ __all__ = [
 _HOME = {
     "Estimate": "workbench.result",
     "Problem": "workbench.problem",
+    "Quantity": "workbench.moment",
+    "Recorder": "workbench.recorder",
     "Result": "workbench.result",
     "list_problems": "workbench.problems",
     "load_problem": "workbench.problems",
     "load_result": "workbench.result",
+    "load_trace": "workbench.trace_file",
     "record": "workbench.recording",
 }
 

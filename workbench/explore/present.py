@@ -44,7 +44,7 @@ def present(
         (view,) = views
         return Explorer(view, schema, problem, view.chosen(chosen), results.get(view.title))
     first = views[0]
-    shown = results or {first.title: first.compute(problem, first.chosen(chosen))}
+    shown = results or {first.title: first.results(problem, first.chosen(chosen))}
     stills = [_still(view, shown[view.title]) for view in views if view.title in shown]
     return stills[0] if len(stills) == 1 else Stills(stills)
 

@@ -2,7 +2,7 @@
 
 import html
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -163,9 +163,16 @@ class Explorer(widgets.VBox):
         return f"This would take {_words(cost)}: press Run again to start it all the same."
 
     def _compute(self, values: Values) -> Results:
-        results = self._view.compute(self._problem, values)
+        found = self._view.compute(self._problem, values)
+        results = found if isinstance(found, Mapping) else self._follow(found)
         if self.job.cancelled:  # an analysis may return what it had when it was stopped
             raise KeyboardInterrupt
+        return results
+
+    def _follow(self, stages: Iterator[Results]) -> Results:
+        """Show each of the results that a computation yields as it goes; returns the last."""
+        for results in stages:
+            self.show(results)
         return results
 
     def _arrange(self) -> widgets.Box:

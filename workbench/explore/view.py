@@ -1,6 +1,6 @@
 """``View``: what an analysis brings to the shell that all explorers share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,9 @@ class View:
     figure : callable
         ``figure() -> go.Figure``: all traces and axes, without data.
     compute : callable
-        ``compute(problem, values) -> results by name``; long work reports to :mod:`workbench.progress`.
+        ``compute(problem, values) -> results by name``; long work reports to :mod:`workbench.progress`. A
+        generator that yields results is shown as it goes, a few times a second at most, which is its own
+        affair; its last are the result, and after Cancel they stay.
     draw : callable
         ``draw(figure, results)`` puts results into such a figure.
     code : callable
@@ -54,12 +56,19 @@ class View:
     notebook: str
     help: str
     figure: Callable[[], go.Figure]
-    compute: Callable[[Problem, Values], Results]
+    compute: Callable[[Problem, Values], Results | Iterator[Results]]
     draw: Callable[[go.Figure, Results], None]
     code: Callable[[Values], str]
     estimate: Callable[[Problem, Values], Cost] | None = None
     extras: Callable[[go.FigureWidget], Mapping[str, widgets.Widget]] = lambda figure: {}
     controls: tuple[str, ...] | None = None
+
+    def results(self, problem: Problem, values: Values) -> Results:
+        """Compute to the end, without showing what comes before it."""
+        found = self.compute(problem, values)
+        if not isinstance(found, Mapping):
+            *_, found = found
+        return found
 
     def chosen(self, values: Values) -> Values:
         """Those of the notebook's values that this view has a control for, in the order of its cell."""

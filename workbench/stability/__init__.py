@@ -1,6 +1,6 @@
-"""How large a step is safe."""
+"""Will this step hold? How large a step is safe, and what training does at the limit."""
 
-from workbench.stability import baselines
+from workbench.stability import baselines, quantities
 from workbench.stability.control_trace import ControlTrace
 from workbench.stability.controller import TaylorController
 from workbench.stability.ghosts import Ghosts, zeros
@@ -25,6 +25,7 @@ __all__ = [
     "logit_radius",
     "logits_and_slopes",
     "minimum_radius",
+    "quantities",
     "series",
     "taylor_radius",
     "update_vector",

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench import curvature, explore
+    from workbench import curvature, explore, stability
     from workbench.problem import Problem
     from workbench.problems import list_problems, load_problem
     from workbench.recording import record
@@ -24,6 +24,7 @@ __all__ = [
     "load_problem",
     "load_result",
     "record",
+    "stability",
 ]
 
 _HOME = {

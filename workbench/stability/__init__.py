@@ -2,5 +2,6 @@
 
 from workbench.stability.linear_limits import LinearStability
 from workbench.stability.minima import linear_stability
+from workbench.stability.thresholds import Threshold, sharpness_threshold
 
-__all__ = ["LinearStability", "linear_stability"]
+__all__ = ["LinearStability", "Threshold", "linear_stability", "sharpness_threshold"]

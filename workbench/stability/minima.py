@@ -73,7 +73,8 @@ def linear_stability(
 
     Sources: Mulayoff and Michaeli, arXiv 2306.07850 (exact threshold, dependence on the batch size); Wu and
     Su, arXiv 2305.17490 (trace); Wu, Wang and Su, "The alignment property of SGD noise and how it helps
-    select flat minima", 2022 (Frobenius norm). With c > 1 outputs the curvature of an example has rank c instead of 1: derived here.
+    select flat minima", 2022 (Frobenius norm). With c > 1 outputs the curvature of an example has rank c
+    instead of 1: derived here.
     """
     if not learning_rate > 0 or math.isinf(learning_rate):
         raise ValueError(f"learning_rate={learning_rate} is out of range: it must be positive and finite")

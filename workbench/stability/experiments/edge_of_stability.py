@@ -73,7 +73,7 @@ class EdgeOfStability(Result):
 
     @property
     def break_even(self) -> np.ndarray:
-        """First measured step at which the sharpness is at the threshold or above (r, k); nan if there is none."""
+        """First measured step with the sharpness at the threshold or above (r, k); nan if there is none."""
         reached = self.level >= 1
         return np.where(reached.any(-1), self.steps[reached.argmax(-1)], np.nan)
 
@@ -169,8 +169,8 @@ def edge_of_stability(
     r"""Train on digits with the whole batch and follow the sharpness to the edge of stability.
 
     A tanh network with loss ½‖·‖² per example on one-hot classes. Each learning rate is chosen so that the
-    threshold (:math:`2/\eta`, with momentum :math:`(2 + 2\beta)/\eta`) is a given multiple of the sharpness at
-    the start: training is stable at first, and has to sharpen to meet the edge.
+    threshold (:math:`2/\eta`, with momentum :math:`(2 + 2\beta)/\eta`) is a given multiple of the sharpness
+    at the start: training is stable at first, and has to sharpen to meet the edge.
 
     Parameters
     ----------

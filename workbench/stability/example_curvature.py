@@ -47,6 +47,7 @@ def example_factors(problem: Problem) -> Generator[Tensor, None, None]:
     refuse_other_than_mean(problem)
     parameters = problem.leaves()
     columns = 0
+    rounding = _ROUNDINGS * torch.finfo(problem.coarsest_dtype).eps
     with progress("curvature of examples", problem.num_examples) as advance:
         for piece in single_examples(problem):
             outputs = _outputs(problem, parameters, piece)
@@ -55,7 +56,7 @@ def example_factors(problem: Problem) -> Generator[Tensor, None, None]:
                     f"an example has {outputs.numel()} outputs and another {columns}: they must have as many"
                 )
             columns = outputs.numel()
-            root = _root(output_curvature(problem, outputs, piece, parameters))
+            root = _root(output_curvature(problem, outputs, piece, parameters), rounding)
             yield root @ _jacobian(outputs, list(parameters.values()))
             advance(1)
 
@@ -149,10 +150,10 @@ def _jacobian(outputs: Tensor, leaves: list[Tensor]) -> Tensor:
     return torch.stack(rows).cpu()
 
 
-def _root(matrix: Tensor) -> Tensor:
-    """Symmetric root of a positive semidefinite matrix."""
+def _root(matrix: Tensor, rounding: float) -> Tensor:
+    """Symmetric root of a matrix that is positive semidefinite up to rounding."""
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
-    if values[0] < -1e-4 * values.abs().max():
+    if values[0] < -(rounding + 1e-4 * values.abs().max()):
         raise ValueError(
             f"the loss has the negative curvature {values[0]:.4g} in the outputs: the theory is for losses "
             "that are convex in them"

@@ -59,12 +59,12 @@ def test_slopes_of_one_run_are_those_of_its_own_outputs() -> None:
 
 @pytest.fixture(scope="module")
 def diagonal():
-    return diagonal_network((0.005, 0.05), seeds=(0, 1), sgd_steps=8000, gd_steps=1500)
+    return diagonal_network((0.005, 0.05), seeds=(0, 1), sgd_steps=8000, gd_steps=2500)
 
 
 @pytest.fixture(scope="module")
 def relu():
-    return two_layer_relu((0.02, 0.1), seeds=(0, 1), sgd_steps=8000, gd_steps=1500)
+    return two_layer_relu((0.02, 0.1), seeds=(0, 1), sgd_steps=8000, gd_steps=2500)
 
 
 @pytest.mark.parametrize("name", ["diagonal", "relu"])
@@ -84,7 +84,7 @@ def test_large_rates_of_sgd_make_flat_minima_of_small_norm(name: str, request) -
 
 def test_runs_do_not_mix(diagonal) -> None:
     """A run is the same whatever runs beside it."""
-    alone = diagonal_network((0.05,), seeds=(1,), sgd_steps=8000, gd_steps=1500)
+    alone = diagonal_network((0.05,), seeds=(1,), sgd_steps=8000, gd_steps=2500)
     np.testing.assert_allclose(alone.trace[:, 0, 0], diagonal.trace[:, 1, 1], rtol=1e-6)
 
 

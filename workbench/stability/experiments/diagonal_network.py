@@ -24,10 +24,10 @@ def diagonal_network(
 ) -> RateSweep:
     r"""Fit :math:`f(x) = x^\top (u^2 - v^2)` to noiseless examples of a sparse linear function.
 
-    There are more dimensions than examples, so many solutions fit. Where they do, the Hessian has the trace
+    There are more dimensions than examples, so many solutions fit. Where one does, the Hessian's trace is
     :math:`\frac4n \sum_{ij} x_{ij}^2 (u_j^2 + v_j^2)`, about four times an upper bound on the
-    :math:`\ell_1` norm of :math:`u^2 - v^2`: what is flat is sparse. Training starts at u = v = ``scale``. The
-    learning rate rises over the first half of the steps: SGD diverges if it starts with a large one.
+    :math:`\ell_1` norm of :math:`u^2 - v^2`: what is flat is sparse. Training starts at u = v = ``scale``, the
+    learning rate at 0, from where it rises over the first half of the steps.
 
     Parameters
     ----------

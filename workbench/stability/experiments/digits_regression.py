@@ -37,7 +37,7 @@ def fitted_parity(
     steps: int = 8000,
     seed: int = 0,
 ) -> Problem:
-    """Train :func:`parity_regression` by SGD to a minimum that fits every example: what stability is asked of.
+    """Train :func:`parity_regression` by SGD to a minimum that fits every example.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ def diagonal_network(
 
     There are more dimensions than examples, so many solutions fit. Where one does, the Hessian's trace is
     :math:`\frac4n \sum_{ij} x_{ij}^2 (u_j^2 + v_j^2)`, about four times an upper bound on the
-    :math:`\ell_1` norm of :math:`u^2 - v^2`: what is flat is sparse. Training starts at u = v = ``scale``, the
+    :math:`\ell_1` norm of :math:`u^2 - v^2`: what is flat is sparse. The weights start at ``scale`` and the
     learning rate at 0, from where it rises over the first half of the steps.
 
     Parameters

@@ -34,7 +34,7 @@ def fitted_parity(
     width: int = 24,
     batch_size: int = 16,
     learning_rate: float = 0.3,
-    steps: int = 8000,
+    steps: int = 4000,
     seed: int = 0,
 ) -> Problem:
     """Train :func:`parity_regression` by SGD to a minimum that fits every example.

@@ -146,6 +146,8 @@ class RateSweep(Result):
             ax.plot(self.learning_rates, 2 / self.learning_rates, "--", color="0.4", label=f"{word} = 2/η")
             ax.set_yscale("log")
         ax.set_xscale("log")
+        ax.set_xticks(self.learning_rates, [f"{rate:.3g}" for rate in self.learning_rates])
+        ax.minorticks_off()
         ax.set_xlabel("learning rate η")
         labels = {"trace": "trace of the Hessian", "largest": "largest eigenvalue", "norm": self.norm_name}
         ax.set_ylabel(labels.get(quantity, "mean squared error on new examples"))

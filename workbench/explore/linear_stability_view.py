@@ -15,9 +15,10 @@ _DASHES = {"-": "solid", "--": "dash", ":": "dot"}
 _HELP = """
 <p>The largest learning rate with which SGD stays where this network stands, against the batch size. The thick
 <b>blue</b> line is exact: the mean square distance to the minimum shrinks below and grows above. Lines above
-it are necessary conditions, the dashed green one below it is sufficient. The dotted orange line, 2/tr H, is true at batch size 1 and says nothing of larger ones.</p>
-<p>The theory is of squared errors and of networks that fit every example. The title says if this one does not:
-the lines are then of the Gauss–Newton matrix, and SGD has no place to rest. Large problems have bounds
+it are necessary conditions, the dashed green one below it is sufficient. The dotted orange line, 2/tr H, is
+true at batch size 1 and says nothing of larger ones.</p>
+<p>The theory is of squared errors and of networks that fit every example. The title says if this one does
+not: the lines are then of the Gauss–Newton matrix, and SGD has no place to rest. Large problems have bounds
 alone.</p>"""
 
 

@@ -2,6 +2,7 @@
 
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
+from workbench.explore.stability_explorer import stability
 from workbench.explore.start import start
 
-__all__ = ["batch_hessian", "curvature", "start"]
+__all__ = ["batch_hessian", "curvature", "stability", "start"]

@@ -5,5 +5,10 @@ from typing import Any
 
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
+from workbench.explore.stability_explorer import stability
 
-ANALYSES: dict[str, Callable[..., Any]] = {"curvature": curvature, "batch_hessian": batch_hessian}
+ANALYSES: dict[str, Callable[..., Any]] = {
+    "curvature": curvature,
+    "batch_hessian": batch_hessian,
+    "stability": stability,
+}

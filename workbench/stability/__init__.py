@@ -5,10 +5,13 @@ from workbench.stability.control_trace import ControlTrace
 from workbench.stability.controller import TaylorController
 from workbench.stability.ghosts import Ghosts, zeros
 from workbench.stability.layers import LayerRadii, layer_radii
+from workbench.stability.linear_limits import LinearStability
+from workbench.stability.minima import linear_stability
 from workbench.stability.problem_radius import TaylorRadius, taylor_radius
 from workbench.stability.radii import BatchRadius, LogitRadius, logit_radius, minimum_radius
 from workbench.stability.slopes import logits_and_slopes
 from workbench.stability.taylor_series import TaylorSeries, series
+from workbench.stability.thresholds import Threshold, sharpness_threshold
 from workbench.stability.updates import update_vector
 
 __all__ = [
@@ -16,17 +19,21 @@ __all__ = [
     "ControlTrace",
     "Ghosts",
     "LayerRadii",
+    "LinearStability",
     "LogitRadius",
     "TaylorController",
     "TaylorRadius",
     "TaylorSeries",
+    "Threshold",
     "baselines",
     "layer_radii",
+    "linear_stability",
     "logit_radius",
     "logits_and_slopes",
     "minimum_radius",
     "quantities",
     "series",
+    "sharpness_threshold",
     "taylor_radius",
     "update_vector",
     "zeros",

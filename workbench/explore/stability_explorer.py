@@ -1,0 +1,49 @@
+"""The explorer of stability: what a minimum allows, and trainings to the edge."""
+
+from typing import Any
+
+from workbench.explore.edge_view import EDGE
+from workbench.explore.linear_stability_view import LINEAR_STABILITY
+from workbench.explore.present import Shown, present
+from workbench.explore.view import Results
+from workbench.problem import Problem
+from workbench.stability import LinearStability
+from workbench.stability.experiments import EdgeOfStability
+
+VIEWS = (LINEAR_STABILITY, EDGE)
+
+
+def stability(
+    problem: Problem,
+    limits: LinearStability | None = None,
+    edge: EdgeOfStability | None = None,
+    **values: Any,
+) -> Shown:
+    """Explore which learning rates a minimum allows, and how training meets the edge of stability.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is analysed.
+    limits, edge : LinearStability and EdgeOfStability, optional
+        What to show first; by default nothing until Run is pressed.
+    **values
+        Initial values of the controls, by the names in the notebook ``stability``.
+
+    Returns
+    -------
+    Explorer, Tabs, Still or Stills
+        A widget in a live session. While a report runs, figures without controls; the limits are computed
+        here if nothing is given.
+
+    Raises
+    ------
+    ValueError
+        If a value is unknown or out of its range.
+    """
+    results: dict[str, Results] = {}
+    if limits is not None:
+        results[LINEAR_STABILITY.title] = {"limits": limits}
+    if edge is not None:
+        results[EDGE.title] = {"edge": edge}
+    return present(VIEWS, problem, values, results)

@@ -93,7 +93,7 @@ class ExampleHessians:
 
         Notes
         -----
-        Cost: some 20 applications of D, each of 4 n c d² operations; memory 60 d².
+        Cost: some 25 to 50 applications of D, each of 4 n c d² operations; memory 60 d².
         Source: Mulayoff and Michaeli, "Exact mean square linear stability analysis for SGD", 2024,
         arXiv 2306.07850.
         """

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 from accessibility import focusable, tabbed
-from jupyterlab_driver import STEP_MILLISECONDS, Lab, open_notebook, press, put_small, run_all
+from jupyterlab_driver import (
+    STEP_MILLISECONDS,
+    Lab,
+    open_again,
+    open_notebook,
+    press,
+    put_small,
+    run_all,
+)
 from playwright.sync_api import Locator, Page, expect
 
 from workbench.parameters import Notebook, list_notebooks
@@ -128,7 +136,7 @@ def test_every_tab_opens_and_runs_and_its_slider_moves(explored):
 def test_a_page_that_is_loaded_again_shows_the_same(explored, lab):
     before = explored.explorer.evaluate(FIGURE_DATA)
     explored.save()
-    open_notebook(explored.page, lab, explored.path.name)
+    open_again(explored.page, lab, explored.path.name, ".wb-explorer")
     explored.scroll_to_figure()
     assert explored.explorer.evaluate(FIGURE_DATA) == before
     expect(explored.page.locator(".wb-static")).to_be_hidden()

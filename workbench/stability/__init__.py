@@ -1,6 +1,7 @@
 """Will this step hold? How large a step is safe, and what training does at the limit."""
 
 from workbench.stability import baselines, quantities
+from workbench.stability.binding_ghosts import nearest_ghosts
 from workbench.stability.control_trace import ControlTrace
 from workbench.stability.controller import TaylorController
 from workbench.stability.ghosts import Ghosts, zeros
@@ -33,6 +34,7 @@ __all__ = [
     "logit_radius",
     "logits_and_slopes",
     "minimum_radius",
+    "nearest_ghosts",
     "quantities",
     "ray",
     "series",

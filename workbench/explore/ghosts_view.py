@@ -85,6 +85,8 @@ def _figure() -> go.Figure:
 def _draw(figure: go.Figure, results: Results) -> None:
     ghosts = cast(Ghosts, results["ghosts"])
     table = ghosts.frame().dropna(subset="distance")
+    if table.empty:  # no logit moves
+        return
     dots, middle = figure.data
     dots.x, dots.y = as_list([*table["real"]] * 2), as_list([*table["imaginary"], *-table["imaginary"]])
     marks = ["circle" if certified else "x" for certified in table["certified"]]

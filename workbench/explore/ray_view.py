@@ -17,13 +17,13 @@ from workbench.problem import Problem
 from workbench.stability import Ray, ray
 
 _POINTS, _ORDERS = 81, 8  # of a ray that is drawn
-_COLORS = sample_colorscale("Cividis", np.linspace(0.3, 0.9, _ORDERS).tolist())
+_COLORS = sample_colorscale("YlOrRd", np.linspace(0.35, 0.95, _ORDERS).tolist())
 _DASHES = {"exact": "solid", "majority": "dash", "spread": "dot"}
 _LOSS, _LINEAR = _ORDERS, _ORDERS + 1  # places among the traces, after the polynomials
 _HELP = """
 <p>The loss (thick) at a distance τ along a unit direction in the space of the parameters; gradient descent
 goes against the gradient, to the left. Dashed: the loss if the logits went on as straight as they start.
-Thin: the Taylor polynomials of that <i>linearised</i> loss, yellower by their order.</p>
+Thin: the Taylor polynomials of that <i>linearised</i> loss, redder by their order.</p>
 <p>Vertical lines, on both sides: the <b>exact</b> radius, the distance of the nearest complex zero of a
 sample's softmax, and two cheaper bounds below it. Within the exact radius the polynomials come nearer with
 each order, beyond it they do not. Where thick and dashed part, the logits bend, of which no radius of the

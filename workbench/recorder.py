@@ -107,7 +107,7 @@ class Recorder:
         self._every = {quantity.name: _own_every(quantity) for quantity in self.quantities}
         self._gradients = {quantity.name: float(quantity.cost) for quantity in self.quantities}
         self._file = None if path is None else TraceFile(path, self._every, self._gradients, start)
-        self.listeners: list[Callable[[Self], None]] = []
+        self.listeners: list[Callable[[Recorder], None]] = []
         self.closed = False
         self._rows: list[Row] = [] if self._file is None else list(self._file.kept)
         self._before: list[Tensor] | None = None

@@ -9,6 +9,7 @@ from workbench.stability.linear_limits import LinearStability
 from workbench.stability.minima import linear_stability
 from workbench.stability.problem_radius import TaylorRadius, taylor_radius
 from workbench.stability.radii import BatchRadius, LogitRadius, logit_radius, minimum_radius
+from workbench.stability.scales import StepScales, step_scales
 from workbench.stability.slopes import logits_and_slopes
 from workbench.stability.taylor_series import TaylorSeries, series
 from workbench.stability.thresholds import Threshold, sharpness_threshold
@@ -21,6 +22,7 @@ __all__ = [
     "LayerRadii",
     "LinearStability",
     "LogitRadius",
+    "StepScales",
     "TaylorController",
     "TaylorRadius",
     "TaylorSeries",
@@ -34,6 +36,7 @@ __all__ = [
     "quantities",
     "series",
     "sharpness_threshold",
+    "step_scales",
     "taylor_radius",
     "update_vector",
     "zeros",

@@ -124,7 +124,7 @@ class StepScales(Result):
         ax = new_axes(ax)
         drawn = [name for name in _SHOWN if np.isfinite(getattr(self, name)) and getattr(self, name) > 0]
         for row, name in enumerate(drawn):
-            label, color, marker = _SHOWN[name]
+            _, color, marker = _SHOWN[name]
             value = getattr(self, name)
             ax.axhline(row, color="0.9", zorder=0)
             ax.plot(value, row, marker, color=color, markersize=10)
@@ -135,7 +135,9 @@ class StepScales(Result):
         ax.invert_yaxis()
         ax.axvline(self.step, color=VERMILION, linewidth=1, zorder=0)
         if math.isfinite(self.exact):
-            ax.axvspan(ax.get_xlim()[0], self.exact, color=BLUE, alpha=0.08, zorder=0)
+            left, right = ax.get_xlim()
+            ax.axvspan(left, self.exact, color=BLUE, alpha=0.08, zorder=0)
+            ax.set_xlim(left, right)
         ax.set_xlabel(f"distance along the {self.direction}")
         ax.set_title(self.summary().splitlines()[0], fontsize="small")
         return ax
@@ -145,13 +147,16 @@ class StepScales(Result):
         worth = "certified for linearised logits" if self.exact_certified else "NOT certified"
         clipping = f"{self.clipped:.4g} with the gradient clipped to {self.clip:g}"
         lines = [
-            f"step {self.step:.4g} = {self.step / self.exact:.3g} ρ* ({worth}) "
-            f"= {self.step / self.spread:.3g} ρₐ, along the {self.direction}",
+            f"step {self.step:.4g} = {self.step / self.exact:.3g} ρ* = {self.step / self.spread:.3g} ρₐ "
+            f"along the {self.direction}",
+            f"ρ* {self.exact:.4g} ({worth}), at least {self.majority:.4g}; ρₐ {self.spread:.4g}",
             f"vᵀHv {self.curvature:.4g}, slope {self.slope:.4g}: the quadratic is back at {self.back:.4g}",
         ]
         if math.isfinite(self.clipped):
             lines.append(f"the step would be {clipping}")
-        return "\n".join([*lines, "one gradient, one Hessian product and one forward-mode pass over the data"])
+        return "\n".join(
+            [*lines, "one gradient, one Hessian product and one forward-mode pass over the data"]
+        )
 
 
 def step_scales(problem: Problem, direction: Any, *, clip: float = 1.0, seed: int = 0) -> StepScales:
@@ -192,7 +197,9 @@ def step_scales(problem: Problem, direction: Any, *, clip: float = 1.0, seed: in
     gradient = problem.gradient()
     radii = radii_along(problem, unit)
     product = hessian(problem, check=False) @ unit
-    clipped = _clipped_length(problem, direction, gradient, clip) if isinstance(direction, Optimizer) else math.nan
+    clipped = (
+        _clipped_length(problem, direction, gradient, clip) if isinstance(direction, Optimizer) else math.nan
+    )
     return StepScales(
         step=step,
         spread=radii.spread,

@@ -1,4 +1,4 @@
-"""Means of what varies by factors, over seeds, with their intervals."""
+"""Means over seeds with their intervals, also of what varies by factors."""
 
 from typing import NamedTuple
 
@@ -8,8 +8,8 @@ from scipy import stats
 from workbench.result import standard_error
 
 
-class LogMean(NamedTuple):
-    """Geometric mean of the finite values with its 95% interval, which takes their logarithms for normal."""
+class Mean(NamedTuple):
+    """A mean of ``count`` values with its 95% interval; all nan of none, the interval nan of one."""
 
     mean: float
     low: float
@@ -17,15 +17,17 @@ class LogMean(NamedTuple):
     count: int
 
 
-def log_mean(values: np.ndarray) -> LogMean:
-    """Geometric mean and its interval by Student's t; values that are not finite are left out of both.
-
-    All nan if none is finite; of one value the interval is nan.
-    """
-    logs = np.log(values[np.isfinite(values)])
-    count = len(logs)
+def student_mean(values: np.ndarray) -> Mean:
+    """Mean of independent values (k,) and its interval by Student's t, which takes them for normal."""
+    count = len(values)
     if not count:
-        return LogMean(np.nan, np.nan, np.nan, 0)
-    width = stats.t.ppf(0.975, count - 1) * standard_error(logs) if count > 1 else np.nan
-    center = logs.mean()
-    return LogMean(float(np.exp(center)), float(np.exp(center - width)), float(np.exp(center + width)), count)
+        return Mean(np.nan, np.nan, np.nan, 0)
+    width = stats.t.ppf(0.975, count - 1) * standard_error(values) if count > 1 else np.nan
+    center = values.mean()
+    return Mean(float(center), float(center - width), float(center + width), count)
+
+
+def log_mean(values: np.ndarray) -> Mean:
+    """Geometric mean and its interval; values that are not finite are left out of both."""
+    mean, low, high, count = student_mean(np.log(values[np.isfinite(values)]))
+    return Mean(float(np.exp(mean)), float(np.exp(low)), float(np.exp(high)), count)

@@ -13,7 +13,7 @@ from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.progress import progress
 from workbench.result import Result, new_axes
 from workbench.stability.experiments.line_walk import DOUBLED, HALVED, Walk, log_grid, onset, walk
-from workbench.stability.experiments.log_means import LogMean, log_mean
+from workbench.stability.experiments.log_means import Mean, log_mean
 from workbench.stability.experiments.networks import NETWORKS, trained_problem
 from workbench.stability.scales import Radii, radii_along
 
@@ -89,7 +89,8 @@ class PhaseTransition(Result):
                     "loss_onset_exact": loss * self.spread[run] / self.exact[run],
                     "accuracy_onset": onset(self.ratio, lost, 1 - HALVED),
                     "largest_loss_ratio_within": self.loss_ratio[run, within].max(initial=0.0),
-                    "accuracy_lost_within": self.start_accuracy[run] - self.accuracy[run, within].min(initial=1),
+                    "accuracy_lost_within": self.start_accuracy[run]
+                    - self.accuracy[run, within].min(initial=1),
                 }
             )
         return pd.DataFrame(rows)
@@ -132,7 +133,7 @@ class PhaseTransition(Result):
         )
 
     def plot(self, ax: "Axes | None" = None, quantity: str = "accuracy") -> "Axes":
-        """Draw ``"accuracy"`` or ``"loss_ratio"`` against the length over the radius, one line for each run."""
+        """Draw ``"accuracy"`` or ``"loss_ratio"`` against the length over the radius, a line for each run."""
         check_choice("quantity", quantity, ("accuracy", "loss_ratio"))
         ax = new_axes(ax)
         values = self.accuracy if quantity == "accuracy" else self.loss_ratio
@@ -159,12 +160,16 @@ class PhaseTransition(Result):
             known = onsets[name][np.isfinite(onsets[name])]
             never = len(onsets) - len(known)
             span = f"r = {known.min():.3g} to {known.max():.3g}" if len(known) else "never"
-            parts.append(f"{words} at {span}" + (f" ({never} runs never up to {self.ratio[-1]:g})" if never else ""))
+            parts.append(
+                f"{words} at {span}" + (f" ({never} runs never up to {self.ratio[-1]:g})" if never else "")
+            )
         parts.append(
             f"within r < 1: loss at most ×{onsets['largest_loss_ratio_within'].max():.3g}, "
             f"accuracy at most {onsets['accuracy_lost_within'].max():.2%} lower"
         )
-        parts.append(f"{len(self.ratio)} forward passes over the data for each run, after {self.epochs} epochs")
+        parts.append(
+            f"{len(self.ratio)} forward passes over the data for each run, after {self.epochs} epochs"
+        )
         return "\n".join(parts)
 
     def _describe(self) -> str:
@@ -174,7 +179,11 @@ class PhaseTransition(Result):
 
 
 def phase_transition(
-    networks: Sequence[str] = tuple(NETWORKS), *, seeds: Sequence[int] = (0, 1, 2), points: int = 41, epochs: int = 20
+    networks: Sequence[str] = tuple(NETWORKS),
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    points: int = 41,
+    epochs: int = 20,
 ) -> PhaseTransition:
     """Take one step down the gradient of all training examples, from 0.01 to 100 radii long.
 
@@ -246,5 +255,10 @@ def phase_transition(
     )
 
 
-def _columns(name: str, mean: LogMean) -> dict[str, float | int]:
-    return {name: mean.mean, f"{name}_low": mean.low, f"{name}_high": mean.high, f"{name}_reached": mean.count}
+def _columns(name: str, mean: Mean) -> dict[str, float | int]:
+    return {
+        name: mean.mean,
+        f"{name}_low": mean.low,
+        f"{name}_high": mean.high,
+        f"{name}_reached": mean.count,
+    }

@@ -55,9 +55,9 @@ def radii_along(problem: Problem, unit: Tensor) -> Radii:
     """All three radii along a unit vector (n,), from one forward-mode pass over the data."""
     pairs = list(logits_and_slopes(problem, unit))
     logits, slopes = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-    bounds = [logit_radius(logits, slopes, kind).minimum for kind in ("spread", "majority")]
+    spread, majority = (logit_radius(logits, slopes, kind).minimum for kind in ("spread", "majority"))
     exact = minimum_radius(logits, slopes)
-    return Radii(*bounds, exact.radius, exact.certified)
+    return Radii(spread, majority, exact.radius, exact.certified)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

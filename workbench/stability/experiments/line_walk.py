@@ -41,9 +41,9 @@ def walk(problem: Problem, unit: Tensor, distances: np.ndarray) -> Walk:
     start_loss, start, targets = _look(problem, theta)
     losses, decisions = [], []
     for distance in distances:
-        loss, decided, _ = _look(problem, theta + float(distance) * unit)
-        losses.append(loss)
-        decisions.append(decided)
+        there, choice, _ = _look(problem, theta + float(distance) * unit)
+        losses.append(there)
+        decisions.append(choice)
     decided = torch.stack(decisions)
     loss = np.array(losses)
     return Walk(

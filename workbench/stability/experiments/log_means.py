@@ -9,12 +9,12 @@ from workbench.result import standard_error
 
 
 class Mean(NamedTuple):
-    """A mean of ``count`` values with its 95% interval; all nan of none, the interval nan of one."""
+    """A mean of ``used`` values with its 95% interval; all nan of none, the interval nan of one."""
 
     mean: float
     low: float
     high: float
-    count: int
+    used: int
 
 
 def student_mean(values: np.ndarray) -> Mean:

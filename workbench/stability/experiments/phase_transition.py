@@ -260,5 +260,5 @@ def _columns(name: str, mean: Mean) -> dict[str, float | int]:
         name: mean.mean,
         f"{name}_low": mean.low,
         f"{name}_high": mean.high,
-        f"{name}_reached": mean.count,
+        f"{name}_reached": mean.used,
     }

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -144,7 +144,7 @@ class RandomDirections(Result):
         labelled: set[int] = set()
         for line, kind in enumerate(self.kind):
             stage = int(self.stage[line])
-            style: dict[str, object] = {"linewidth": 0.7, "alpha": 0.4}
+            style: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.4}
             if kind == "gradient":
                 style = {"linewidth": 1.8, "linestyle": "--"}
                 if stage not in labelled:

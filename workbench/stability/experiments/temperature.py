@@ -96,8 +96,8 @@ class TemperatureOnsets(Result):
     def spreads(self) -> pd.DataFrame:
         """How far apart the onsets at different temperatures are, by protocol, onset and unit.
 
-        ``std`` is the standard deviation of the onsets' decimal logarithm over the temperatures, the geometric
-        mean over the seeds, with its 95% interval (nan for one seed). ``smallest`` is the smallest
+        ``std`` is the standard deviation of the onsets' decimal logarithm over the temperatures, the
+        geometric mean over the seeds, with its 95% interval (nan for one seed). ``smallest`` is the smallest
         onset of all. Runs without an onset are in neither; ``reached`` counts the others.
         """
         rows = []
@@ -124,19 +124,19 @@ class TemperatureOnsets(Result):
     def spread_of(self, protocol: str, of: str, scale: str) -> float:
         """One ``std`` of :meth:`spreads`."""
         check_choice("protocol", protocol, PROTOCOLS)
-        table = self.spreads().set_index(["protocol", "onset", "scale"])
-        return float(table.loc[(protocol, of, scale), "std"])
+        table = self.spreads()
+        row = (table["protocol"] == protocol) & (table["onset"] == of) & (table["scale"] == scale)
+        return float(table["std"][row].iloc[0])
 
     def plot(self, ax: "Axes | None" = None, protocol: str = "one model", of: str = "loss") -> "Axes":
         """Onsets against the temperature, as distances and in the radii; level is what the claim says."""
         check_choice("protocol", protocol, PROTOCOLS)
         ax = new_axes(ax)
         chosen = np.array(self.protocol) == protocol
-        table = self.spreads().set_index(["protocol", "onset", "scale"])
         for scale in SCALES if chosen.any() else ():
             ax.plot(self.temperature[chosen], self.in_units(of, scale)[chosen], "o", color=_COLORS[scale],
                     markersize=4, alpha=0.7,
-                    label=f"{_LABELS[scale]}, std {table.loc[(protocol, of, scale), 'std']:.2g}")  # fmt: skip
+                    label=f"{_LABELS[scale]}, std {self.spread_of(protocol, of, scale):.2g}")  # fmt: skip
         ax.axhline(1, color="black", linestyle="--", linewidth=1)
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
@@ -150,9 +150,10 @@ class TemperatureOnsets(Result):
         """Spread of the onsets in each unit, the smallest onset, and what was left out."""
         note = ", INTERRUPTED" if self.interrupted else ""
         lines = [f"{len(self.seed)} runs at {len(np.unique(self.temperature))} temperatures{note}"]
-        for (protocol, of), rows in self.spreads().groupby(["protocol", "onset"], sort=False):
+        for names, rows in self.spreads().groupby(["protocol", "onset"], sort=False):
+            protocol, of = map(str, names)
             units = ", ".join(
-                f"{_LABELS[row.scale]} {row.std:.3g} [{row.std_low:.3g}, {row.std_high:.3g}]"
+                f"{_LABELS[str(row.scale)]} {row.std:.3g} [{row.std_low:.3g}, {row.std_high:.3g}]"
                 for row in rows.itertuples(index=False)
             )
             smallest = rows.set_index("scale")["smallest"]

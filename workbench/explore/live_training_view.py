@@ -31,7 +31,7 @@ goes on falling, not in each step. Cancel ends the training and keeps what was r
 def _compute(problem: Problem, values: Values) -> Iterator[Results]:
     """Train with gradients over all data; what was recorded so far is yielded as it goes."""
     copy = begin_training(problem)
-    optimizer = make_optimizer(copy, values["optimizer"], values["learning_rate"])
+    optimizer = make_optimizer(copy, values["optimizer"], values["train_rate"])
     kind = PreconditionedSharpness if values["optimizer"] == "adam" else Sharpness
     quantities = ["loss", kind(seed=values["seed"]), THRESHOLD]
     recorder = Recorder(copy, optimizer, quantities, every=values["every"])
@@ -58,7 +58,7 @@ def _code(values: Values) -> str:
         "from workbench.stability.full_batch import begin_training, make_optimizer, step_on_all_data\n"
         f"from workbench.stability.quantities import {kind}\n\n"
         "copy = begin_training(problem)\n"
-        f"optimizer = make_optimizer(copy, {values['optimizer']!r}, {values['learning_rate']})\n"
+        f"optimizer = make_optimizer(copy, {values['optimizer']!r}, {values['train_rate']})\n"
         f"quantities = ['loss', {kind}(seed={values['seed']}), 'stability_threshold']\n"
         f"recorder = wb.Recorder(copy, optimizer, quantities, every={values['every']})\n"
         f"for _ in range({values['train_steps']}):\n"
@@ -118,5 +118,5 @@ LIVE_TRAINING = View(
     compute=_compute,
     draw=_draw,
     code=_code,
-    controls=("learning_rate", "train_steps", "optimizer", "every", "seed"),
+    controls=("train_rate", "train_steps", "optimizer", "every", "seed"),
 )

@@ -11,6 +11,7 @@ from workbench.stability.minima import linear_stability
 from workbench.stability.problem_radius import TaylorRadius, taylor_radius
 from workbench.stability.radii import BatchRadius, LogitRadius, logit_radius, minimum_radius
 from workbench.stability.rays import Ray, ray
+from workbench.stability.scales import StepScales, step_scales
 from workbench.stability.slopes import logits_and_slopes
 from workbench.stability.taylor_series import TaylorSeries, series
 from workbench.stability.thresholds import Threshold, sharpness_threshold
@@ -24,6 +25,7 @@ __all__ = [
     "LinearStability",
     "LogitRadius",
     "Ray",
+    "StepScales",
     "TaylorController",
     "TaylorRadius",
     "TaylorSeries",
@@ -39,6 +41,7 @@ __all__ = [
     "ray",
     "series",
     "sharpness_threshold",
+    "step_scales",
     "taylor_radius",
     "update_vector",
     "zeros",

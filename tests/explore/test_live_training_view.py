@@ -1,31 +1,23 @@
 """The training is drawn as it goes, can be cut short, and its code gives the same trace."""
 
-import dataclasses
-
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 import torch
 
+import workbench as wb
 from workbench.explore import live_training_view, remembered
 from workbench.explore.live_training_view import LIVE_TRAINING
-from workbench.explore.shell import Explorer
-from workbench.parameters import read_notebook
 from workbench.stability.full_batch import make_optimizer, step_on_all_data
 from workbench.trace import Trace
 
-VALUES = {"learning_rate": 0.1, "train_steps": 6, "optimizer": "sgd", "every": 2, "seed": 0}
+VALUES = {"train_rate": 0.1, "train_steps": 6, "optimizer": "sgd", "every": 2, "seed": 0}
 
 
 @pytest.fixture
-def explorer(make_notebook, classifier):
+def explorer(classifier):
     remembered._results.clear()
-    path = make_notebook(
-        "learning_rate: float = 0.1\ntrain_steps: int = 6\n"
-        'optimizer: Literal["sgd", "momentum", "adam"] = "sgd"\nevery: int = 2\nseed: int = 0\n'
-    )
-    view = dataclasses.replace(LIVE_TRAINING, notebook=path.stem)
-    return Explorer(view, read_notebook(path), classifier, VALUES)
+    return wb.explore.stability(classifier, **VALUES).show("Live training")
 
 
 @pytest.mark.parametrize(("optimizer", "threshold"), [("sgd", 20), ("momentum", 38), ("adam", 380)])
@@ -69,6 +61,10 @@ def test_the_figure_follows_while_the_work_runs_and_cancel_keeps_it(explorer, mo
     assert explorer.figure.data[0].x == explorer.figure.data[2].x
     assert len(explorer.results["trace"].of("loss")) == len(explorer.figure.data[0].x) < 9
     assert not remembered._results
+
+
+def test_its_controls_are_those_of_the_notebook(explorer):
+    assert list(explorer.controls) == list(VALUES)
 
 
 def test_a_report_draws_the_end_of_the_same_training(classifier):

@@ -1,9 +1,10 @@
-"""The explorer of stability shows what its functions found, in two tabs."""
+"""The explorer of stability shows what its functions found, in its tabs."""
 
 import numpy as np
 import pytest
 
 import workbench as wb
+from workbench.explore.live_training_view import LIVE_TRAINING
 from workbench.explore.still import Stills
 from workbench.explore.tabs import Tabs
 from workbench.stability.experiments import edge_of_stability
@@ -51,11 +52,14 @@ def test_run_draws_the_trainings(regression, edge):
     assert not any(each.x for each in others)
 
 
-def test_a_report_shows_both_views(regression, limits, edge, monkeypatch, tmp_path):
+def test_a_report_shows_all_views(regression, limits, edge, monkeypatch, tmp_path):
     monkeypatch.setenv("WORKBENCH_RUN", str(tmp_path))
-    stills = wb.explore.stability(regression, limits, edge, **QUICK)
+    values = {"train_rate": 0.1, "train_steps": 3, "optimizer": "sgd", "every": 1, "seed": 0}
+    trace = LIVE_TRAINING.results(regression, values)["trace"]
+    stills = wb.explore.stability(regression, limits, edge, trace, **QUICK)
     assert isinstance(stills, Stills)
-    assert len(stills.stills) == 2
+    assert len(stills.stills) == 3
+    assert stills.stills[2].figure.data[0].x == (0, 1, 2)
 
 
 @pytest.mark.parametrize(

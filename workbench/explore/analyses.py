@@ -6,9 +6,11 @@ from typing import Any
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.stability_explorer import stability
+from workbench.explore.taylor_radius_explorer import taylor_radius
 
 ANALYSES: dict[str, Callable[..., Any]] = {
     "curvature": curvature,
     "batch_hessian": batch_hessian,
+    "taylor_radius": taylor_radius,
     "stability": stability,
 }

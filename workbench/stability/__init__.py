@@ -1,6 +1,7 @@
 """Will this step hold? How large a step is safe, and what training does at the limit."""
 
 from workbench.stability import baselines, quantities
+from workbench.stability.binding_ghosts import nearest_ghosts
 from workbench.stability.control_trace import ControlTrace
 from workbench.stability.controller import TaylorController
 from workbench.stability.ghosts import Ghosts, zeros
@@ -9,6 +10,8 @@ from workbench.stability.linear_limits import LinearStability
 from workbench.stability.minima import linear_stability
 from workbench.stability.problem_radius import TaylorRadius, taylor_radius
 from workbench.stability.radii import BatchRadius, LogitRadius, logit_radius, minimum_radius
+from workbench.stability.rays import Ray, ray
+from workbench.stability.scales import StepScales, step_scales
 from workbench.stability.slopes import logits_and_slopes
 from workbench.stability.taylor_series import TaylorSeries, series
 from workbench.stability.thresholds import Threshold, sharpness_threshold
@@ -21,6 +24,8 @@ __all__ = [
     "LayerRadii",
     "LinearStability",
     "LogitRadius",
+    "Ray",
+    "StepScales",
     "TaylorController",
     "TaylorRadius",
     "TaylorSeries",
@@ -31,9 +36,12 @@ __all__ = [
     "logit_radius",
     "logits_and_slopes",
     "minimum_radius",
+    "nearest_ghosts",
     "quantities",
+    "ray",
     "series",
     "sharpness_threshold",
+    "step_scales",
     "taylor_radius",
     "update_vector",
     "zeros",

@@ -39,20 +39,24 @@ class Ghosts(Result):
         Logit of the likeliest class less that of the second; inf if there is one class alone.
     step : float, optional
         A distance to compare with.
+    rows : Tensor (samples,) of int, optional
+        Places of the samples among those that they were chosen from.
     """
 
     zeros: Tensor
     certified: Tensor
     margin: Tensor
     step: float | None = None
+    rows: Tensor | None = None
 
     def frame(self) -> pd.DataFrame:
         """One row per zero."""
         samples, count = self.zeros.shape
         zeros = self.zeros.cpu().numpy().ravel()
+        rows = np.arange(samples) if self.rows is None else self.rows.cpu().numpy()
         return pd.DataFrame(
             {
-                "sample": np.repeat(np.arange(samples), count),
+                "sample": np.repeat(rows, count),
                 "rank": np.tile(np.arange(1, count + 1), samples),
                 "real": zeros.real,
                 "imaginary": zeros.imag,

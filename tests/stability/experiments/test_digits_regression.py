@@ -24,4 +24,6 @@ def test_the_fitted_problem_is_a_minimum_by_name() -> None:
     name = "workbench.stability.experiments.digits_regression:fitted_parity"
     problem = wb.load_problem(name, examples=20, width=12, batch_size=5, steps=2500)
     assert problem.loss_at() < 1e-3
+    assert problem.at(problem.checkpoints["0"]).loss_at() == parity_regression(20, 12, 0).loss_at()
+    assert problem.at(problem.checkpoints["2500"]).loss_at() == problem.loss_at()
     assert all(parameter.grad is None for parameter in problem.model.parameters())

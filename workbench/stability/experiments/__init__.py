@@ -2,16 +2,32 @@
 
 from workbench.stability.experiments.diagonal_network import diagonal_network
 from workbench.stability.experiments.edge_of_stability import EdgeOfStability, edge_of_stability
+from workbench.stability.experiments.partial_sums import PartialSums, partial_sums
+from workbench.stability.experiments.phase_transition import PhaseTransition, phase_transition
+from workbench.stability.experiments.random_directions import RandomDirections, random_directions
 from workbench.stability.experiments.sparse_minima import RateSweep
+from workbench.stability.experiments.spike_runs import SpikeRuns
+from workbench.stability.experiments.spikes import learning_rate_spikes
+from workbench.stability.experiments.temperature import TemperatureOnsets, temperature_onsets
 from workbench.stability.experiments.trace_against_batch import TraceAgainstBatch, trace_against_batch
 from workbench.stability.experiments.two_layer_relu import two_layer_relu
 
 __all__ = [
     "EdgeOfStability",
+    "PartialSums",
+    "PhaseTransition",
+    "RandomDirections",
     "RateSweep",
+    "SpikeRuns",
+    "TemperatureOnsets",
     "TraceAgainstBatch",
     "diagonal_network",
     "edge_of_stability",
+    "learning_rate_spikes",
+    "partial_sums",
+    "phase_transition",
+    "random_directions",
+    "temperature_onsets",
     "trace_against_batch",
     "two_layer_relu",
 ]

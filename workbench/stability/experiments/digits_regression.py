@@ -1,5 +1,7 @@
 """Regression of digits by squared errors, the setting of edge-of-stability experiments."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +41,8 @@ def fitted_parity(
 ) -> Problem:
     """Train :func:`parity_regression` by SGD to a minimum that fits every example.
 
+    The state before the training is its first checkpoint, that after it the last.
+
     Parameters
     ----------
     examples, width : int
@@ -49,8 +53,9 @@ def fitted_parity(
         Of weights and batches.
     """
     problem = parity_regression(examples, width, seed)
+    start = copy.deepcopy(problem.model.state_dict())
     train_by_sgd(problem, learning_rate, batch_size, steps, seed)
-    return problem
+    return problem.with_checkpoints({0: start, steps: problem.model.state_dict()})
 
 
 def train_by_sgd(problem: Problem, learning_rate: float, batch_size: int, steps: int, seed: int) -> None:

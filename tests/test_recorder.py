@@ -220,3 +220,13 @@ def test_a_resumed_run_goes_on_in_its_file(tmp_path):
         .reset_index(drop=True)
         .equals(expected[expected.quantity != timed][names].reset_index(drop=True))
     )
+
+
+def test_listeners_hear_of_each_step_that_was_measured_and_of_the_end():
+    model, problem, optimizer = make()
+    recorder = Recorder(problem, optimizer, ["loss"], every=2)
+    heard = []
+    recorder.listeners.append(lambda it: heard.append((it.steps, len(it.trace().of("loss")), it.closed)))
+    with recorder:
+        train(model, optimizer, 4, after=recorder.step)
+    assert heard == [(1, 1, False), (3, 2, False), (4, 2, True)]

@@ -4,7 +4,7 @@ import copy
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Self
@@ -58,6 +58,14 @@ class Recorder:
         Number of steps that were taken before, when a training goes on: with ``path``, its file goes on, too,
         and what it has from that step on is dropped.
 
+    Attributes
+    ----------
+    listeners : list of callable
+        Each is called with the recorder after every step at which anything was measured, and once at the end
+        by :meth:`close`; what it takes is not counted as training. ``wb.explore.live`` draws in this way.
+    closed : bool
+        Whether :meth:`close` was called.
+
     Raises
     ------
     ValueError
@@ -99,6 +107,8 @@ class Recorder:
         self._every = {quantity.name: _own_every(quantity) for quantity in self.quantities}
         self._gradients = {quantity.name: float(quantity.cost) for quantity in self.quantities}
         self._file = None if path is None else TraceFile(path, self._every, self._gradients, start)
+        self.listeners: list[Callable[[Recorder], None]] = []
+        self.closed = False
         self._rows: list[Row] = [] if self._file is None else list(self._file.kept)
         self._before: list[Tensor] | None = None
         self._training_seconds = 0.0  # since the last row
@@ -135,6 +145,8 @@ class Recorder:
             self._record(due)
         self.steps += 1
         self._keep_state()
+        if due:
+            self._tell()
         self._resumed = time.perf_counter()
         return bool(due)
 
@@ -143,9 +155,11 @@ class Recorder:
         return Trace.from_rows(self._rows, self._every, self._gradients)
 
     def close(self) -> None:
-        """Finish the file: one Parquet file with all rows. Without a path there is nothing to do."""
+        """Finish the file, if there is one: one Parquet file with all rows; listeners hear of the end."""
         if self._file is not None:
             self._file.close()
+        self.closed = True
+        self._tell()
 
     def __enter__(self) -> Self:
         return self
@@ -154,6 +168,10 @@ class Recorder:
         self.close()
 
     # ---- inside ---------------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        for listener in self.listeners:
+            listener(self)
 
     def _keep_state(self) -> None:
         """Copy the parameters if anything is to be measured of the coming step."""

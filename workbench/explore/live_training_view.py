@@ -12,10 +12,7 @@ from workbench.explore.figure_data import as_list
 from workbench.explore.style import BLUE_BAND, styled
 from workbench.explore.view import Results, Values, View
 from workbench.problem import Problem
-from workbench.progress import progress
-from workbench.recorder import Recorder
-from workbench.stability.full_batch import begin_training, make_optimizer, step_on_all_data
-from workbench.stability.quantities import PreconditionedSharpness, Sharpness
+from workbench.stability.full_batch import recorded_training
 from workbench.trace import THRESHOLD, Trace
 
 _REDRAW_SECONDS = 0.3
@@ -30,41 +27,28 @@ goes on falling, not in each step. Cancel ends the training and keeps what was r
 
 def _compute(problem: Problem, values: Values) -> Iterator[Results]:
     """Train with gradients over all data; what was recorded so far is yielded as it goes."""
-    copy = begin_training(problem)
-    optimizer = make_optimizer(copy, values["optimizer"], values["train_rate"])
-    kind = PreconditionedSharpness if values["optimizer"] == "adam" else Sharpness
-    quantities = ["loss", kind(seed=values["seed"]), THRESHOLD]
-    recorder = Recorder(copy, optimizer, quantities, every=values["every"])
     drawn = time.monotonic()
-    try:
-        with progress("training", values["train_steps"]) as advance:
-            for _ in range(values["train_steps"]):
-                if not step_on_all_data(copy, optimizer):
-                    break
-                recorder.step()
-                advance(1)
-                if time.monotonic() - drawn > _REDRAW_SECONDS:
-                    yield {"trace": recorder.trace()}
-                    drawn = time.monotonic()
-    except KeyboardInterrupt:
-        pass  # what was recorded is kept
+    for recorder in recorded_training(
+        problem,
+        values["train_rate"],
+        values["train_steps"],
+        values["optimizer"],
+        every=values["every"],
+        seed=values["seed"],
+    ):
+        if recorder.steps and time.monotonic() - drawn > _REDRAW_SECONDS:
+            yield {"trace": recorder.trace()}
+            drawn = time.monotonic()
     yield {"trace": recorder.trace()}
 
 
 def _code(values: Values) -> str:
-    kind = "PreconditionedSharpness" if values["optimizer"] == "adam" else "Sharpness"
     return (
-        "import workbench as wb\n"
-        "from workbench.stability.full_batch import begin_training, make_optimizer, step_on_all_data\n"
-        f"from workbench.stability.quantities import {kind}\n\n"
-        "copy = begin_training(problem)\n"
-        f"optimizer = make_optimizer(copy, {values['optimizer']!r}, {values['train_rate']})\n"
-        f"quantities = ['loss', {kind}(seed={values['seed']}), 'stability_threshold']\n"
-        f"recorder = wb.Recorder(copy, optimizer, quantities, every={values['every']})\n"
-        f"for _ in range({values['train_steps']}):\n"
-        "    if not step_on_all_data(copy, optimizer):\n"
-        "        break\n"
-        "    recorder.step()\n"
+        "from workbench.stability.full_batch import recorded_training\n\n"
+        "*_, recorder = recorded_training(\n"
+        f"    problem, {values['train_rate']}, {values['train_steps']}, {values['optimizer']!r}, "
+        f"every={values['every']}, seed={values['seed']}\n"
+        ")\n"
         "trace = recorder.trace()\n"
         "trace.plot()"
     )

@@ -155,7 +155,7 @@ class StepScales(Result):
         if math.isfinite(self.clipped):
             lines.append(f"the step would be {clipping}")
         return "\n".join(
-            [*lines, "one gradient, one Hessian product and one forward-mode pass over the data"]
+            [*lines, "up to two gradients, a Hessian product and a forward-mode pass over the data"]
         )
 
 
@@ -185,7 +185,7 @@ def step_scales(problem: Problem, direction: Any, *, clip: float = 1.0, seed: in
     Notes
     -----
     Cost: one gradient, one Hessian product and one forward-mode pass over the data, and exact radii of the
-    examples that can have the least; for an optimizer two gradients more and copies of its state.
+    examples that can have the least; for ``"gradient"`` and an optimizer a second gradient.
 
     A radius is a distance, and :math:`2/v^\top H v` a learning rate: they compare as numbers only where the
     gradient has length 1. The distance that belongs to it is :math:`2 |g^\top v| / v^\top H v`.

@@ -213,8 +213,8 @@ def phase_transition(
     Cost: a training for each run unless it is in the cache, a gradient, a forward-mode pass, and a forward
     pass for each length. Networks are in eval mode throughout.
 
-    Source: Sao, "Ghosts of softmax", arXiv:2603.13552, the experiment with six architectures; the step there
-    is that of its optimizer, here it is along the gradient, as its radius is.
+    Source: Sao, "Ghosts of softmax", arXiv:2603.13552, the experiment with six architectures; trainings and
+    thresholds are ours.
     """
     if isinstance(networks, str) or not len(networks):
         raise ValueError(f"networks={networks!r}: pass a list of at least one")

@@ -268,7 +268,7 @@ def random_directions(
 
 
 def _stages(seed: int, stages: Sequence[int], examples: int) -> Iterator[tuple[int, Problem]]:
-    """The network as it is after each number of steps of one training."""
+    """The network after each number of steps; it is trained on, in place, when the next is asked for."""
     data = digits(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -139,7 +139,7 @@ class SpikeRuns(Result):
         ax.set_xscale("log")
         ax.set_ylim(0, 1.02)
         ax.set_xlabel(f"factor of the learning rate {self.rate:g} from step {self.start} on")
-        ax.set_ylabel("held-out accuracy at the end (95% interval over seeds)")
+        ax.set_ylabel("held-out accuracy at the end (95% interval)")
         ax.set_title(self._describe(), fontsize="small")
         if len(means):
             ax.legend(fontsize="x-small", loc="lower left")

@@ -11,7 +11,7 @@ from workbench.explore.live_training_view import LIVE_TRAINING
 from workbench.stability.full_batch import make_optimizer, step_on_all_data
 from workbench.trace import Trace
 
-VALUES = {"train_rate": 0.1, "train_steps": 6, "optimizer": "sgd", "every": 2, "seed": 0}
+VALUES = {"train_rate": 0.1, "train_steps": 6, "optimizer": "sgd", "train_every": 2, "seed": 0}
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_the_figure_follows_while_the_work_runs_and_cancel_keeps_it(explorer, mo
             explorer.job.cancel_button.click()
 
     explorer.show = cancel_at_the_third
-    explorer.controls["every"].value = "1"
+    explorer.controls["train_every"].value = "1"
     explorer.controls["train_steps"].value = "1000"
     explorer.job.run()
     explorer.job.wait(60)

@@ -54,7 +54,7 @@ def test_run_draws_the_trainings(regression, edge):
 
 def test_a_report_shows_all_views(regression, limits, edge, monkeypatch, tmp_path):
     monkeypatch.setenv("WORKBENCH_RUN", str(tmp_path))
-    values = {"train_rate": 0.1, "train_steps": 3, "optimizer": "sgd", "every": 1, "seed": 0}
+    values = {"train_rate": 0.1, "train_steps": 3, "optimizer": "sgd", "train_every": 1, "seed": 0}
     trace = LIVE_TRAINING.results(regression, values)["trace"]
     stills = wb.explore.stability(regression, limits, edge, trace, **QUICK)
     assert isinstance(stills, Stills)

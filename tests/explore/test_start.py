@@ -74,4 +74,4 @@ def test_the_table(mine):
 
 def test_every_analysis_with_a_notebook_can_be_opened():
     assert set(ANALYSES) == {notebook.name for notebook in list_notebooks()} - {"start"}
-    assert set(wb.explore.__all__) == {*ANALYSES, "start"}
+    assert set(wb.explore.__all__) == {*ANALYSES, "live", "start"}

@@ -33,7 +33,7 @@ def _compute(problem: Problem, values: Values) -> Iterator[Results]:
         values["train_rate"],
         values["train_steps"],
         values["optimizer"],
-        every=values["every"],
+        every=values["train_every"],
         seed=values["seed"],
     ):
         if recorder.steps and time.monotonic() - drawn > _REDRAW_SECONDS:
@@ -47,7 +47,7 @@ def _code(values: Values) -> str:
         "from workbench.stability.full_batch import recorded_training\n\n"
         "*_, recorder = recorded_training(\n"
         f"    problem, {values['train_rate']}, {values['train_steps']}, {values['optimizer']!r}, "
-        f"every={values['every']}, seed={values['seed']}\n"
+        f"every={values['train_every']}, seed={values['seed']}\n"
         ")\n"
         "trace = recorder.trace()\n"
         "trace.plot()"
@@ -102,5 +102,5 @@ LIVE_TRAINING = View(
     compute=_compute,
     draw=_draw,
     code=_code,
-    controls=("train_rate", "train_steps", "optimizer", "every", "seed"),
+    controls=("train_rate", "train_steps", "optimizer", "train_every", "seed"),
 )

@@ -32,8 +32,9 @@ def run(explorer):
 def test_run_draws_each_condition(regression, limits):
     tabs = wb.explore.stability(regression, **QUICK)
     assert isinstance(tabs, Tabs)
-    assert set(tabs.shown.controls) == {"learning_rate", "batch_sizes", "replacement"}
-    figure = run(tabs.shown)
+    explorer = tabs.show("Batch size and learning rate")
+    assert set(explorer.controls) == {"learning_rate", "batch_sizes", "replacement"}
+    figure = run(explorer)
     for trace, values in zip(figure.data, limits.limits.values(), strict=False):
         assert list(trace.x) == [1, 4, 9]  # 99 is more than there are
         drawn = [np.nan if y is None else y for y in trace.y]

@@ -12,7 +12,7 @@ from workbench.stability import LinearStability
 from workbench.stability.experiments import EdgeOfStability
 from workbench.trace import Trace
 
-VIEWS = (LINEAR_STABILITY, EDGE, LIVE_TRAINING)
+VIEWS = (EDGE, LINEAR_STABILITY, LIVE_TRAINING)
 
 
 def stability(
@@ -36,7 +36,7 @@ def stability(
     Returns
     -------
     Explorer, Tabs, Still or Stills
-        A widget in a live session. While a report runs, figures without controls; the limits are computed
+        A widget in a live session. While a report runs, figures without controls; the trainings are computed
         here if nothing is given.
 
     Raises

@@ -125,7 +125,9 @@ class BatchLogits:
         def logits(*values: Tensor) -> Tensor:
             state = {**buffers, **dict(zip(names, values, strict=True))}
             outputs = self.read(functional_call(self.model, state, args, kwargs))
-            return _rows(outputs, "the model's output", "pass read=, e.g. read=lambda output: output.logits")
+            return _rows(
+                outputs, "the model's output", "pass read=, e.g. read=lambda output: output['logits']"
+            )
 
         with evaluating(self.model):
             yield _product(logits, parameters, direction)
@@ -151,10 +153,13 @@ def _product(
     try:
         with _LEVEL, torch.no_grad(), Composed():
             logits, slopes, *_ = jvp(function, point, tuple(direction))
-    except NotImplementedError as error:
+    except RuntimeError as error:
+        if not isinstance(error, NotImplementedError) and "setup_context" not in str(error):
+            raise
         raise ValueError(
-            "the logits have an operation without a forward-mode derivative, such as a recurrent layer: pass "
-            "a Problem in place of the module or function, which has two backward passes for it"
+            "the logits have an operation without a forward-mode derivative, such as a recurrent layer or an "
+            "autograd.Function: pass a Problem in place of the module or function, which has two backward "
+            "passes for it"
         ) from error
     return logits, slopes
 

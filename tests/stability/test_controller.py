@@ -465,7 +465,7 @@ def test_what_has_no_forward_mode_is_controlled_through_a_problem(
     before = flat(model)
     by_module = TaylorController(SGD(model.parameters(), lr=1e3), model)
     LOSS(model(inputs), targets).backward()
-    with pytest.raises(ValueError, match="without a forward-mode derivative, .*: pass a Problem in place"):
+    with pytest.raises(ValueError, match=r"without a forward-mode derivative, .*: pass a Problem in place"):
         by_module.step()
     assert torch.equal(flat(model), before)
     by_problem = TaylorController(SGD(model.parameters(), lr=1e3), wb.Problem(model, LOSS, (inputs, targets)))

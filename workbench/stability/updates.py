@@ -129,7 +129,8 @@ def distance(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
 
 def difference(old: Tensor, new: Tensor) -> Tensor:
     """What was added, in float64: in the parameters' own precision it would be rounded."""
-    return new.detach().double() - old.detach().double()
+    dtype = torch.promote_types(old.dtype, torch.float64)  # complex parameters stay complex
+    return new.detach().to(dtype) - old.detach().to(dtype)
 
 
 def length(parts: list[Tensor]) -> float:

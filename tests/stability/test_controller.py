@@ -4,11 +4,12 @@ import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import LBFGS, SGD, Adam, AdamW, Muon, Optimizer
@@ -353,17 +354,69 @@ def test_logits_can_be_read_from_the_output() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model, tokens = Language().double(), torch.randint(0, 7, (3, 5))
-    read = lambda output: output["logits"].transpose(1, 2)  # noqa: E731
+    read = lambda output: output["logits"].flatten(0, 1)  # noqa: E731
     controller = TaylorController(SGD(model.parameters(), lr=50.0), model, kind="spread", read=read)
     before = copy.deepcopy(model)
-    LOSS(read(model(tokens=tokens)), tokens).backward()
+    LOSS(read(model(tokens=tokens)), tokens.flatten()).backward()
     controller.step()
     assert controller.trace().scale[0] < 1
     assert flat(model).sub(flat(before)).norm() == pytest.approx(controller.trace().radius[0], rel=1e-9)
     again = TaylorController(SGD(model.parameters(), lr=50.0), model)
-    LOSS(read(model(tokens=tokens)), tokens).backward()
-    with pytest.raises((ValueError, TypeError, AttributeError)):
+    LOSS(read(model(tokens=tokens)), tokens.flatten()).backward()
+    now = flat(model)
+    with pytest.raises(
+        TypeError, match=r"the model's output is a dict, not a tensor: pass read=, e\.g\. read=l"
+    ):
         again.step()
+    assert torch.equal(flat(model), now)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (
+            (3, 5, 4),
+            r"output has shape \(3, 5, 4\), not \(rows, classes\): .* read=lambda output: output.flatten",
+        ),
+        ((12,), r"output has shape \(12,\), not \(rows, classes\): .* read=lambda output: output.unsqueeze"),
+    ],
+)
+def test_the_dimension_of_the_classes_is_not_guessed(shape: tuple[int, ...], message: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 20 if len(shape) > 1 else 4), nn.Unflatten(0, (3,)), nn.Flatten(0))
+    model.append(nn.Unflatten(0, shape))
+    controller = TaylorController(SGD(model.parameters(), lr=1.0), model)
+    model(torch.ones(3, 4)).sum().backward()
+    with pytest.raises(ValueError, match=message):
+        controller.step()
+
+
+def one_logit(inputs: Tensor, model: nn.Module) -> dict[str, Any]:
+    return {
+        "module": model,
+        "function": lambda *parameters: F.linear(inputs, *parameters),
+        "problem": wb.Problem(model, nn.BCEWithLogitsLoss(), (inputs, torch.ones(9, 1).double())),
+    }
+
+
+@pytest.mark.parametrize("kind", ["spread", "majority", "exact"])
+@pytest.mark.parametrize("source", ["module", "function", "problem"])
+def test_one_logit_is_that_of_two_classes(source: str, kind: str) -> None:
+    """The radius of 1 + exp(z + t a) is sqrt(z^2 + pi^2) / |a|, and pi / |a| is the bound by the spread."""
+    _, inputs, _ = make()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = nn.Linear(4, 1).double()
+    controller = TaylorController(
+        SGD(model.parameters(), lr=1e6), one_logit(inputs, model)[source], kind=kind
+    )
+    before, z = flat(model), model(inputs).detach().flatten()
+    F.binary_cross_entropy_with_logits(model(inputs), torch.ones(9, 1).double()).backward()
+    controller.step()
+    update = flat(model) - before
+    slopes = torch.cat([inputs, torch.ones(9, 1).double()], dim=1) @ (update / update.norm())
+    radii = (z.square() * (kind != "spread") + math.pi**2).sqrt() / slopes.abs()
+    assert update.norm() == pytest.approx(radii.min().item(), rel=1e-9)
+    assert controller.trace().radius[0] == pytest.approx(radii.min().item(), rel=1e-9)
 
 
 def test_attention_has_a_forward_mode_product() -> None:
@@ -371,10 +424,90 @@ def test_attention_has_a_forward_mode_product() -> None:
         torch.manual_seed(0)
         model = nn.TransformerEncoderLayer(4, 2, dim_feedforward=8, dropout=0.3, batch_first=True)
         inputs = torch.randn(3, 5, 4)
-    controller = TaylorController(SGD(model.parameters(), lr=100.0), model)
+    controller = TaylorController(SGD(model.parameters(), lr=100.0), model, read=lambda z: z.flatten(0, 1))
     model(inputs).square().sum().backward()
     controller.step()
     assert 0 < controller.trace().scale[0] < 1
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells, self.head = nn.LSTM(4, 3, batch_first=True), nn.Linear(3, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.cells(inputs)[0][:, -1])
+
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return 2 * ctx.saved_tensors[0] * gradient
+
+
+class Squared(nn.Linear):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return Square.apply(super().forward(inputs[:, -1]))
+
+
+@pytest.mark.parametrize("make_model", [Recurrent, lambda: Squared(4, 2)])
+def test_what_has_no_forward_mode_is_controlled_through_a_problem(
+    make_model: Callable[[], nn.Module],
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model, inputs, targets = make_model(), torch.randn(3, 5, 4), torch.tensor([0, 1, 1])
+    before = flat(model)
+    by_module = TaylorController(SGD(model.parameters(), lr=1e3), model)
+    LOSS(model(inputs), targets).backward()
+    with pytest.raises(ValueError, match=r"without a forward-mode derivative, .*: pass a Problem in place"):
+        by_module.step()
+    assert torch.equal(flat(model), before)
+    by_problem = TaylorController(SGD(model.parameters(), lr=1e3), wb.Problem(model, LOSS, (inputs, targets)))
+    by_problem.step()
+    assert 0 < by_problem.trace().scale[0] < 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bias"),
+    [(torch.float32, 1e4), (torch.float32, 1e5), (torch.bfloat16, 0.0), (torch.bfloat16, 8.0)],
+)
+@pytest.mark.parametrize("form", ["cap", "ratio"])
+def test_low_precision_keeps_the_length(
+    dtype: torch.dtype, bias: float, form: Literal["cap", "ratio"]
+) -> None:
+    """A large bias, the same for all classes, has large rounding and no say in the loss."""
+    for seed in range(8):
+        model, inputs, targets = make(seed)
+        model, inputs = model.to(dtype), inputs.to(dtype)
+        with torch.no_grad():
+            model[2].bias.add_(bias)
+        controller = TaylorController(SGD(model.parameters(), lr=50.0), model, r=0.3, form=form)
+        before = flat(model).double()
+        backward(model, inputs, targets, controller)
+        controller.step()
+        trace, length = controller.trace(), (flat(model).double() - before).norm().item()
+        assert trace.scale[0] < 1
+        assert 0 < length <= 0.3 * trace.radius[0] * (1 + 1e-6)
+        assert trace.taken[0] == pytest.approx(length, rel=1e-12, abs=0)
+
+
+def test_a_step_that_rounding_makes_too_long_is_shortened_until_it_fits() -> None:
+    """The radius is pi / 1000, and above 1 bfloat16 goes up by 2^-7, more than twice that."""
+    weight = nn.Parameter(torch.ones(1, dtype=torch.bfloat16))
+    logits = lambda w: torch.stack([0 * w, 1000 * (w - 1)], dim=1)  # noqa: E731
+    controller = TaylorController(SGD([weight], lr=1.0), logits, r=1.5)
+    weight.grad = torch.tensor([-1.0], dtype=torch.bfloat16)
+    controller.step()
+    trace = controller.trace()
+    assert 1.5 * math.pi / 1000 > 2**-8  # so that it is rounded up to 2^-7, which is too long
+    assert trace.radius[0] == pytest.approx(math.pi / 1000, rel=1e-2)
+    assert (weight.item(), trace.taken[0]) == (1, 0)
 
 
 def test_every_so_many_steps() -> None:
@@ -407,9 +540,54 @@ def test_an_update_that_is_not_finite_is_refused_and_leaves_the_parameters() -> 
     assert gradient is not None
     gradient[0, 0] = torch.nan
     before = flat(model)
+    with pytest.raises(ValueError, match="the gradients are not finite at step 1: nothing was changed"):
+        controller.step()
+    assert torch.equal(flat(model), before)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_after_a_gradient_that_is_not_finite_the_training_goes_on(value: float) -> None:
+    """As if it had not been: momenta would hold the nan for ever."""
+    model, inputs, targets = make()
+    other = copy.deepcopy(model)
+    controller, plain = TaylorController(Adam(model.parameters()), model), Adam(other.parameters())
+    for step in range(3):
+        if step == 1:
+            backward(model, inputs, targets, controller)
+            next(model.parameters()).grad[0, 0] = value  # type: ignore[index]
+            with pytest.raises(ValueError, match="the gradients are not finite at step 2"):
+                controller.step()
+        backward(model, inputs, targets, controller)
+        controller.step()
+        backward(other, inputs, targets, plain)
+        plain.step()
+        assert torch.equal(flat(model), flat(other))
+
+
+def test_an_update_that_overflows_is_refused_and_leaves_the_parameters() -> None:
+    model, inputs, targets = make()
+    controller = TaylorController(SGD(model.parameters(), lr=1e300), model)
+    backward(model, inputs, targets, controller)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 1e100)
+    before = flat(model)
     with pytest.raises(ValueError, match="the update of SGD is not finite at step 1"):
         controller.step()
     assert torch.equal(flat(model), before)
+
+
+def test_sparse_gradients() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Embedding(7, 4, sparse=True), nn.Linear(4, 7))
+    tokens = torch.tensor([0, 3, 3])
+    controller = TaylorController(SGD(model.parameters(), lr=1e3), model)
+    LOSS(model(tokens), tokens).backward()
+    controller.step()
+    assert 0 < controller.trace().scale[0] < 1
+    model(tokens).sum().mul(math.nan).backward()
+    with pytest.raises(ValueError, match="the gradients are not finite at step 2"):
+        controller.step()
 
 
 def test_a_step_without_a_batch_is_refused_and_leaves_the_parameters() -> None:
@@ -456,6 +634,24 @@ def test_a_problem_in_fewer_parameters_is_refused() -> None:
     problem = wb.Problem(model, LOSS, (inputs, targets), parameters="2.*")
     with pytest.raises(ValueError, match=r"does not select '0\.weight', which the optimizer moves"):
         TaylorController(SGD(model.parameters(), lr=0.1), problem)
+
+
+def test_a_frozen_parameter_may_stand_in_the_optimizer() -> None:
+    model, inputs, targets = make()
+    model[0].weight.requires_grad_(False)
+    controller = TaylorController(
+        SGD(model.parameters(), lr=50.0), wb.Problem(model, LOSS, (inputs, targets))
+    )
+    before = flat(model)
+    backward(model, inputs, targets, controller)
+    controller.step()
+    radius = radius_by_two_backwards(model, inputs, before, flat(model) - before, "majority")
+    assert controller.trace().scale[0] < 1
+    assert controller.trace().taken[0] == pytest.approx(radius, rel=1e-9)
+    model[0].weight.requires_grad_(True)
+    backward(model, inputs, targets, controller)
+    with pytest.raises(ValueError, match=r"does not select '0\.weight', which the optimizer moves"):
+        controller.step()
 
 
 def test_copies_are_refused() -> None:

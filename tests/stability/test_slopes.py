@@ -109,6 +109,27 @@ def test_each_binary_output_is_two_classes(loss: Any) -> None:
     torch.testing.assert_close(logits[:, 1], problem.logits().flatten())
 
 
+@pytest.mark.parametrize("shape", [(5, 1), (5,), (5, 1, 2), (5, 2, 1)])
+def test_one_output_of_a_loss_of_the_users_own_is_two_classes(shape: tuple[int, ...]) -> None:
+    """A softmax of one class would have the radius inf; one over the examples, any."""
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(outputs.flatten(), targets.flatten())
+
+    squeezed = shape if len(shape) < 3 else (5, 2)
+    model = nn.Sequential(
+        nn.Linear(3, 2 if len(shape) > 2 else 1), nn.Flatten(0), nn.Unflatten(0, (-1, *shape[1:]))
+    )
+    targets = torch.ones(squeezed, dtype=torch.float64)
+    own = made(model, loss, reals(5, 3), targets)
+    known = wb.Problem(model, nn.BCEWithLogitsLoss(), (reals(5, 3), torch.ones(shape, dtype=torch.float64)))
+    vector = direction(own)
+    ((logits, slopes),), ((z, a),) = logits_and_slopes(own, vector), logits_and_slopes(known, vector)
+    assert torch.equal(logits, z)
+    assert torch.equal(slopes, a)
+    assert wb.stability.taylor_radius(own, vector).radius < float("inf")
+
+
 def test_log_probabilities_have_the_radius_of_their_logits() -> None:
     inputs, classes = reals(5, 4), torch.tensor([0, 2, 1, 1, 0])
     plain = made(nn.Linear(4, 3), nn.CrossEntropyLoss(), inputs, classes)

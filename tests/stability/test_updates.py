@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import StepLR
 
 import workbench as wb
 from workbench.stability import update_vector
-from workbench.stability.updates import length, scale_step, take_step
+from workbench.stability.updates import are_finite, distance, length, scale_step, take_step
 
 OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
     "SGD": lambda p: SGD(p, lr=0.1, weight_decay=0.01),
@@ -185,3 +185,18 @@ def assert_same(found: Any, expected: Any) -> None:
             assert_same(left, right)
     else:
         assert found == expected
+
+
+def test_distances_are_not_rounded_to_the_parameters_precision() -> None:
+    old = [torch.tensor([1.0], dtype=torch.bfloat16), torch.zeros(2, dtype=torch.float64)]
+    new = [torch.tensor([2.0**-9], dtype=torch.bfloat16), torch.zeros(2, dtype=torch.float64)]
+    assert distance(old, new) == 1 - 2**-9  # in bfloat16 this is 1
+    assert distance([], []) == 0
+
+
+def test_what_is_finite() -> None:
+    fine, bad = torch.ones(2), torch.tensor([1.0, -torch.inf])
+    assert are_finite([])
+    assert are_finite([fine, fine.to_sparse()])
+    assert not are_finite([fine, bad])
+    assert not are_finite([bad.to_sparse()])

@@ -26,7 +26,9 @@ class ControlTrace(Result):
     radius : ndarray (steps,)
         Radius that it was held against; inf if none was finite, nan before there was an update.
     scale : ndarray (steps,)
-        The part of the update that was taken.
+        The part of the update that was asked for.
+    taken : ndarray (steps,)
+        Length of what the parameters then changed by, in float64: their rounding is in it.
     measured : ndarray (steps,) of bool
         Whether the radius was measured at this step, along this update.
     r : float
@@ -41,15 +43,11 @@ class ControlTrace(Result):
     proposed: np.ndarray
     radius: np.ndarray
     scale: np.ndarray
+    taken: np.ndarray
     measured: np.ndarray
     r: float
     kind: str
     measured_on: str
-
-    @property
-    def taken(self) -> np.ndarray:
-        """Length of each step that was taken."""
-        return self.scale * self.proposed
 
     def frame(self) -> pd.DataFrame:
         """One row per step; ``ratio`` is the length of the step taken over the radius."""

@@ -13,10 +13,21 @@ from workbench.problem import Problem
 from workbench.stability.control_trace import ControlTrace
 from workbench.stability.logit_sources import BatchLogits, FunctionLogits, LogitSource, ProblemLogits
 from workbench.stability.radii import KINDS, logit_radius
-from workbench.stability.updates import Closure, Step, length, parameters_of, scale_step, take_step
+from workbench.stability.updates import (
+    Closure,
+    Step,
+    are_finite,
+    difference,
+    distance,
+    length,
+    parameters_of,
+    scale_step,
+    take_step,
+)
 
 FORMS = ("cap", "ratio")
 _KEY = "taylor_controller"
+_EXCESS = 1e-6  # of a step's length over what it may be
 
 
 class Control(NamedTuple):
@@ -29,7 +40,9 @@ class Control(NamedTuple):
     radius : float
         Radius rho that the step was held against; inf if no slope differs, nan if there was no update.
     scale : float
-        The part of the update that was taken.
+        The part of the update that was asked for.
+    taken : float
+        Length of what the parameters changed by.
     measured : bool
         Whether the radius was measured at this step, along this update; else it is that of an earlier step.
     """
@@ -37,6 +50,7 @@ class Control(NamedTuple):
     proposed: float
     radius: float
     scale: float
+    taken: float
     measured: bool
 
 
@@ -47,6 +61,8 @@ class TaylorController(Optimizer):
     :math:`v = p / \|p\|`, one forward-mode product gives the logits and their slopes along v at the point
     before the step, and these the radius :math:`\rho` (:func:`logit_radius`, the least over the samples).
     Then :math:`p \leftarrow \min(1, r\rho/\|p\|)\, p`. The optimizer's state is that of its own, whole step.
+    What the parameters really change by is measured in float64, and shortened further where their rounding
+    has made it longer than :math:`r\rho` (by more than 1e-6 of it).
 
     The controller is a ``torch.optim.Optimizer`` itself and shares the groups and the state of the one that
     it wraps: it takes its place in training loops, schedulers and ``GradScaler``; a checkpoint of either
@@ -68,6 +84,11 @@ class TaylorController(Optimizer):
         recorded (with several calls per step, only the last). A problem: all of its data, at the cost of a
         pass over them. A function ``logits(*parameters)`` of the optimizer's parameters in the order of its
         groups: what it returns, (examples, classes).
+
+        NOT FOR SEVERAL BINARY OUTPUTS: a module or a function does not tell its loss, so each row is taken as
+        the logits of one softmax, and one column z as the two classes (0, z) of a binary model. A multi-label
+        model (examples, labels) with ``BCEWithLogitsLoss`` would get the radius of a loss that it does not
+        have: pass a Problem, which knows the loss.
     r : float
         Largest ratio of the length of a step to the radius.
     every : int
@@ -79,8 +100,8 @@ class TaylorController(Optimizer):
         ``"cap"`` shortens what is too long. ``"ratio"`` makes every step :math:`r\rho` long, so that the
         learning rate has no effect other than on weight decay and between groups.
     read : callable, optional
-        For a module: takes the logits from its output, classes in dimension 1 as torch's losses have it, e.g.
-        ``lambda output: output.logits.transpose(1, 2)``. Every token is a sample, padding included.
+        For a module: takes the logits (rows, classes) from its output, e.g. for tokens
+        ``lambda output: output.logits.flatten(0, 1)``. Every row is a sample, padding included.
 
     Raises
     ------
@@ -91,10 +112,14 @@ class TaylorController(Optimizer):
 
     Notes
     -----
-    Cost per step: two copies of the parameters, and every ``every`` steps one forward-mode product (about two
-    forward passes over the batch). The model is in eval mode during the product, so BatchNorm has its running
-    statistics and dropout is off; all modes are put back. The product runs outside autocast, in the
-    parameters' own precision.
+    Cost per step: four copies of the parameters (before and after the step, the direction, and what is made
+    of them), and every ``every`` steps one forward-mode product (about two forward passes over the batch).
+    The model is in eval mode during the product, so BatchNorm has its running statistics and dropout is off;
+    all modes are put back. The product runs outside autocast, in the parameters' own precision.
+
+    In low precision, rounding turns a shortened step a little away from the direction that was measured, and
+    parameters that it moves by less than half of their last digit stay: the length is kept, the direction is
+    that of the update only as far as the parameters' own digits go.
 
     A module and a function need forward-mode derivatives, which recurrent layers do not have; a problem has
     two backward passes in their place. The hook by which a module's inputs are known goes with the
@@ -143,11 +168,17 @@ class TaylorController(Optimizer):
         Raises
         ------
         ValueError
-            If the update or the logits are not finite. The parameters are then as they were before the step.
+            If a gradient is not finite and there is no closure: nothing has changed, neither the parameters
+            nor the optimizer's state, so that training can go on. Otherwise, if the update is not finite, or
+            the radius cannot be measured: the parameters are as they were, but the optimizer's state is that
+            after the step; where it is not finite, load an earlier ``state_dict``.
+        TypeError
+            If what the radius is measured on gives no tensor of logits, with the same consequences.
         """
+        if closure is None:
+            self._refuse_gradients()
         step = take_step(self.optimizer, closure)
-        update = step.update
-        proposed = length(update)
+        proposed = distance(step.before, step.after)
         if not math.isfinite(proposed):
             scale_step(self.optimizer, step, 0)
             raise ValueError(
@@ -155,12 +186,10 @@ class TaylorController(Optimizer):
             )
         measured = proposed > 0 and (self.steps % self.every == 0 or math.isnan(self.radius))
         if measured:
-            self.radius = self._measure(step, [part / proposed for part in update])
-        scale = self._scale(proposed)
-        if measured or scale != 1:
-            scale_step(self.optimizer, step, scale)
+            self.radius = self._measure(step, proposed)
+        scale, taken = self._take(step, proposed, moved=measured)
         self.steps += 1
-        self._records = (Control(proposed, self.radius, scale, measured), self._records)
+        self._records = (Control(proposed, self.radius, scale, taken, measured), self._records)
         return step.loss
 
     def trace(self) -> ControlTrace:
@@ -175,17 +204,47 @@ class TaylorController(Optimizer):
             proposed=columns[0],
             radius=columns[1],
             scale=columns[2],
-            measured=columns[3].astype(bool),
+            taken=columns[3],
+            measured=columns[4].astype(bool),
             r=self.r,
             kind=self.kind,
             measured_on=self.source.description,
         )
 
-    def _measure(self, step: Step, direction: list[Tensor]) -> float:
-        """Least radius along the direction at the point before the step."""
+    def _refuse_gradients(self) -> None:
+        gradients = (each.grad for each in parameters_of(self.optimizer) if each.grad is not None)
+        if not are_finite(gradients):
+            raise ValueError(f"the gradients are not finite at step {self.steps + 1}: nothing was changed")
+
+    def _measure(self, step: Step, proposed: float) -> float:
+        """Least radius along the step at the point before it."""
         scale_step(self.optimizer, step, 0)
+        direction = [
+            (difference(old, new) / proposed).to(old.dtype)
+            for old, new in zip(step.before, step.after, strict=True)
+        ]
         pairs = self.source.pairs(parameters_of(self.optimizer), direction)
-        return min(float(logit_radius(logits, slopes, self.kind).radius.min()) for logits, slopes in pairs)
+        radius = min(float(logit_radius(logits, slopes, self.kind).radius.min()) for logits, slopes in pairs)
+        return radius * length(direction)  # 1 but for the direction's rounding
+
+    def _take(self, step: Step, proposed: float, moved: bool) -> tuple[float, float]:
+        """Leave the parameters where the radius allows; returns the scale and the length really taken."""
+        scale = self._scale(proposed)
+        if scale == 1:
+            if moved:
+                scale_step(self.optimizer, step, 1)
+            return scale, proposed
+        tries, limit = 0, self.r * self.radius
+        while (taken := self._go(step, scale)) > limit * (1 + _EXCESS):
+            # Rounded to nearest, parameters went too far. In coarse precision a little less may round to the
+            # same; halving ends, at the latest where nothing moves.
+            tries += 1
+            scale *= limit / taken if tries < 5 else limit / taken / 2
+        return scale, taken
+
+    def _go(self, step: Step, scale: float) -> float:
+        scale_step(self.optimizer, step, scale)
+        return distance(step.before, parameters_of(self.optimizer))
 
     def _scale(self, proposed: float) -> float:
         if not proposed or not math.isfinite(self.radius):

@@ -1,7 +1,7 @@
 """Where a controller takes logits from: the batch that the model has just seen, a problem, or a function."""
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from torch.func import functional_call, jvp
 from workbench.composed import Composed
 from workbench.problem import Problem
 from workbench.stability.forward_mode import _LEVEL
-from workbench.stability.slopes import logits_and_slopes
+from workbench.stability.slopes import logits_and_slopes, two_classes
 
 Pairs = Iterator[tuple[Tensor, Tensor]]
 
@@ -35,8 +35,18 @@ class FunctionLogits:
         self.function = function
 
     def pairs(self, parameters: Sequence[Tensor], direction: Sequence[Tensor]) -> Pairs:
-        """Yield one pair, by one product."""
-        yield _product(self.function, parameters, direction)
+        """Yield one pair, by one product.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If what the function returns is no tensor (examples, classes), or has no forward-mode derivative.
+        """
+
+        def logits(*values: Tensor) -> Tensor:
+            return _rows(self.function(*values), "the function's result", "return one tensor of logits")
+
+        yield _product(logits, parameters, direction)
 
 
 class ProblemLogits:
@@ -45,23 +55,28 @@ class ProblemLogits:
     def __init__(self, problem: Problem, parameters: Sequence[Tensor]) -> None:
         self.problem = problem
         self.description = f"all of problem {problem.name!r}"
-        selected = {part.name for part in problem.layout}
+        self._selected = {part.name for part in problem.layout}
         names = _names(problem.model, parameters)
-        missing = [name for name in names if name not in selected]
-        if missing:
-            raise ValueError(
-                f"the problem does not select {missing[0]!r}, which the optimizer moves: the radius would "
-                "not be that of the update"
-            )
+        moved = [name for name, each in zip(names, parameters, strict=True) if each.requires_grad]
+        self._refuse_others(moved)  # frozen ones may stand in the optimizer: it does not move them
 
     def pairs(self, parameters: Sequence[Tensor], direction: Sequence[Tensor]) -> Pairs:
         """Yield one pair for each batch, by one product each, with the model in eval mode."""
         parts = dict(zip(_names(self.problem.model, parameters), direction, strict=True))
+        self._refuse_others(name for name, part in parts.items() if name not in self._selected and part.any())
         held = self.problem.parameters()
         flat = [parts.get(name, torch.zeros_like(tensor)).reshape(-1) for name, tensor in held.items()]
         vector = torch.cat([part.to(self.problem.dtype) for part in flat])
         with evaluating(self.problem.model):
             yield from logits_and_slopes(self.problem, vector)
+
+    def _refuse_others(self, moved: Iterable[str]) -> None:
+        other = next((name for name in moved if name not in self._selected), None)
+        if other is not None:
+            raise ValueError(
+                f"the problem does not select {other!r}, which the optimizer moves: the radius would not be "
+                "that of the update"
+            )
 
 
 class BatchLogits:
@@ -92,8 +107,11 @@ class BatchLogits:
 
         Raises
         ------
+        TypeError
+            If the logits are no tensor.
         ValueError
-            If the model has not been called yet.
+            If they are not (examples, classes), the model has not been called yet, or has no forward-mode
+            derivative.
         """
         if self.inputs is None:
             raise ValueError(
@@ -106,7 +124,10 @@ class BatchLogits:
 
         def logits(*values: Tensor) -> Tensor:
             state = {**buffers, **dict(zip(names, values, strict=True))}
-            return self.read(functional_call(self.model, state, args, kwargs))
+            outputs = self.read(functional_call(self.model, state, args, kwargs))
+            return _rows(
+                outputs, "the model's output", "pass read=, e.g. read=lambda output: output['logits']"
+            )
 
         with evaluating(self.model):
             yield _product(logits, parameters, direction)
@@ -127,18 +148,36 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def _product(
     function: Callable[..., Tensor], parameters: Sequence[Tensor], direction: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Logits and slopes of a function of the parameters, as rows of classes, by one forward-mode product."""
+    """Logits and slopes of a function of the parameters, by one forward-mode product."""
     point = tuple(parameter.detach() for parameter in parameters)
-    with _LEVEL, torch.no_grad(), Composed():
-        logits, slopes, *_ = jvp(function, point, tuple(direction))
-    return _rows(logits), _rows(slopes)
+    try:
+        with _LEVEL, torch.no_grad(), Composed():
+            logits, slopes, *_ = jvp(function, point, tuple(direction))
+    except RuntimeError as error:
+        if not isinstance(error, NotImplementedError) and "setup_context" not in str(error):
+            raise
+        raise ValueError(
+            "the logits have an operation without a forward-mode derivative, such as a recurrent layer or an "
+            "autograd.Function: pass a Problem in place of the module or function, which has two backward "
+            "passes for it"
+        ) from error
+    return logits, slopes
 
 
-def _rows(tensor: Tensor) -> Tensor:
-    """One row per example, or per token: like torch's losses, take dimension 1 for that of the classes."""
-    if tensor.dim() < 2:
-        raise ValueError(f"logits have shape {tuple(tensor.shape)}, not (examples, classes, ...)")
-    return tensor.movedim(1, -1).reshape(-1, tensor.shape[1])
+def _rows(logits: Any, name: str, remedy: str) -> Tensor:
+    """(rows, classes) from what a user's function gives, one column as two classes.
+
+    Nothing here knows the loss: of more dimensions, any may be that of the classes.
+    """
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"{name} is a {type(logits).__name__}, not a tensor: {remedy}")
+    if logits.dim() == 2:
+        return two_classes(logits)
+    example = "unsqueeze(1)" if logits.dim() < 2 else "flatten(0, 1)"
+    raise ValueError(
+        f"{name} has shape {tuple(logits.shape)}, not (rows, classes): make it that, for a module by read=, "
+        f"e.g. read=lambda output: output.{example}"
+    )
 
 
 def _names(model: nn.Module, parameters: Sequence[Tensor]) -> list[str]:

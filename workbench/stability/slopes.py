@@ -28,8 +28,9 @@ def logits_and_slopes(problem: Problem, direction: Tensor) -> Iterator[tuple[Ten
         constant, which moves no zero), ``BCEWithLogitsLoss``, ``SoftMarginLoss`` or
         ``MultiLabelSoftMarginLoss`` (an output z is two classes with the logits 0 and z), or a function of
         your own. Of that it cannot be known what it does with the outputs: they are taken as the logits of a
-        softmax, classes in dimension 1 or, if the targets have the shape of the others, in the last. Divide
-        them by a temperature in ``forward=``, not in such a loss.
+        softmax, classes in dimension 1 or, if the targets have the shape of the others, in the last; one
+        output per target as the two classes of ``BCEWithLogitsLoss``. Several binary outputs need that loss
+        itself. Divide them by a temperature in ``forward=``, not in such a loss.
     direction : Tensor (n,)
         Not normalised here.
 
@@ -81,20 +82,29 @@ def _rows(outputs: Tensor, targets: Any) -> Tensor:
 
 
 def _rows_like_targets(outputs: Tensor, targets: Any) -> Tensor:
-    """Rows for a loss of the user's own, which may take its classes in the last dimension."""
-    if outputs.dim() < 3:
-        return _rows(outputs, targets)
+    """Rows for a loss of the user's own, which may take its classes in the last dimension.
+
+    One class alone has no cross entropy: one output is that of two classes.
+    """
     shape = targets.shape if isinstance(targets, Tensor) else None
+    if outputs.dim() == 1 and shape == outputs.shape:
+        return _pairs(outputs, targets)
+    if outputs.dim() < 3:
+        return two_classes(_rows(outputs, targets))
     first, last = shape == outputs[:, 0].shape, shape == outputs[..., 0].shape
     if first == last:
         raise ValueError(
             f"outputs of shape {tuple(outputs.shape)} may have their classes in dimension 1 or in the last: "
             "flatten them to (rows, classes) in forward="
         )
-    return _rows(outputs, targets) if first else outputs.reshape(-1, outputs.shape[-1])
+    return two_classes(_rows(outputs, targets) if first else outputs.reshape(-1, outputs.shape[-1]))
 
 
 def _pairs(outputs: Tensor, targets: Any) -> Tensor:
     """The two classes of each binary output."""
-    column = outputs.reshape(-1, 1)
-    return torch.cat([torch.zeros_like(column), column], dim=1)
+    return two_classes(outputs.reshape(-1, 1))
+
+
+def two_classes(rows: Tensor) -> Tensor:
+    """One column of logits z, or of slopes, as the classes (0, z) of a binary output; others as they are."""
+    return torch.cat([torch.zeros_like(rows), rows], dim=1) if rows.shape[1] == 1 else rows

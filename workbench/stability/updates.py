@@ -4,7 +4,7 @@ import copy
 import inspect
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -121,6 +121,18 @@ def scale_step(optimizer: Optimizer, step: Step, scale: float) -> None:
             parameter.copy_(torch.add(old, new - old, alpha=scale))
 
 
+def distance(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
+    """Distance between two places, with the differences in float64, too."""
+    pairs = zip(left, right, strict=True)
+    return math.hypot(*(float(torch.linalg.vector_norm(difference(*pair))) for pair in pairs))
+
+
+def difference(old: Tensor, new: Tensor) -> Tensor:
+    """What was added, in float64: in the parameters' own precision it would be rounded."""
+    dtype = torch.promote_types(old.dtype, torch.float64)  # complex parameters stay complex
+    return new.detach().to(dtype) - old.detach().to(dtype)
+
+
 def length(parts: list[Tensor]) -> float:
     """Length of a vector over all parameters, accumulated in float64."""
     return math.hypot(*(float(torch.linalg.vector_norm(part, dtype=torch.float64)) for part in parts))
@@ -129,6 +141,12 @@ def length(parts: list[Tensor]) -> float:
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:
     """Parameters of all groups, in order."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def are_finite(gradients: Iterable[Tensor]) -> bool:
+    """Whether all values are finite; of sparse gradients, all that are stored."""
+    stored = (each.coalesce().values() if each.is_sparse else each for each in gradients)
+    return all(bool(values.isfinite().all()) for values in stored)
 
 
 def _needs_closure(optimizer: Optimizer) -> bool:

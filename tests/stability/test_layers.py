@@ -170,6 +170,30 @@ def test_hooks_are_gone_also_after_an_error() -> None:
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
+def test_what_is_not_looked_at_is_named() -> None:
+    layers = [nn.Linear(4, 6), nn.Hardswish(), nn.BatchNorm1d(6), nn.Tanh(), nn.GroupNorm(2, 6), nn.PReLU()]
+    problem = classified(nn.Sequential(*layers, nn.Linear(6, 3)), reals(7, 4).abs())
+    found = layer_radii(problem, "gradient")
+    assert found.layers == ("3", "output")
+    assert found.not_looked_at == ("GroupNorm", "Hardswish", "PReLU")
+    assert "not looked at: GroupNorm, Hardswish, PReLU" in found.summary()
+    assert "not looked at" not in layer_radii(classified(Norms("ReLU"), reals(6, 4)), "gradient").summary()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rms_norm_as_a_module_has_the_eps_of_its_own_input(dtype: torch.dtype) -> None:
+    inputs = reals(6, 4).to(dtype)
+    model = nn.Sequential(nn.Linear(4, 5, bias=False), nn.RMSNorm(5), nn.Linear(5, 3)).to(dtype)
+    with torch.no_grad():
+        model[0].weight.mul_(1e-9)  # so small that eps is all that counts
+    problem = wb.Problem(model, nn.CrossEntropyLoss(), (inputs, torch.zeros(6, dtype=torch.long)))
+    vector = torch.zeros(problem.num_parameters, dtype=dtype)
+    vector[:20] = 1
+    changes = reals(6, 4).sum(1) / math.sqrt(20)
+    expected = math.sqrt(torch.finfo(dtype).eps) / changes.abs().max().item()
+    assert column(problem, vector)["1", "RMSNorm"] == pytest.approx(expected, rel=1e-2)
+
+
 def test_the_summary_names_what_binds_and_what_is_not_analytic(tmp_path) -> None:
     model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.LayerNorm(5), nn.Linear(5, 3))
     found = layer_radii(classified(model, reals(9, 4)), "gradient")
@@ -178,6 +202,8 @@ def test_the_summary_names_what_binds_and_what_is_not_analytic(tmp_path) -> None
     assert found.layers[found.binding] == table.least.drop("1").idxmin()
     assert "linearised, not certified" in found.summary()
     assert "1 layers are not analytic" in found.summary()
-    labels = [label.get_text() for label in found.plot().get_yticklabels()]
+    axes = found.plot()
+    assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
+    labels = [label.get_text() for label in axes.get_yticklabels()]
     assert sorted(labels) == ["1 (ReLU)", "2 (LayerNorm)", "output (softmax)"]
     assert wb.load_result(found.save(tmp_path / "layers.npz")).layers == found.layers

@@ -1,5 +1,6 @@
 """Limits of minima against closed forms, against each other, and against SGD itself."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -172,11 +173,56 @@ def test_losses_other_than_squared_errors_are_marked() -> None:
         (0.1, 13, ValueError, "batch_size=13 is out of range: it must be from 1 to 12"),
         (0.1, [], ValueError, "number of batch sizes=0 is out of range"),
         (0.1, [2.5], TypeError, "batch_size=2.5 is a float"),
+        (0.1, 2.0, TypeError, "batch_size=2.0 is a float, not a whole number"),
+        (0.1, "2", TypeError, "batch_size='2' is a str"),
+        (0.1, [2, "3"], TypeError, "batch_size='3' is a str"),
+        ("0.3", 1, TypeError, "learning_rate='0.3' is a str, not a number"),
     ],
 )
-def test_bad_arguments_are_refused(rate: float, size: Any, error: type[Exception], message: str) -> None:
+def test_bad_arguments_are_refused(rate: Any, size: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         linear_stability(line(), rate, size)
+
+
+def test_whole_numbers_of_numpy_are_batch_sizes() -> None:
+    expected = linear_stability(line(), 0.1, [2, 4])
+    assert linear_stability(line(), 0.1, np.array([4, 2])).frame().equals(expected.frame())
+    assert linear_stability(line(), np.float32(0.1), np.int64(2)).batch_sizes.tolist() == [2]
+
+
+def squares(parameters: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.stack([each.square().sum() for each in parameters.values()]).sum()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "left_out"),
+    [
+        ({"weight_decay": 5.0}, ("weight_decay=5",)),
+        ({"regularizer": squares}, ("regularizer",)),
+        ({"weight_decay": 0.1, "regularizer": squares}, ("weight_decay=0.1", "regularizer")),
+    ],
+)
+def test_regularization_is_left_out_and_marked(keywords: Any, left_out: tuple[str, ...]) -> None:
+    plain = line()
+    ((batch, _),) = plain.batches()
+    expected = linear_stability(plain, 0.1, 1)
+    found = linear_stability(wb.Problem(plain.model, nn.MSELoss(), batch, **keywords), 0.1, 1)
+    assert found.left_out == left_out
+    assert f"WITHOUT {' AND '.join(left_out)}: the limits are of" in found.summary()
+    assert "WITHOUT" not in expected.summary()
+    assert found.limits["exact"] == pytest.approx(expected.limits["exact"])
+
+
+def test_a_limit_counts_where_it_is_passed_by_three_errors(one_by_one: None) -> None:
+    found = linear_stability(line(), 0.1, 2)
+    nowhere = {name: np.array([np.inf]) for name in found.limits}
+    noisy = {"noise": np.array([1.0])}
+    errors = {name: np.array([0.1 if name == "noise" else 0.0]) for name in found.limits}
+    low = {name: np.array([0.0]) for name in ("exact", "sufficient")}
+    for rate, verdict in ((1.05, "undecided"), (1.25, "undecided"), (1.35, "unstable")):
+        limits = nowhere | low | {"exact": np.array([np.nan])} | noisy
+        asked = dataclasses.replace(found, learning_rate=rate, limits=limits, errors=errors)
+        assert asked.verdicts == [verdict]
 
 
 def test_flat_losses_are_refused() -> None:

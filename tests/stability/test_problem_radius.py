@@ -120,6 +120,7 @@ def test_an_interrupt_returns_the_batches_so_far_uncertified() -> None:
         (torch.zeros(51), ValueError, "has length 0"),
         (torch.full((51,), math.nan), ValueError, "has length nan"),
         (3, TypeError, "is a int"),
+        (torch.ones(51, dtype=torch.int64), TypeError, "tensor of torch.int64: it must be of floating point"),
     ],
 )
 def test_what_is_no_direction_is_refused(direction: Any, error: type[Exception], message: str) -> None:

@@ -4,10 +4,12 @@ import itertools
 import math
 
 import mpmath
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from workbench.stability.ghosts import zeros
 from workbench.stability.radii import logit_radius, minimum_radius
 
 
@@ -68,6 +70,58 @@ def test_the_exact_radius_is_that_of_a_root_search_in_60_digits(classes: int, sc
         distance = found.radius[row].item()
         assert has_zero_at(z[row], a[row], distance)
         assert no_zero_within(z[row], a[row], 0.99 * distance)
+
+
+@pytest.mark.parametrize("classes", [3, 4, 5, 7, 10, 40])
+def test_equal_logits_and_equally_spaced_slopes_have_a_closed_form(classes: int) -> None:
+    """F = (e^{nt} - 1) / (e^t - 1) is 0 where t = 2 pi i k / n, but for whole k / n."""
+    found = logit_radius(torch.zeros(1, classes), torch.arange(classes)[None], "exact")
+    assert found.certified.all()
+    assert found.minimum == pytest.approx(2 * math.pi / classes, rel=1e-13)
+
+
+def symmetric(samples: int, classes: int, scale: float, seed: int) -> tuple[Tensor, Tensor]:
+    """F(-t) = F(t): the nearest zero lies on the imaginary axis, or has a mirror image as near as it."""
+    z, a = cases(samples, classes, scale, seed)
+    return z + z.flip(1), a - a.flip(1)
+
+
+@pytest.mark.parametrize(("classes", "scale"), [(4, 2.0), (5, 0.5), (8, 0.0)])
+def test_symmetric_samples_are_certified_as_a_root_search_in_60_digits_says(
+    classes: int, scale: float
+) -> None:
+    z, a = symmetric(2, classes, scale, seed=classes)
+    found = logit_radius(z, a, "exact")
+    assert found.certified.all()
+    for row in range(len(z)):
+        distance = found.radius[row].item()
+        assert has_zero_at(z[row], a[row], distance)
+        assert no_zero_within(z[row], a[row], 0.99 * distance)
+
+
+@pytest.mark.parametrize("classes", [3, 4, 6, 10])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 5.0])
+def test_symmetric_samples_are_certified(classes: int, scale: float) -> None:
+    found = logit_radius(*symmetric(300, classes, scale, seed=1), "exact")
+    assert found.certified.double().mean() > 0.99
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_whole_slopes_have_the_roots_of_a_polynomial(mirrored: bool, scale: float) -> None:
+    """With x = e^t, F is a polynomial, and the zeros are the logarithms of its roots."""
+    make = symmetric if mirrored else cases
+    z, a = make(400, 6, scale, 2)
+    slopes = (a * (2 if mirrored else 3)).round()
+    found = logit_radius(z, slopes, "exact")
+    assert found.certified.double().mean() > 0.97  # a double zero is none that can be certified
+    for row in found.certified.nonzero()[:, 0]:
+        powers = (slopes[row] - slopes[row].min()).long()
+        coefficients = torch.zeros(int(powers.max()) + 1, dtype=torch.float64)
+        coefficients.index_add_(0, powers, z[row].exp())
+        roots = np.roots(coefficients.flip(0).numpy()).astype(complex)
+        nearest = np.abs(np.log(roots)).min() if len(roots) else math.inf
+        assert found.radius[row].item() == pytest.approx(nearest, rel=1e-8)
 
 
 def test_two_classes_have_a_closed_form() -> None:
@@ -194,6 +248,11 @@ def test_what_does_not_fit_is_refused() -> None:
         logit_radius([[0.0]], a)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="sample 0 has no class"):
         logit_radius(torch.full((1, 2), -torch.inf), torch.zeros(1, 2))
+    with pytest.raises(ValueError, match="slopes of sample 1 differ by more than float64 holds"):
+        logit_radius(torch.zeros(2, 2), torch.tensor([[0, 1], [1e308, -1e308]], dtype=torch.float64))
+    for function in (logit_radius, minimum_radius, zeros):
+        with pytest.raises(ValueError, match="logits have no rows"):
+            function(torch.zeros(0, 3), torch.zeros(0, 3))
 
 
 def test_a_result_has_a_table_a_picture_and_a_file(tmp_path) -> None:

@@ -84,6 +84,15 @@ def test_zeros_of_the_variance_are_zeros(size: Any) -> None:
             np.testing.assert_allclose(roots, float(found[row]), rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_rms_norm_without_an_eps_has_the_one_of_torch(dtype: torch.dtype) -> None:
+    """From inputs so small that eps is seen in torch's outputs."""
+    x = torch.full((1, 4), 1e-3 if dtype != torch.float64 else 1e-8, dtype=dtype)
+    used = ((x.double() / F.rms_norm(x, (4,)).double()) ** 2 - x.double() ** 2)[0, 0].item()
+    found = SINGULARITIES[F.rms_norm][1](0 * x.double(), torch.ones(1, 4).double(), (4,), dtype=dtype)
+    assert found.item() ** 2 == pytest.approx(used, rel=0.02)
+
+
 def test_kinks_and_the_entire_gelu() -> None:
     assert distance(F.relu, -3.0, 2.0) == 1.5
     assert distance(F.leaky_relu, 3.0, 2.0) == 1.5

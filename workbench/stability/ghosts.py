@@ -118,7 +118,8 @@ def zeros(logits: Tensor, slopes: Tensor, count: int = 8, *, step: float | None 
     Notes
     -----
     Cost per sample on one core, for 4 zeros: 5 to 20 ms at 10 classes, 0.04 to 0.2 s at 100, 0.6 to 4.5 s at
-    1000, most for confident samples. For the nearest zero of many samples there is :func:`logit_radius`.
+    1000. More for confident samples, whose zeros lie farther out: 0.14 s at 10 classes and a margin of 100.
+    For the nearest zero of many samples there is :func:`logit_radius`.
     """
     check_count("count", count)
     partition = make_partition(logits, slopes)

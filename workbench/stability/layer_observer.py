@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from workbench.stability.forward_mode import split_dual
 from workbench.stability.radii import logit_radius
-from workbench.stability.singularities import SINGULARITIES
+from workbench.stability.singularities import SINGULARITIES, has_no_singularity
 
 _MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
@@ -26,11 +26,14 @@ class Observer(TorchFunctionMode):
     ----------
     distances : dict
         Tensors of distances, float64 and flat, by (name of the module, kind).
+    called : dict
+        Modules that were called, by name.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.distances: dict[tuple[str, str], list[Tensor]] = {}
+        self.called: dict[str, nn.Module] = {}
         self._names: list[str] = []
 
     def __torch_function__(
@@ -60,7 +63,12 @@ class Observer(TorchFunctionMode):
         handles = []
 
         def enter(name: str) -> Callable[..., None]:
-            return lambda *_: self._names.append(name) if threading.get_ident() == thread else None
+            def note(module: nn.Module, _: Any) -> None:
+                if threading.get_ident() == thread:
+                    self._names.append(name)
+                    self.called[name] = module
+
+            return note
 
         def leave(*_: Any) -> None:
             if threading.get_ident() == thread and self._names:
@@ -75,11 +83,22 @@ class Observer(TorchFunctionMode):
             for handle in handles:
                 handle.remove()
 
+    def not_looked_at(self) -> set[str]:
+        """Classes of the innermost modules that may have a singularity, or a kink, and none that is known."""
+        seen = {name for name, _ in self.distances}
+        return {
+            type(module).__name__
+            for name, module in self.called.items()
+            if name not in seen and not any(module.children()) and not has_no_singularity(module)
+        }
+
     def _note_layer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         kind, distance = SINGULARITIES[func]
         tensor = args[0] if args else kwargs.pop("input")
         h, change = (part.double() for part in split_dual(tensor))
         kwargs.pop("inplace", None)
+        if func is F.rms_norm:
+            kwargs["dtype"] = tensor.dtype
         if kind == "GELU":
             kind = "GELU (tanh form)" if kwargs.get("approximate", "none") == "tanh" else "GELU (exact)"
         # 0 / 0 at a kink that does not move

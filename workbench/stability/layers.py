@@ -47,6 +47,8 @@ class LayerRadii(Result):
         Batches read, one forward-mode pass each.
     interrupted : bool
         Whether there are more batches that were not read.
+    not_looked_at : tuple of str
+        Classes of modules that were called, of which no singularity is known here: it may be nearer.
     """
 
     layers: tuple[str, ...]
@@ -58,6 +60,7 @@ class LayerRadii(Result):
     direction: str
     batches: int
     interrupted: bool = False
+    not_looked_at: tuple[str, ...] = ()
 
     @property
     def analytic(self) -> np.ndarray:
@@ -85,6 +88,8 @@ class LayerRadii(Result):
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Layers sorted by their least distance, the nearest on top, with the step."""
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         ax = new_axes(ax)
         order = [i for i in np.argsort(-self.least, kind="stable") if np.isfinite(self.least[i])]
         colors = [BLUE if self.analytic[i] else ORANGE for i in order]
@@ -94,13 +99,17 @@ class LayerRadii(Result):
         ax.set_yticks(range(len(order)), [self._label(i) for i in order], fontsize="small")
         if order:
             ax.set_xscale("log")
+            low, high = ax.get_xlim()
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_formatter(NullFormatter())  # labels of these overlap
         ax.set_xlabel(f"distance of the nearest singularity along the {self.direction}")
         ax.set_title(self.summary().splitlines()[0], fontsize="small")
         ax.legend(fontsize="small")
         return ax
 
     def summary(self) -> str:
-        """Which layer binds, what is not analytic, and the cost."""
+        """Which layer binds, what is not analytic, what was not looked at, and the cost."""
         nearest = self.binding
         lines = [
             f"{self._label(nearest)} binds at {self.least[nearest]:.4g} along the {self.direction} "
@@ -109,6 +118,8 @@ class LayerRadii(Result):
         kinks = int((~self.analytic).sum())
         if kinks:
             lines.append(f"{kinks} layers are not analytic: their distance is that of the nearest kink")
+        if self.not_looked_at:
+            lines.append(f"not looked at: {', '.join(self.not_looked_at)}")
         note = ", INTERRUPTED before the rest" if self.interrupted else ""
         lines.append(f"{self.batches} forward-mode passes over a batch{note}")
         return "\n".join(lines)
@@ -125,8 +136,10 @@ def layer_radii(problem: Problem, direction: Any, *, batches: int | None = None,
     sigmoid, SiLU, softplus, tanh and the tanh form of GELU; zeros of the variance (LayerNorm) or mean square
     (RMSNorm) plus :math:`\varepsilon`, at :math:`\sqrt{(\mathrm{Var}\,h + \varepsilon) / \mathrm{Var}\,h'}`;
     of attention and other softmaxes, and of the output, the bound :math:`\pi / \Delta` of their scores. ReLU
-    and LeakyReLU are not analytic: theirs is the distance of the kink. The exact GELU is entire. Other layers
-    are not looked at, nor is softplus' straight part above its threshold.
+    and LeakyReLU are not analytic: theirs is the distance of the kink. The exact GELU is entire. Other
+    modules are not looked at, and the result names their classes, unless they are polynomials as linear
+    layers are. Nor are, without being named, other functions that a module calls beside these or modules of
+    its own, and softplus' straight part above its threshold.
 
     Parameters
     ----------
@@ -159,6 +172,7 @@ def layer_radii(problem: Problem, direction: Any, *, batches: int | None = None,
     vector, label, step = read_direction(problem, direction, seed)
     rows = rows_of(problem)
     found: dict[tuple[str, str], list[torch.Tensor]] = {}
+    overlooked: set[str] = set()
     read, interrupted = 0, False
     total = problem.num_batches if batches is None else min(batches, problem.num_batches)
     try:
@@ -177,6 +191,7 @@ def layer_radii(problem: Problem, direction: Any, *, batches: int | None = None,
                     raise ValueError(f"a layer has no forward-mode derivative: {reason}") from error
                 for key, parts in observer.distances.items():
                     found.setdefault(key, []).extend(parts)
+                overlooked |= observer.not_looked_at()
                 targets = problem.batch_targets(batch)
                 output = logit_radius(rows(outputs, targets), rows(tangents, targets), "spread").radius
                 found.setdefault(("output", "softmax"), []).append(output.cpu())
@@ -200,4 +215,5 @@ def layer_radii(problem: Problem, direction: Any, *, batches: int | None = None,
         direction=label,
         batches=read,
         interrupted=interrupted,
+        not_looked_at=tuple(sorted(overlooked)),
     )

@@ -12,6 +12,8 @@ from workbench.result import Result, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_ERRORS = 3  # by which a limit must be passed to count
+
 
 class Condition(NamedTuple):
     """What a limit on the learning rate means.
@@ -119,6 +121,8 @@ class LinearStability(Result):
     matvecs : int
         Products with the Gauss-Newton matrix of all examples, beside one forward and c backward passes over
         the data, example by example.
+    left_out : tuple of str
+        Weight decay and regularizer of the problem, which the theory does not have.
     """
 
     learning_rate: float
@@ -141,6 +145,7 @@ class LinearStability(Result):
     typical_alignment: float
     rank: int
     matvecs: int
+    left_out: tuple[str, ...] = ()
 
     @property
     def interpolates(self) -> bool:
@@ -151,14 +156,15 @@ class LinearStability(Result):
     def verdicts(self) -> list[str]:
         """``"stable"``, ``"unstable"`` or ``"undecided"`` at the learning rate asked about, by batch size.
 
-        ``"undecided"`` is what lies between the sufficient and the necessary conditions where the exact one
-        was not computed, or within the error of the exact one.
+        A limit counts where it is passed by three of its errors: those of sampled norms are standard errors,
+        and no bounds. ``"undecided"`` is what lies between the sufficient and the necessary conditions where
+        the exact one was not computed, or too near to the exact one.
         """
         eta = self.learning_rate
         found = []
         for place in range(len(self.batch_sizes)):
             limit = {name: values[place] for name, values in self.limits.items()}
-            error = {name: values[place] for name, values in self.errors.items()}
+            error = {name: _ERRORS * values[place] for name, values in self.errors.items()}
             necessary = [name for name, each in CONDITIONS.items() if each.kind in ("exact", "necessary")]
             if any(eta <= limit[name] - error[name] for name in ("exact", "sufficient")):
                 found.append("stable")
@@ -223,6 +229,10 @@ class LinearStability(Result):
             lines.append(
                 "NOT A SQUARED ERROR: the curvature changes with the outputs, and there may be no minimum "
                 "to rest at"
+            )
+        if self.left_out:
+            lines.append(
+                f"WITHOUT {' AND '.join(self.left_out)}: the limits are of the loss of the examples alone"
             )
         sampled = f" ± {self.frobenius_error:.1g}" if self.frobenius_error else ""
         lines.append(

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Real
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ def linear_stability(
     problem : Problem
         Its loss is the mean over examples, convex in the outputs; its scale (½‖·‖² or a mean over outputs)
         counts. Where it is not at a minimum of every example, the result says so, and is about the
-        Gauss-Newton matrix there.
+        Gauss-Newton matrix there. Its weight decay and regularizer are left out, which the result says, too.
     learning_rate : float
         Of plain SGD, above 0.
     batch_size : int or sequence of int
@@ -62,7 +63,7 @@ def linear_stability(
         If the learning rate is not positive, a batch size is out of range, examples count unequally, the loss
         is a sum or not convex in the outputs, or nothing is curved.
     TypeError
-        If a batch size is not a whole number.
+        If the learning rate is not a number or a batch size not a whole number.
 
     Notes
     -----
@@ -76,12 +77,17 @@ def linear_stability(
     select flat minima", 2022 (Frobenius norm). With c > 1 outputs the curvature of an example has rank c
     instead of 1: derived here.
     """
+    if isinstance(learning_rate, bool) or not isinstance(learning_rate, Real):
+        raise TypeError(f"learning_rate={learning_rate!r} is a {type(learning_rate).__name__}, not a number")
     if not learning_rate > 0 or math.isinf(learning_rate):
         raise ValueError(f"learning_rate={learning_rate} is out of range: it must be positive and finite")
     refuse_other_than_mean(problem)
-    sizes = sorted({batch_size} if isinstance(batch_size, int) else set(batch_size))
-    check_count("number of batch sizes", len(sizes))
     n = problem.num_examples
+    given = list(batch_size) if isinstance(batch_size, Iterable) else [batch_size]
+    for size in given:
+        check_count("batch_size", size, 1, None if replacement else n)
+    sizes = sorted({int(size) for size in given})
+    check_count("number of batch sizes", len(sizes))
     weights = np.array([sampling_weight(n, size, replacement=replacement) for size in sizes])
     curvature, hessians = _measure(problem, seed)
     limits, errors = _bounds(curvature, weights)
@@ -111,7 +117,14 @@ def linear_stability(
         typical_alignment=curvature.typical_alignment,
         rank=curvature.rank,
         matvecs=curvature.matvecs,
+        left_out=_left_out(problem),
     )
+
+
+def _left_out(problem: Problem) -> tuple[str, ...]:
+    """What the problem adds to the loss of its examples."""
+    decay = (f"weight_decay={problem.weight_decay:g}",) if problem.weight_decay else ()
+    return decay if problem.regularizer is None else (*decay, "regularizer")
 
 
 @dataclasses.dataclass(frozen=True)

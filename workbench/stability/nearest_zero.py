@@ -3,8 +3,9 @@
 Circles of growing radius count the zeros within by winding numbers. Between the last that holds none and
 the first that holds one lies the nearest; Newton's method finds it from where |F / F'| is small on these two,
 and from the zeros that the likeliest class has with each of the others alone. In the end the winding number
-of F with that zero divided out is counted on the circle through it: 0 says that there is no zero within. It
-is computed in float64 from turns between points of the circle, and refused where one is sharp or F is noise.
+of F is counted on the circle through it, with that zero and those known to be no nearer divided out: 0 says
+that there is none within. It is computed in float64 from turns between points of the circle, and refused
+where one is sharp or F is noise.
 """
 
 import math
@@ -23,6 +24,8 @@ _STEPS = 14
 _FARTHEST = 250.0  # beyond, values on a circle differ by more than float64 holds
 _CHUNK = 256  # samples at a time
 _RESIDUAL = 1e-11
+_OTHERS = 3  # zeros to divide out beside the nearest
+_EQUAL = 1e-9  # relative difference up to which moduli count as equal
 
 
 class NearestZero(NamedTuple):
@@ -62,6 +65,7 @@ def _search(partition: Partition, bound: Tensor, reach: Tensor, pairs: Tensor) -
         if bool((step.abs() <= 1e-10 * found.abs()).all()):
             break
     found = torch.complex(found.real, found.imag.abs())
+    found = torch.cat([found, -found.conj()], dim=1)  # zeros of an even F mirror each other
     value, derivative = sums.values(found)
     step = (value / derivative).abs() / found.abs()
     converged = step < 1e-3
@@ -74,10 +78,10 @@ def _search(partition: Partition, bound: Tensor, reach: Tensor, pairs: Tensor) -
     value, _ = partition.values(zero)
     zero = zero[:, 0]
     exists = distance.gather(1, nearest)[:, 0].isfinite() & (value[:, 0].abs() < _RESIDUAL)
-    second = _next_zero(found, step, zero)
+    others = _other_zeros(found, step, zero)
     inside = (zero.abs() <= reach) & (zero.abs() >= bound * (1 - 1e-12))
     zero = torch.where(exists & inside, zero, torch.polar(bound, torch.full_like(bound, math.pi / 2)))
-    return NearestZero(zero, exists & inside & _is_nearest(sums, zero, second))
+    return NearestZero(zero, exists & inside & _is_nearest(sums, zero, others))
 
 
 def _starts_on_circles(sums: TaylorSums, bound: Tensor) -> Tensor:
@@ -99,29 +103,35 @@ def _starts_on_circles(sums: TaylorSums, bound: Tensor) -> Tensor:
     return points.gather(1, best)
 
 
-def _is_nearest(sums: TaylorSums, zero: Tensor, second: Tensor) -> Tensor:
-    """Whether F without this pair of zeros has none within the circle through them.
+def _is_nearest(sums: TaylorSums, zero: Tensor, others: list[Tensor]) -> Tensor:
+    """Whether F without this pair of zeros and the others has none within the circle through the first.
 
-    A second zero that is known to lie outside is divided out, too, where there is one: just outside, it would
-    turn F so sharply that the count is in doubt.
+    Others are known to lie on the circle or outside. There, or just outside, they would turn F so sharply
+    that the count is in doubt.
     """
     radius = zero.abs()[:, None]
-    values = sums.on_circles(radius)[:, 0]
-    s = radius * sums.units()
+    values, units = sums.on_odd_circle(radius)
+    s = radius * units
     turning = values * _pair(s, zero).conj()
-    turning = torch.where(second.isnan()[:, None], turning, turning * _pair(s, second).conj())
+    for other in others:
+        turning = torch.where(other.isnan()[:, None], turning, turning * _pair(s, other).conj())
     counts, clear = winding_numbers(turning)
     # Near the zero F is small by right; elsewhere that would be rounding.
     sound = (values.abs() > sums.rounding(radius)).all(1)
     return (counts == 0) & clear & sound
 
 
-def _next_zero(found: Tensor, step: Tensor, zero: Tensor) -> Tensor:
-    """The nearest other zero (m,) that was found beyond the first one; nan where none was."""
-    apart = (found - zero[:, None]).abs() > 1e-5 * zero.abs()[:, None]
-    beyond = apart & (step < 1e-8) & (found.abs() > zero.abs()[:, None])
-    nearest, place = torch.where(beyond, found.abs(), torch.inf).min(1)
-    return torch.where(nearest.isfinite(), found.gather(1, place[:, None])[:, 0], torch.nan)
+def _other_zeros(found: Tensor, step: Tensor, zero: Tensor) -> list[Tensor]:
+    """Other zeros (m,) that were found no nearer than the first one, each once; nan where there is none."""
+    size = zero.abs()[:, None]
+    distance = torch.where((step < 1e-8) & (found.abs() > (1 - _EQUAL) * size), found.abs(), torch.inf)
+    others = [zero]
+    for _ in range(_OTHERS):
+        same = (found - others[-1][:, None]).abs() <= 1e-5 * size
+        distance = torch.where(same, torch.inf, distance)
+        nearest, place = distance.min(1, keepdim=True)
+        others.append(torch.where(nearest.isfinite(), found.gather(1, place), torch.nan)[:, 0])
+    return others[1:]
 
 
 def _pair(s: Tensor, zero: Tensor) -> Tensor:

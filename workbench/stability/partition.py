@@ -54,12 +54,15 @@ def make_partition(logits: Tensor, slopes: Tensor) -> Partition:
     TypeError
         If they are no real tensors.
     ValueError
-        If their shapes are not one and the same (samples, classes), if a value is nan or infinite (a logit
-        may be -inf: its class has no weight, whatever its slope), or a sample has no class with weight.
+        If their shapes are not one and the same (samples, classes), or there are no samples, if a value is
+        nan or infinite (a logit may be -inf: its class has no weight, whatever its slope), a sample has no
+        class with weight, or its slopes differ by more than float64 holds.
     """
     for name, values in (("logits", logits), ("slopes", slopes)):
         if not isinstance(values, Tensor) or values.is_complex():
             raise TypeError(f"{name} are a {type(values).__name__}, not a real torch tensor")
+    if logits.dim() == 2 and not len(logits):
+        raise ValueError("logits have no rows: there must be one sample at least")
     if logits.dim() != 2 or logits.shape != slopes.shape or not logits.shape[1]:
         shapes = f"{tuple(logits.shape)} and {tuple(slopes.shape)}"
         raise ValueError(f"logits and slopes have shapes {shapes}: both must be (samples, classes)")
@@ -73,6 +76,9 @@ def make_partition(logits: Tensor, slopes: Tensor) -> Partition:
     if masked.all(1).any():
         raise ValueError(f"sample {masked.all(1).nonzero()[0].item()} has no class with a logit above -inf")
     spread = a.masked_fill(masked, -torch.inf).amax(1) - a.masked_fill(masked, torch.inf).amin(1)
+    if spread.isinf().any():
+        row = spread.isinf().nonzero()[0].item()
+        raise ValueError(f"slopes of sample {row} differ by more than float64 holds: divide them by a number")
     top = z.argmax(1)
     relative = (a - a.gather(1, top[:, None])) / torch.where(spread > 0, spread, 1.0)[:, None]
     log_weights = z - z.gather(1, top[:, None])

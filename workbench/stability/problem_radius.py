@@ -155,7 +155,7 @@ def taylor_radius(
         If the direction is zero, not finite, or of another length, the loss has no logits, or a choice is
         unknown.
     TypeError
-        If the direction is none of these.
+        If the direction is none of these, or a tensor of other than floating point numbers.
 
     Notes
     -----
@@ -206,9 +206,11 @@ def read_direction(problem: Problem, direction: Any, seed: int = 0) -> tuple[Ten
     ValueError
         If a word is unknown, a tensor has another shape, or the vector is zero or not finite.
     TypeError
-        If it is something else.
+        If it is something else, or a tensor of other than floating point numbers.
     """
     vector, label = _vector_and_name(problem, direction, seed)
+    if not vector.is_floating_point():
+        raise TypeError(f"direction is a tensor of {vector.dtype}: it must be of floating point numbers")
     if vector.shape != (problem.num_parameters,):
         raise ValueError(f"direction has shape {tuple(vector.shape)}, not ({problem.num_parameters},)")
     length = float(torch.linalg.vector_norm(vector, dtype=torch.float64))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 _GELU_POLES = 200  # branches of the tanh's poles; enough for inputs to about 30
 
@@ -68,10 +68,22 @@ def _layer_norm(
 
 
 def _rms_norm(
-    h: Tensor, change: Tensor, normalized_shape: Any, weight: Any = None, eps: float | None = None
+    h: Tensor,
+    change: Tensor,
+    normalized_shape: Any,
+    weight: Any = None,
+    eps: float | None = None,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
+    """``dtype`` is that of the layer's own input, of which h may be a copy in float64.
+
+    Torch's eps is that of the precision it computes in: half precision in float32.
+    """
     dims = tuple(range(-len(normalized_shape), 0))
-    return _of_norm(h, change, dims, torch.finfo(torch.float32).eps if eps is None else eps)
+    if eps is None:
+        eps = torch.finfo(torch.promote_types(dtype or h.dtype, torch.float32)).eps
+    return _of_norm(h, change, dims, eps)
 
 
 def _of_norm(h: Tensor, change: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
@@ -92,3 +104,14 @@ SINGULARITIES: dict[Any, tuple[str, Distance]] = {
     F.rms_norm: ("RMSNorm", _rms_norm),
 }
 NOT_ANALYTIC = ("ReLU", "LeakyReLU")
+_POLYNOMIAL = (
+    nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.Embedding, nn.Identity, nn.Flatten, nn.Unflatten,
+    nn.modules.dropout._DropoutNd, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd,
+)  # fmt: skip
+
+
+def has_no_singularity(module: nn.Module) -> bool:
+    """Whether a module without others inside is known to be a polynomial in its inputs and parameters."""
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return not module.training and module.running_mean is not None
+    return isinstance(module, _POLYNOMIAL)

@@ -42,6 +42,21 @@ class TaylorSums:
         """F on upper half circles (m, c) at equal angles from 0 to pi: (m, c, points / 2 + 1)."""
         return torch.fft.rfft(self._powers(radii), n=self.points).conj()
 
+    def on_odd_circle(self, radius: Tensor) -> tuple[Tensor, Tensor]:
+        """F (m, points / 2 + 2) on half circles of radius (m, 1), and the points of the unit circle it is at.
+
+        The full circle has an odd number of them, so that none is at pi / 2, where symmetric samples have
+        their nearest zero. The last is at pi, put after the others.
+        """
+        count = self.points + 1
+        powers = self._powers(radius)[:, 0]
+        values = torch.fft.rfft(powers, n=count).conj()
+        signs = 1 - 2 * (torch.arange(powers.shape[1], device=powers.device) % 2)
+        end = (powers * signs).sum(1, keepdim=True)
+        angles = torch.arange(count // 2 + 1, dtype=torch.float64, device=radius.device)
+        angles = torch.cat([angles * (2 * math.pi / count), angles.new_full((1,), math.pi)])
+        return torch.cat([values, end], dim=1), torch.polar(torch.ones_like(angles), angles)
+
     def derivative_on_circles(self, radii: Tensor) -> Tensor:
         """``s F'(s)`` at the same points."""
         orders = torch.arange(self.coefficients.shape[1], device=radii.device)

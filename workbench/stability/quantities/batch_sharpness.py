@@ -55,7 +55,7 @@ class BatchSharpness(Quantity):
         """Return both averages."""
         drawn = minibatches(moment.problem, self._size, self.batches, self.seed + moment.step)
         bent, squares = np.array([bend_and_square(moment.problem, batch) for batch in drawn]).T
-        if not squares.any():
+        if not (squares > 0).any():  # nan included: the loss is not finite
             return {"": Reading(math.nan, math.nan), "mean of ratios": Reading(math.nan, math.nan)}
         ratios = bent[squares > 0] / squares[squares > 0]
         return {

@@ -14,6 +14,7 @@ def trace():
         for step in (0, 5)
         for row in (
             Row(step, "training_seconds", "", 2.0, 0.0, 0.0),
+            Row(step, "recorder_seconds", "", 0.5, 0.0, 0.5),
             Row(step, "sharpness", "", 3.0 + step, 0.5, 1.0),
             Row(step, "stability_threshold", "", 20.0, 0.0, 0.0),
             Row(step, "norm", "a", 1.0, 0.0, 0.25),
@@ -28,8 +29,8 @@ def test_seconds_add_up_over_the_parts(trace):
     assert trace.costs().set_index("quantity")["seconds"].to_dict() == {
         "sharpness": 2.0, "stability_threshold": 0.0, "norm": 1.0
     }  # fmt: skip
-    assert trace.overhead == pytest.approx(3 / 4)
-    assert "3 s of measuring beside 4 s of training" in trace.summary()
+    assert trace.overhead == pytest.approx(4 / 4)
+    assert "4 s of measuring (1 s the recorder's own) beside 4 s of training" in trace.summary()
     assert "sharpness: 8 ± 0.5 at step 5" in trace.summary()
 
 

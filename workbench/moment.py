@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from workbench.problem import Problem
 
@@ -38,7 +39,7 @@ class Moment:
     problem : Problem
         Its model holds the parameters from which the step was taken, in eval mode.
     optimizer : object
-        As the step left it: with ``param_groups`` and ``state``.
+        With ``state`` as the step left it and ``param_groups`` with the settings of the step.
     step : int
         Steps that were taken before this one.
     update : Tensor (n,)
@@ -95,6 +96,13 @@ class Quantity(abc.ABC):
         Names tell the parts of a quantity apart; that of its main number is ``""``. Neither the model nor the
         optimizer may be changed.
         """
+
+
+def innermost(optimizer: Any) -> Any:
+    """Return the optimizer that others are wrapped around, each with the next as its ``optimizer``."""
+    while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
+        optimizer = inner
+    return optimizer
 
 
 def as_readings(name: str, measured: Any) -> dict[str, Reading]:

@@ -4,6 +4,7 @@ import copy
 import os
 import random
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -13,15 +14,16 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from workbench.choices import check_count
-from workbench.moment import Moment, Quantity, Reading, as_readings
+from workbench.moment import Moment, Quantity, Reading, as_readings, innermost
 from workbench.problem import Problem
-from workbench.trace import LEARNING_RATE, TRAINING_SECONDS, Row, Trace
+from workbench.trace import LEARNING_RATE, RECORDER_SECONDS, THRESHOLD, TRAINING_SECONDS, Row, Trace
 from workbench.trace_file import TraceFile
 
-DEFAULT = ("loss", "gradient_norm", "sharpness", "stability_threshold")
-_OWN = (LEARNING_RATE, TRAINING_SECONDS)
+DEFAULT = ("loss", "gradient_norm", "sharpness")
+_OWN = (LEARNING_RATE, TRAINING_SECONDS, RECORDER_SECONDS)
 _BUILT_IN = "workbench.stability.quantities"  # above this module: looked up when a name is asked for
 
 
@@ -36,19 +38,25 @@ class Recorder:
         recorder.trace().plot()
 
     A row tells of one step: the state from which it was taken, with its loss, gradient and curvature over the
-    problem's data, and the update that it made. For the time of measuring the model is put back to that state
-    in eval mode; afterwards parameters, buffers, modes, gradients and the random states are bit for bit as
-    they were, so that the training is the same with a recorder and without.
+    problem's data, the update that it made, and the learning rate that it had, whether a scheduler steps
+    before the recorder or after. For the time of measuring parameters and the optimizer's settings are those
+    of the step again, and the model is in eval mode; afterwards parameters, buffers, modes, gradients and the
+    random states are bit for bit as they were, so that the training is the same with a recorder and without.
+
+    Buffers are not put back: BatchNorm's running statistics are those that the step's forward pass left, so
+    with them a row is not exactly of the state before the step.
 
     Parameters
     ----------
     problem : Problem
         Its model is the one that is trained. What is measured is over the problem's data.
     optimizer : torch.optim.Optimizer, or anything with ``param_groups`` and ``state``
-        Only read.
-    quantities : sequence of str or Quantity, or mapping of str to int
+        It may wrap another one, as a ``TaylorController`` does. A hook on its step keeps the settings until
+        :meth:`close`; what is no torch optimizer has no hooks: call a scheduler after the recorder then.
+    quantities : sequence of str or Quantity, or mapping of str to int, optional
         Names of built-in quantities, or objects: built-in ones with other settings, or your own. A mapping
-        says of each name how many steps lie between its measurements.
+        says of each name how many steps lie between its measurements. By default the loss, the norm of its
+        gradient, the sharpness and, for an optimizer of which it is known, the threshold of stability.
     every : int
         Steps between measurements of the quantities that do not have their own.
     path : path, optional
@@ -62,7 +70,8 @@ class Recorder:
     ----------
     listeners : list of callable
         Each is called with the recorder after every step at which anything was measured, and once at the end
-        by :meth:`close`; what it takes is not counted as training. ``wb.explore.live`` draws in this way.
+        by :meth:`close`; what it takes is counted neither as training nor as measuring. ``wb.explore.live``
+        draws in this way.
     closed : bool
         Whether :meth:`close` was called.
 
@@ -72,13 +81,13 @@ class Recorder:
         If a name is unknown, with the nearest one; if the optimizer does not train the problem's model; if a
         quantity cannot be measured here; if the file is there and ``start`` is not given.
     TypeError
-        If a quantity is neither a name nor a :class:`~workbench.moment.Quantity`.
+        If a quantity is neither a name nor a :class:`~workbench.moment.Quantity`, or has no name or cost.
 
     Notes
     -----
     Make the recorder right before the loop: the update of a step is what changed since the step before, or
     since the recorder was made. Memory: one copy of the parameters between steps, two while measuring. Cost:
-    :meth:`cost` before the run; ``trace().costs()`` what it came to.
+    :meth:`cost` before the run; ``trace().costs()`` and ``trace().overhead`` what it came to.
 
     Where the loss or its gradient is not finite, what cannot be measured is nan. Any other error of a
     quantity ends the training.
@@ -88,7 +97,7 @@ class Recorder:
         self,
         problem: Problem,
         optimizer: Any,
-        quantities: Sequence[str | Quantity] | Mapping[str, int] = DEFAULT,
+        quantities: Sequence[str | Quantity] | Mapping[str, int] | None = None,
         *,
         every: int = 10,
         path: str | os.PathLike[str] | None = None,
@@ -99,21 +108,25 @@ class Recorder:
             check_count("start", start, low=0)
         self.problem, self.optimizer = problem, optimizer
         _check_trains(problem, optimizer)
-        self.quantities = _read_quantities(quantities, every)
+        chosen = _usual(problem, optimizer) if quantities is None else quantities
+        self.quantities = _read_quantities(chosen, every)
         for quantity in self.quantities:
             with _set_aside(problem.model):
                 quantity.prepare(problem, optimizer)
         self.steps = start or 0
         self._every = {quantity.name: _own_every(quantity) for quantity in self.quantities}
-        self._gradients = {quantity.name: float(quantity.cost) for quantity in self.quantities}
+        self._gradients = {quantity.name: _cost(quantity) for quantity in self.quantities}
         self._file = None if path is None else TraceFile(path, self._every, self._gradients, start)
         self.listeners: list[Callable[[Recorder], None]] = []
         self.closed = False
         self._rows: list[Row] = [] if self._file is None else list(self._file.kept)
         self._before: list[Tensor] | None = None
-        self._training_seconds = 0.0  # since the last row
+        self._settings: list[dict[str, Any]] | None = None
+        self._unhook = _watch_steps(optimizer, self)
+        self._training_seconds = self._own_seconds = 0.0  # since the last row
+        self._lap_began = time.perf_counter()
         self._keep_state()
-        self._resumed = time.perf_counter()
+        self._own_seconds += self._lap()
 
     def cost(self) -> pd.DataFrame:
         """Return what recording is expected to cost, one row per quantity, before anything is measured.
@@ -138,16 +151,26 @@ class Recorder:
         -------
         bool
             Whether anything was measured.
+
+        Raises
+        ------
+        ValueError
+            After :meth:`close`.
         """
-        self._training_seconds += time.perf_counter() - self._resumed
+        if self.closed:
+            raise ValueError(
+                f"the recorder was closed after {self.steps} steps: make another with start={self.steps}"
+            )
+        self._training_seconds += self._lap()
         due = [quantity for quantity in self.quantities if self.steps % self._every[quantity.name] == 0]
         if due:
             self._record(due)
         self.steps += 1
         self._keep_state()
+        self._own_seconds += self._lap()
         if due:
             self._tell()
-        self._resumed = time.perf_counter()
+            self._lap()
         return bool(due)
 
     def trace(self) -> Trace:
@@ -155,7 +178,13 @@ class Recorder:
         return Trace.from_rows(self._rows, self._every, self._gradients)
 
     def close(self) -> None:
-        """Finish the file, if there is one: one Parquet file with all rows; listeners hear of the end."""
+        """Finish the file, if there is one: one Parquet file with all rows; listeners hear of the end.
+
+        The optimizer is let go. A second call does nothing.
+        """
+        if self.closed:
+            return
+        self._unhook()
         if self._file is not None:
             self._file.close()
         self.closed = True
@@ -173,33 +202,52 @@ class Recorder:
         for listener in self.listeners:
             listener(self)
 
+    def _lap(self) -> float:
+        """Seconds since the last call: all time is one lap after the other."""
+        began, self._lap_began = self._lap_began, time.perf_counter()
+        return self._lap_began - began
+
     def _keep_state(self) -> None:
         """Copy the parameters if anything is to be measured of the coming step."""
+        self._settings = None
         is_due = any(self.steps % every == 0 for every in self._every.values())
         parameters = list(self.problem.model.parameters())
         self._before = [parameter.detach().clone() for parameter in parameters] if is_due else None
 
+    def _keep_settings(self) -> None:
+        """Copy the learning rate and all else that the groups say, right after the optimizer's step."""
+        if self._before is not None:
+            self._settings = [_settings_of(group) for group in self.optimizer.param_groups]
+
     def _record(self, due: Sequence[Quantity]) -> None:
         assert self._before is not None
         after = self.problem.parameters_vector()
-        rate = float(self.optimizer.param_groups[0]["lr"])
-        rows = [
-            Row(self.steps, LEARNING_RATE, "", rate, 0.0, 0.0),
-            Row(self.steps, TRAINING_SECONDS, "", self._training_seconds, 0.0, 0.0),
-        ]
-        with _set_aside(self.problem.model), _put_back(self.problem.model, self._before):
+        measured = []
+        with (
+            _set_aside(self.problem.model),
+            _put_back(self.problem.model, self._before),
+            _settings_put_back(self.optimizer, self._settings or []),
+        ):
+            rate = float(self.optimizer.param_groups[0]["lr"])
             wide = torch.promote_types(after.dtype, torch.float32)
             update = after.to(wide) - self.problem.parameters_vector().to(wide)
             moment = Moment(self.problem, self.optimizer, self.steps, update)
             for quantity in due:
-                started = time.perf_counter()
+                self._own_seconds += self._lap()
                 readings = _measure(quantity, moment)
-                share = (time.perf_counter() - started) / max(1, len(readings))
-                rows += [Row(self.steps, quantity.name, part, *r, share) for part, r in readings.items()]
+                share = self._lap() / max(1, len(readings))
+                measured += [Row(self.steps, quantity.name, part, *r, share) for part, r in readings.items()]
+        own = self._own_seconds + self._lap()
+        rows = [
+            Row(self.steps, LEARNING_RATE, "", rate, 0.0, 0.0),
+            Row(self.steps, TRAINING_SECONDS, "", self._training_seconds, 0.0, 0.0),
+            Row(self.steps, RECORDER_SECONDS, "", own, 0.0, own),
+            *measured,
+        ]
+        self._training_seconds = self._own_seconds = 0.0  # what the file takes is told by the next row
         if self._file is not None:
             self._file.append(rows)
         self._rows += rows
-        self._training_seconds = 0.0
 
 
 def _measure(quantity: Quantity, moment: Moment) -> dict[str, Reading]:
@@ -216,16 +264,27 @@ def _is_finite(moment: Moment) -> bool:
     return bool(np.isfinite(loss)) and bool(moment.gradient.isfinite().all())
 
 
+def _usual(problem: Problem, optimizer: Any) -> tuple[str, ...]:
+    """Names of the default quantities: with the threshold of stability if that of the optimizer is known."""
+    try:
+        import_module(_BUILT_IN).built_in(THRESHOLD).prepare(problem, optimizer)
+    except ValueError:
+        return DEFAULT
+    return (*DEFAULT, THRESHOLD)
+
+
 def _read_quantities(quantities: Any, every: int) -> list[Quantity]:
     """Copies of the quantities, each with its schedule."""
-    if isinstance(quantities, str | Quantity):
+    if isinstance(quantities, str | Quantity | type):
         quantities = [quantities]
     found = []
     for each in quantities:
         quantity = import_module(_BUILT_IN).built_in(each) if isinstance(each, str) else copy.copy(each)
         if not isinstance(quantity, Quantity):
-            kind = type(each).__name__
-            raise TypeError(f"a quantity is a {kind}: pass a name, or an object of a subclass of wb.Quantity")
+            kind = f"the class {each.__name__}" if isinstance(each, type) else f"a {type(each).__name__}"
+            raise TypeError(f"a quantity is {kind}: pass a name, or an object of a subclass of wb.Quantity")
+        if not isinstance(getattr(quantity, "name", None), str):
+            raise TypeError(f"a {type(quantity).__name__} has no name: set its name to a str")
         own = quantities[each] if isinstance(quantities, Mapping) else quantity.every
         quantity.every = every if own is None else own
         check_count(f"every of {quantity.name!r}", quantity.every)
@@ -242,6 +301,15 @@ def _read_quantities(quantities: Any, every: int) -> list[Quantity]:
 def _own_every(quantity: Quantity) -> int:
     assert quantity.every is not None
     return quantity.every
+
+
+def _cost(quantity: Quantity) -> float:
+    try:
+        return float(quantity.cost)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"quantity {quantity.name!r} has no cost: set its cost to a number of gradients over the data"
+        ) from error
 
 
 def _check_trains(problem: Problem, optimizer: Any) -> None:
@@ -270,6 +338,49 @@ def _set_aside(model: nn.Module) -> Iterator[None]:
             module.training = training
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)
+
+
+def _watch_steps(optimizer: Any, recorder: Recorder) -> Callable[[], Any]:
+    """Let a recorder keep the settings of each step of an optimizer; returns what ends that.
+
+    Of optimizers around each other it is the innermost, which takes torch's own steps. The hook does not keep
+    the recorder alive, and goes with it.
+    """
+    optimizer = innermost(optimizer)
+    if not isinstance(optimizer, Optimizer):
+        return lambda: None
+    known = weakref.ref(recorder)
+
+    def hook(*_: Any) -> None:
+        found = known()
+        if found is not None:
+            found._keep_settings()
+
+    return weakref.finalize(recorder, optimizer.register_step_post_hook(hook).remove)
+
+
+def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
+    """What a group says beside its parameters; tensors, which schedulers fill in place, as copies."""
+    return {
+        key: value.detach().clone() if isinstance(value, Tensor) else value
+        for key, value in group.items()
+        if key != "params"
+    }
+
+
+@contextmanager
+def _settings_put_back(optimizer: Any, settings: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+    """Put earlier settings into an optimizer's groups for a while; groups that came later keep theirs."""
+    groups = optimizer.param_groups
+    present = [dict(group) for group in groups]
+    try:
+        for group, values in zip(groups, settings, strict=False):
+            group.update(values)
+        yield
+    finally:
+        for group, values in zip(groups, present, strict=True):
+            group.clear()
+            group.update(values)
 
 
 @contextmanager

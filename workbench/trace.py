@@ -14,7 +14,8 @@ from workbench.result import Result, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEARNING_RATE, TRAINING_SECONDS = "learning_rate", "training_seconds"  # in every record, at no cost
+# In every record: the rate of the step, and what training and the recorder itself took since the row before.
+LEARNING_RATE, TRAINING_SECONDS, RECORDER_SECONDS = "learning_rate", "training_seconds", "recorder_seconds"
 THRESHOLD = "stability_threshold"
 CURVATURES = ("sharpness", "preconditioned_sharpness", "batch_sharpness", "gradient_curvature")
 _COLORS = (BLUE, VERMILION, GREEN, ORANGE, SKY)
@@ -46,7 +47,9 @@ class Trace(Result):
         The number, nan where it could not be measured (the loss or its gradient was not finite), and its
         standard error, or the residual norm of an eigenvalue; 0 if exact.
     seconds : ndarray (rows,)
-        Wall time of the measurement, in equal shares among its parts.
+        Wall time of the measurement, in equal shares among its parts. The recorder's own (copies of the
+        parameters, the file) is that of ``"recorder_seconds"``, each row from the row before on; what follows
+        the last row is in none.
     every : dict of str to int
         Steps from one measurement of a quantity to the next.
     gradients : dict of str to float
@@ -80,7 +83,7 @@ class Trace(Result):
 
     @property
     def overhead(self) -> float:
-        """Seconds of measuring per second of training; nan if no step was timed."""
+        """Seconds of measuring, with the recorder's own, per second of training; nan if none was timed."""
         training = self.value[self.quantity == TRAINING_SECONDS].sum()
         return float(self.seconds.sum() / training) if training > 0 else float("nan")
 
@@ -112,7 +115,10 @@ class Trace(Result):
         return pd.DataFrame({name: getattr(self, name) for name in Row._fields})
 
     def costs(self) -> pd.DataFrame:
-        """One row per quantity: its schedule, its declared cost, and what measuring it took."""
+        """One row per quantity: its schedule, its declared cost, and what measuring it took.
+
+        The recorder's own seconds belong to none of them: see ``of("recorder_seconds")``.
+        """
         frame = self.frame()
         measured = frame.groupby("quantity", sort=False)["step"].nunique()
         seconds = frame.groupby("quantity", sort=False)["seconds"].sum()
@@ -164,10 +170,11 @@ class Trace(Result):
             return "nothing was recorded yet"
         steps = np.unique(self.step)
         seconds = self.seconds.sum()
+        own = self.seconds[self.quantity == RECORDER_SECONDS].sum()
         training = self.value[self.quantity == TRAINING_SECONDS].sum()
         lines = [
             f"{len(steps)} steps from {steps[0]} to {steps[-1]} recorded: {seconds:.3g} s of measuring "
-            f"beside {training:.3g} s of training"
+            f"({own:.2g} s the recorder's own) beside {training:.3g} s of training"
         ]
         for name in self.every:
             if name not in self.quantities:

@@ -203,12 +203,36 @@ def test_taylor_radius_along_the_update(twin):
 
 @pytest.mark.parametrize(
     ("quantity", "message"),
-    [(q.PreconditionedSharpness(), "neither Adam nor AdamW"), (q.BatchSharpness(9), "size=9"),
-     (q.GradientNoiseScale(2, 1), "batches=1")],
+    [(q.PreconditionedSharpness(), "neither Adam nor AdamW"),
+     (q.BatchSharpness(9), "batch_sharpness: size=9"),
+     (q.GradientNoiseScale(2, 1), "gradient_noise_scale: batches=1")],
 )  # fmt: skip
 def test_what_cannot_be_measured_is_refused_before_the_run(twin, quantity, message):
     with pytest.raises(ValueError, match=message):
         quantity.prepare(twin.problem, torch.optim.SGD(twin.model.parameters(), lr=0.1))
+
+
+@pytest.mark.parametrize(
+    ("name", "cost"), [("batch_sharpness", 3 * 20 * 8 / 9), ("gradient_noise_scale", 1 + 20 * 8 / 9)]
+)
+def test_minibatches_by_name_are_no_larger_than_the_data_allow(twin, name, cost):
+    quantity = q.built_in(name)
+    assert not np.isnan(twin.measure(quantity)[""].value)
+    assert quantity.cost == pytest.approx(cost)
+    alone = wb.Problem(twin.model, nn.CrossEntropyLoss(), (twin.inputs[:1], twin.targets[:1]))
+    with pytest.raises(ValueError, match=f"{name} takes minibatches"):
+        quantity.prepare(alone, twin.optimizer)
+
+
+def test_a_controllers_threshold_and_preconditioner_are_those_of_what_it_wraps(twin):
+    controller = wb.stability.TaylorController(twin.optimizer, twin.problem)
+    for quantity in (q.StabilityThreshold(), q.PreconditionedSharpness()):
+        quantity.prepare(twin.problem, controller)
+        moment = Moment(twin.problem, controller, 2, twin.update)
+        assert as_readings("", quantity.measure(moment)) == twin.measure(quantity)
+    fixed = wb.stability.TaylorController(twin.optimizer, twin.problem, form="ratio")
+    with pytest.raises(ValueError, match="not known of a controller with form='ratio'"):
+        q.StabilityThreshold().prepare(twin.problem, fixed)
 
 
 def test_minibatches_of_a_loss_that_adds_up_are_refused(twin):

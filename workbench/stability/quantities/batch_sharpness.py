@@ -11,7 +11,9 @@ from workbench.moment import Moment, Quantity, Reading
 from workbench.problem import Problem
 from workbench.result import standard_error
 from workbench.stability.quantities.curvature_of import PRODUCT, check_hessian
-from workbench.stability.quantities.minibatches import check_minibatches, minibatches
+from workbench.stability.quantities.minibatches import check_minibatches, fitting_size, minibatches
+
+_USUAL = 64  # examples of a batch
 
 
 class BatchSharpness(Quantity):
@@ -29,8 +31,8 @@ class BatchSharpness(Quantity):
 
     Parameters
     ----------
-    size : int
-        Examples of a batch: that of the training, for the claim to apply.
+    size : int, optional
+        Examples of a batch: that of the training, for the claim to apply. By default 64, or all but one.
     batches : int
         At least 2.
     seed : int
@@ -39,20 +41,21 @@ class BatchSharpness(Quantity):
 
     name = "batch_sharpness"
 
-    def __init__(self, size: int = 64, batches: int = 20, *, seed: int = 0) -> None:
+    def __init__(self, size: int | None = None, batches: int = 20, *, seed: int = 0) -> None:
         self.size, self.batches, self.seed = size, batches, seed
 
     def prepare(self, problem: Problem, optimizer: Any) -> None:
         """Refuse a loss without second derivatives or that is not made of those of the examples."""
-        check_minibatches(problem, self.size, self.batches, least=2)
+        self._size = fitting_size(problem, _USUAL) if self.size is None else self.size
+        check_minibatches(self.name, problem, self._size, self.batches, least=2)
         check_hessian(problem)
-        self.cost = (1 + PRODUCT) * self.batches * self.size / problem.num_examples
+        self.cost = (1 + PRODUCT) * self.batches * self._size / problem.num_examples
 
     def measure(self, moment: Moment) -> dict[str, Reading]:
         """Return both averages."""
-        drawn = minibatches(moment.problem, self.size, self.batches, self.seed + moment.step)
+        drawn = minibatches(moment.problem, self._size, self.batches, self.seed + moment.step)
         bent, squares = np.array([bend_and_square(moment.problem, batch) for batch in drawn]).T
-        if not squares.any():
+        if not (squares > 0).any():  # nan included: the loss is not finite
             return {"": Reading(math.nan, math.nan), "mean of ratios": Reading(math.nan, math.nan)}
         ratios = bent[squares > 0] / squares[squares > 0]
         return {

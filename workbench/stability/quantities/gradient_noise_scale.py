@@ -8,7 +8,9 @@ import numpy as np
 from workbench.moment import Moment, Quantity, Reading
 from workbench.problem import Problem
 from workbench.result import standard_error
-from workbench.stability.quantities.minibatches import check_minibatches, minibatches
+from workbench.stability.quantities.minibatches import check_minibatches, fitting_size, minibatches
+
+_USUAL = 16  # examples of a batch
 
 
 class GradientNoiseScale(Quantity):
@@ -28,8 +30,8 @@ class GradientNoiseScale(Quantity):
 
     Parameters
     ----------
-    size : int
-        Examples of a batch, B.
+    size : int, optional
+        Examples of a batch, B. By default 16, or all but one.
     batches : int
         At least 2.
     seed : int
@@ -38,22 +40,23 @@ class GradientNoiseScale(Quantity):
 
     name = "gradient_noise_scale"
 
-    def __init__(self, size: int = 16, batches: int = 20, *, seed: int = 0) -> None:
+    def __init__(self, size: int | None = None, batches: int = 20, *, seed: int = 0) -> None:
         self.size, self.batches, self.seed = size, batches, seed
 
     def prepare(self, problem: Problem, optimizer: Any) -> None:
         """Refuse losses that are not made of those of the examples."""
-        check_minibatches(problem, self.size, self.batches, least=2)
-        self.cost = 1 + self.batches * self.size / problem.num_examples
+        self._size = fitting_size(problem, _USUAL) if self.size is None else self.size
+        check_minibatches(self.name, problem, self._size, self.batches, least=2)
+        self.cost = 1 + self.batches * self._size / problem.num_examples
 
     def measure(self, moment: Moment) -> dict[str, Reading]:
         """Return the noise scale, the noise and the signal."""
         whole = moment.gradient.double()
         problem = moment.problem
-        drawn = minibatches(problem, self.size, self.batches, self.seed + moment.step)
+        drawn = minibatches(problem, self._size, self.batches, self.seed + moment.step)
         gradients = (problem.batch_gradient(problem.parameters(), batch).double() for batch in drawn)
         distances = np.array([(gradient - whole).square().sum().item() for gradient in gradients])
-        return noise_scale(distances, whole.square().sum().item(), self.size, problem.num_examples)
+        return noise_scale(distances, whole.square().sum().item(), self._size, problem.num_examples)
 
 
 def noise_scale(distances: np.ndarray, square: float, size: int, examples: int) -> dict[str, Reading]:

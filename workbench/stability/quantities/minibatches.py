@@ -10,8 +10,18 @@ from workbench.problem import Problem
 from workbench.random_vectors import generator
 
 
-def check_minibatches(problem: Problem, size: int, count: int, *, least: int = 1) -> None:
+def check_minibatches(name: str, problem: Problem, size: int, count: int, *, least: int = 1) -> None:
     """Refuse sizes that the problem's data does not have, and losses that are not made of examples'.
+
+    Parameters
+    ----------
+    name : str
+        Of the quantity that asks.
+    problem : Problem
+    size, count : int
+        Examples of a batch, and batches.
+    least : int
+        Batches that are needed.
 
     Raises
     ------
@@ -20,11 +30,20 @@ def check_minibatches(problem: Problem, size: int, count: int, *, least: int = 1
     """
     if problem.weighting.sums:
         raise ValueError(
-            "the loss adds up over the data, so a minibatch's is not an estimate of it: use a mean"
+            f"{name}: the loss adds up over the data, so a minibatch's is not an estimate of it: use a mean"
         )
-    check_count("size", size, 1, problem.num_examples - 1)
-    check_count("batches", count, least)
+    if problem.num_examples < 2:
+        raise ValueError(
+            f"{name} takes minibatches of the examples, and there is one only: give the problem more"
+        )
+    check_count(f"{name}: size", size, 1, problem.num_examples - 1)
+    check_count(f"{name}: batches", count, least)
     problem.subset(torch.tensor([0]))
+
+
+def fitting_size(problem: Problem, usual: int) -> int:
+    """The usual size of a minibatch, or all examples but one if there are not as many."""
+    return min(usual, problem.num_examples - 1)
 
 
 def minibatches(problem: Problem, size: int, count: int, seed: int) -> Iterator[Batch]:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim import Adam, AdamW
 
 from workbench.curvature import CurvatureOperator
-from workbench.moment import Moment, Quantity, Reading
+from workbench.moment import Moment, Quantity, Reading, innermost
 from workbench.problem import Problem
 from workbench.stability.quantities.curvature_of import (
     PRODUCT,
@@ -46,9 +46,10 @@ class PreconditionedSharpness(Quantity):
         self.tol, self.seed = tol, seed
 
     def prepare(self, problem: Problem, optimizer: Any) -> None:
-        """Refuse other optimizers than Adam and AdamW, and a loss without second derivatives."""
-        if not isinstance(optimizer, Adam | AdamW):
-            kind = type(optimizer).__name__
+        """Refuse what is not Adam or AdamW, wrapped or not, and a loss without second derivatives."""
+        inner = innermost(optimizer)
+        if not isinstance(inner, Adam | AdamW):
+            kind = type(inner).__name__
             raise ValueError(f"{self.name} is Adam's: {kind} is neither Adam nor AdamW; use 'sharpness'")
         check_hessian(problem)
         self._search = TopEigenvalue(self.tol, self.seed)

@@ -13,14 +13,6 @@ from workbench.progress import listening
 from workbench.stability.experiments.spike_runs import SpikeRuns
 from workbench.stability.experiments.spikes import METHODS, learning_rate_spikes
 
-SPIKED: dict[str, Any] = {
-    "factors": (1000,),
-    "methods": ("plain", "controlled"),
-    "rate": 1e-2,
-    "steps": 60,
-    "start": 40,
-    "seeds": 2,
-}
 SMALL: dict[str, Any] = {"steps": 40, "start": 20, "seeds": 1}
 
 

@@ -1,35 +1,15 @@
 """``HessianTrace``: the sum of the eigenvalues of the Hessian."""
 
-from typing import Any
-
-from workbench.curvature import trace
-from workbench.moment import Moment, Quantity, Reading
-from workbench.problem import Problem
-from workbench.stability.quantities.curvature_of import PRODUCT, check_hessian, loss_hessian
+from workbench.curvature import CurvatureOperator, trace
+from workbench.result import Estimate
+from workbench.stability.quantities.probed_hessian import ProbedHessian
 
 
-class HessianTrace(Quantity):
-    """Trace of the Hessian by Hutchinson's estimator, with its standard error.
-
-    Parameters
-    ----------
-    probes : int
-        Products, each two gradients.
-    seed : int
-        Of the probes, which are others at each step.
-    """
+class HessianTrace(ProbedHessian):
+    """Trace of the Hessian by Hutchinson's estimator, with its standard error."""
 
     name = "hessian_trace"
 
-    def __init__(self, probes: int = 10, *, seed: int = 0) -> None:
-        self.probes, self.seed = probes, seed
-        self.cost = PRODUCT * probes
-
-    def prepare(self, problem: Problem, optimizer: Any) -> None:
-        """Refuse a loss without second derivatives."""
-        check_hessian(problem)
-
-    def measure(self, moment: Moment) -> Reading:
-        """Return the estimate with its standard error."""
-        found = trace(moment.shared(loss_hessian), max_matvecs=self.probes, seed=self.seed + moment.step)
-        return Reading(found.value, found.stderr)
+    def estimate(self, operator: CurvatureOperator, seed: int) -> Estimate:
+        """Estimate it with ``self.probes`` products."""
+        return trace(operator, max_matvecs=self.probes, seed=seed)

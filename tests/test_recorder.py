@@ -83,7 +83,8 @@ def loss_of(model):
 
 
 ALL = ["loss", "gradient_norm", "sharpness", "hessian_trace", "taylor_radius", "update_norm", Mean(),
-       BatchSharpness(4, 3), GradientNoiseScale(4, 3)]  # fmt: skip
+       BatchSharpness(4, 3), GradientNoiseScale(4, 3), "exact_radius", "layer_radii", "hessian_trace_by_layer",
+       BatchSharpness(4, 3, by_layer=True), "taylor_radius_by_layer", "gradient_curvature_by_layer"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,9 @@ def test_by_default_the_threshold_is_recorded_where_it_is_known(wrap, threshold)
     assert set(recorder.trace().every) < set(recorder.trace().quantities)
 
 
-def test_all_time_of_a_step_is_told_as_training_measuring_or_the_recorders_own(monkeypatch, tmp_path):
+def test_all_time_of_a_step_is_told_as_training_measuring_listening_or_the_recorders_own(
+    monkeypatch, tmp_path
+):
     now = [0.0]
 
     def slow(seconds, function):
@@ -216,8 +219,10 @@ def test_all_time_of_a_step_is_told_as_training_measuring_or_the_recorders_own(m
     trace = recorder.trace()
     assert trace.of("training_seconds")["value"].tolist() == [100, 200]
     assert trace.of("recorder_seconds")["value"].tolist() == [8 + 2.5, 4 + 8 + 8 + 2.5]
+    assert trace.of("listener_seconds")["value"].tolist() == [0, 1000]
     assert trace.seconds[trace.quantity == "slow"].tolist() == [8, 8, 8, 8]
-    assert trace.overhead == (10.5 + 22.5 + 32) / 300
+    assert trace.overhead == (10.5 + 22.5 + 32 + 1000) / 300
+    assert "65 s of measuring (33 s the recorder's own), 1e+03 s of listeners beside 300 s" in trace.summary()
 
 
 def test_costs_are_known_before_and_measured_after():
@@ -327,7 +332,7 @@ def test_a_resumed_run_goes_on_in_its_file(tmp_path):
     resumed.close()
     names = ["step", "quantity", "part", "value", "error"]
     found, expected = (wb.load_trace(path).frame() for path in (parts, whole))
-    timed = ["training_seconds", "recorder_seconds"]
+    timed = ["training_seconds", "recorder_seconds", "listener_seconds"]
     found, expected = (
         frame[~frame.quantity.isin(timed)][names].reset_index(drop=True) for frame in (found, expected)
     )

@@ -4,6 +4,7 @@ import difflib
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -35,6 +36,15 @@ def lay_out(selection: Selection) -> tuple[ParameterSlice, ...]:
     if not start:
         raise ValueError(f"the selected parameters are empty: {', '.join(selection)}")
     return tuple(slices)
+
+
+def layers_of(layout: Sequence[Any]) -> dict[str, list[str]]:
+    """Names of the parameters of each layer: ``"blocks.0.linear"`` has its weight and bias."""
+    layers: dict[str, list[str]] = {}
+    for part in layout:
+        layer, _, leaf = part.name.rpartition(".")
+        layers.setdefault(layer or leaf, []).append(part.name)
+    return layers
 
 
 def trainable(model: nn.Module) -> Selection:

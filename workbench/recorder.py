@@ -19,11 +19,19 @@ from torch.optim import Optimizer
 from workbench.choices import check_count
 from workbench.moment import Moment, Quantity, Reading, as_readings, innermost
 from workbench.problem import Problem
-from workbench.trace import LEARNING_RATE, RECORDER_SECONDS, THRESHOLD, TRAINING_SECONDS, Row, Trace
+from workbench.trace import (
+    LEARNING_RATE,
+    LISTENER_SECONDS,
+    RECORDER_SECONDS,
+    THRESHOLD,
+    TRAINING_SECONDS,
+    Row,
+    Trace,
+)
 from workbench.trace_file import TraceFile
 
 DEFAULT = ("loss", "gradient_norm", "sharpness")
-_OWN = (LEARNING_RATE, TRAINING_SECONDS, RECORDER_SECONDS)
+_OWN = (LEARNING_RATE, TRAINING_SECONDS, RECORDER_SECONDS, LISTENER_SECONDS)
 _BUILT_IN = "workbench.stability.quantities"  # above this module: looked up when a name is asked for
 
 
@@ -54,9 +62,10 @@ class Recorder:
         It may wrap another one, as a ``TaylorController`` does. A hook on its step keeps the settings until
         :meth:`close`; what is no torch optimizer has no hooks: call a scheduler after the recorder then.
     quantities : sequence of str or Quantity, or mapping of str to int, optional
-        Names of built-in quantities, or objects: built-in ones with other settings, or your own. A mapping
-        says of each name how many steps lie between its measurements. By default the loss, the norm of its
-        gradient, the sharpness and, for an optimizer of which it is known, the threshold of stability.
+        Names of built-in quantities, which ``wb.stability.quantities.catalogue(problem, optimizer)`` lists,
+        or objects: built-in ones with other settings, or your own. A mapping says of each name how many steps
+        lie between its measurements. By default the loss, the norm of its gradient, the sharpness and, for an
+        optimizer of which it is known, the threshold of stability.
     every : int
         Steps between measurements of the quantities that do not have their own.
     path : path, optional
@@ -70,8 +79,8 @@ class Recorder:
     ----------
     listeners : list of callable
         Each is called with the recorder after every step at which anything was measured, and once at the end
-        by :meth:`close`; what it takes is counted neither as training nor as measuring. ``wb.explore.live``
-        draws in this way.
+        by :meth:`close`. What they take is recorded apart, as ``"listener_seconds"`` of the next row, and
+        counts in the overhead. ``wb.explore.live`` draws in this way.
     closed : bool
         Whether :meth:`close` was called.
 
@@ -123,7 +132,7 @@ class Recorder:
         self._before: list[Tensor] | None = None
         self._settings: list[dict[str, Any]] | None = None
         self._unhook = _watch_steps(optimizer, self)
-        self._training_seconds = self._own_seconds = 0.0  # since the last row
+        self._training_seconds = self._own_seconds = self._listener_seconds = 0.0  # since the last row
         self._lap_began = time.perf_counter()
         self._keep_state()
         self._own_seconds += self._lap()
@@ -170,7 +179,7 @@ class Recorder:
         self._own_seconds += self._lap()
         if due:
             self._tell()
-            self._lap()
+            self._listener_seconds += self._lap()
         return bool(due)
 
     def trace(self) -> Trace:
@@ -242,9 +251,11 @@ class Recorder:
             Row(self.steps, LEARNING_RATE, "", rate, 0.0, 0.0),
             Row(self.steps, TRAINING_SECONDS, "", self._training_seconds, 0.0, 0.0),
             Row(self.steps, RECORDER_SECONDS, "", own, 0.0, own),
+            Row(self.steps, LISTENER_SECONDS, "", self._listener_seconds, 0.0, self._listener_seconds),
             *measured,
         ]
-        self._training_seconds = self._own_seconds = 0.0  # what the file takes is told by the next row
+        # What the file and the listeners take of this row is told by the next one.
+        self._training_seconds = self._own_seconds = self._listener_seconds = 0.0
         if self._file is not None:
             self._file.append(rows)
         self._rows += rows

@@ -14,8 +14,10 @@ from workbench.result import Result, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# In every record: the rate of the step, and what training and the recorder itself took since the row before.
-LEARNING_RATE, TRAINING_SECONDS, RECORDER_SECONDS = "learning_rate", "training_seconds", "recorder_seconds"
+# In every record: the rate of the step, and what training, the recorder itself and its listeners took since
+# the row before.
+LEARNING_RATE, TRAINING_SECONDS = "learning_rate", "training_seconds"
+RECORDER_SECONDS, LISTENER_SECONDS = "recorder_seconds", "listener_seconds"
 THRESHOLD = "stability_threshold"
 CURVATURES = ("sharpness", "preconditioned_sharpness", "batch_sharpness", "gradient_curvature")
 _COLORS = (BLUE, VERMILION, GREEN, ORANGE, SKY)
@@ -48,8 +50,8 @@ class Trace(Result):
         standard error, or the residual norm of an eigenvalue; 0 if exact.
     seconds : ndarray (rows,)
         Wall time of the measurement, in equal shares among its parts. The recorder's own (copies of the
-        parameters, the file) is that of ``"recorder_seconds"``, each row from the row before on; what follows
-        the last row is in none.
+        parameters, the file) is that of ``"recorder_seconds"``, that of its listeners, such as a live figure,
+        of ``"listener_seconds"``, each row from the row before on; what follows the last row is in none.
     every : dict of str to int
         Steps from one measurement of a quantity to the next.
     gradients : dict of str to float
@@ -83,7 +85,10 @@ class Trace(Result):
 
     @property
     def overhead(self) -> float:
-        """Seconds of measuring, with the recorder's own, per second of training; nan if none was timed."""
+        """Seconds of measuring, the recorder's own and its listeners' included, per second of training.
+
+        nan if no training was timed.
+        """
         training = self.value[self.quantity == TRAINING_SECONDS].sum()
         return float(self.seconds.sum() / training) if training > 0 else float("nan")
 
@@ -117,7 +122,8 @@ class Trace(Result):
     def costs(self) -> pd.DataFrame:
         """One row per quantity: its schedule, its declared cost, and what measuring it took.
 
-        The recorder's own seconds belong to none of them: see ``of("recorder_seconds")``.
+        The recorder's own seconds and its listeners' belong to none of them: see ``of("recorder_seconds")``
+        and ``of("listener_seconds")``.
         """
         frame = self.frame()
         measured = frame.groupby("quantity", sort=False)["step"].nunique()
@@ -169,12 +175,15 @@ class Trace(Result):
         if not len(self.step):
             return "nothing was recorded yet"
         steps = np.unique(self.step)
-        seconds = self.seconds.sum()
-        own = self.seconds[self.quantity == RECORDER_SECONDS].sum()
+        own, listeners = (
+            self.seconds[self.quantity == name].sum() for name in (RECORDER_SECONDS, LISTENER_SECONDS)
+        )
+        seconds = self.seconds.sum() - listeners
+        apart = f", {listeners:.2g} s of listeners" if listeners else ""
         training = self.value[self.quantity == TRAINING_SECONDS].sum()
         lines = [
             f"{len(steps)} steps from {steps[0]} to {steps[-1]} recorded: {seconds:.3g} s of measuring "
-            f"({own:.2g} s the recorder's own) beside {training:.3g} s of training"
+            f"({own:.2g} s the recorder's own){apart} beside {training:.3g} s of training"
         ]
         for name in self.every:
             if name not in self.quantities:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from custom_functions import Squared
 from torch import Tensor, nn
 
 import workbench as wb
@@ -140,24 +141,6 @@ def test_multi_head_attention_counts_each_head_and_computes_the_same(options: di
     vector = problem.gradient() / problem.gradient().norm()
     ((logits, slopes),) = logits_and_slopes(problem, vector)
     assert found.least[1] == pytest.approx(logit_radius(logits, slopes, "spread").minimum)
-
-
-class Square(torch.autograd.Function):
-    """Without a derivative in forward mode."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return x**2
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return 2 * ctx.saved_tensors[0] * gradient
-
-
-class Squared(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return Square.apply(x)
 
 
 def test_hooks_are_gone_also_after_an_error() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from custom_functions import Squared
 from torch import Tensor, nn
 
 import workbench as wb
@@ -37,24 +38,6 @@ class Language(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.norm(x + self.attention(x, x, x)[0]))
-
-
-class Square(torch.autograd.Function):
-    """Without a derivative in forward mode."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return x**2
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return 2 * ctx.saved_tensors[0] * gradient
-
-
-class Squared(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return Square.apply(x)
 
 
 def problems() -> dict[str, wb.Problem]:

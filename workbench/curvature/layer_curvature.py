@@ -11,8 +11,8 @@ from workbench.colors import BLUE, VERMILION
 from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.matrices import hessian
 from workbench.curvature.operators import as_operator
-from workbench.curvature.operators.algebra import layers_of
 from workbench.curvature.pairs import Eigenpairs
+from workbench.layout import layers_of
 from workbench.problem import Problem
 from workbench.progress import progress
 from workbench.result import Result, new_axes

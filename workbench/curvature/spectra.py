@@ -12,9 +12,9 @@ from workbench.curvature.full_spectrum import Spectrum
 from workbench.curvature.krylov import explore_krylov
 from workbench.curvature.matrices import ggn, hessian
 from workbench.curvature.operators import Hessian, as_operator
-from workbench.curvature.operators.algebra import layers_of
 from workbench.curvature.outliers import outliers_of
 from workbench.curvature.pairs import Eigenpairs
+from workbench.layout import layers_of
 from workbench.problem import Problem
 
 

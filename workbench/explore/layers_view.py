@@ -7,7 +7,6 @@ from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, VERMILION
 from workbench.curvature import LayerCurvature, layer_curvature
-from workbench.curvature.operators.algebra import layers_of
 from workbench.explore.curvature_parts import (
     eigenpairs_code,
     eigenpairs_of,
@@ -18,6 +17,7 @@ from workbench.explore.curvature_parts import (
 from workbench.explore.figure_data import as_list
 from workbench.explore.style import SHARES, styled
 from workbench.explore.view import Cost, Results, Values, View
+from workbench.layout import layers_of
 from workbench.problem import Problem
 
 _BLOCK_PRODUCTS = 12  # for the one eigenvalue of a layer's block, about

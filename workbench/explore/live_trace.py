@@ -44,8 +44,8 @@ def live(recorder: Recorder) -> LiveFigure:
 
     Notes
     -----
-    Cost: drawing holds up the training, by some milliseconds twice a second; a trace tells it neither as
-    training nor as measuring.
+    Cost: drawing holds up the training, by some milliseconds twice a second; the trace tells it as
+    ``"listener_seconds"``, in its summary and in its overhead.
     """
     panels = _panels([quantity.name for quantity in recorder.quantities])
     figure = LiveFigure(_figure(panels))

@@ -10,8 +10,11 @@ from torch import nn
 
 import workbench as wb
 from workbench.moment import Moment, as_readings
+from workbench.progress import listening
 from workbench.stability import quantities as q
+from workbench.stability.quantities.curvature_of import loss_hessian
 from workbench.stability.quantities.gradient_noise_scale import noise_scale
+from workbench.stability.scales import Radii
 
 SIZES = (5, 4)
 
@@ -51,6 +54,9 @@ class Twin:
     def hessian(self, chosen=slice(None)):
         return torch.autograd.functional.hessian(lambda t: self.loss(t, chosen), self.theta)
 
+    def preconditioner(self):
+        return (1 - 0.8**3) * ((self.squares / (1 - 0.95**3)).sqrt() + 1e-3)
+
     def measure(self, quantity, step=2):
         quantity.prepare(self.problem, self.optimizer)
         moment = Moment(self.problem, self.optimizer, step, self.update)
@@ -63,6 +69,17 @@ def twin():
 
 
 LAYERS = {"0": slice(0, 16), "2": slice(16, 31)}
+
+
+def sampled(twin, quantity, count):
+    """Measurements at as many steps, of the dense Hessian, whose products take no time."""
+    dense = twin.hessian()
+    found = []
+    for step in range(count):
+        moment = Moment(twin.problem, twin.optimizer, step, twin.update)
+        moment.shared = lambda _: dense
+        found.append(as_readings("", quantity.measure(moment)))
+    return found
 
 
 def test_first_derivatives(twin):
@@ -98,7 +115,7 @@ def test_trace_and_frobenius_norm_are_exact_with_all_products_and_estimates_with
     exact = {"trace": hessian.trace().item(), "norm": hessian.norm().item()}
     assert twin.measure(q.HessianTrace(31))[""] == pytest.approx((exact["trace"], 0.0), rel=1e-9)
     assert twin.measure(q.FrobeniusNorm(31))[""] == pytest.approx((exact["norm"], 0.0), rel=1e-9)
-    found = [twin.measure(q.HessianTrace(8), step=step)[""] for step in range(100)]
+    found = [reading[""] for reading in sampled(twin, q.HessianTrace(8), 100)]
     z = [(reading.value - exact["trace"]) / reading.error for reading in found]
     assert abs(np.mean(z)) < 0.5
     assert 0.6 < np.std(z) < 2
@@ -111,8 +128,7 @@ def test_gradient_curvature(twin):
 
 
 def test_preconditioned_sharpness_is_the_top_of_the_rescaled_matrix(twin):
-    scale = (1 - 0.8**3) * ((twin.squares / (1 - 0.95**3)).sqrt() + 1e-3)
-    dense = torch.linalg.eigvals(twin.hessian() / scale[:, None]).real.max().item()
+    dense = torch.linalg.eigvals(twin.hessian() / twin.preconditioner()[:, None]).real.max().item()
     assert twin.measure(q.PreconditionedSharpness(tol=1e-6))[""].value == pytest.approx(dense, rel=1e-8)
 
 
@@ -198,7 +214,204 @@ def test_taylor_radius_along_the_update(twin):
     assert found[""].value == pytest.approx(majority, rel=1e-12)
     assert found[""].value >= found["spread"].value
     still = Moment(twin.problem, twin.optimizer, 0, torch.zeros_like(twin.update))
-    assert q.TaylorRadiusAhead().measure(still)["r"] == 0
+    assert q.TaylorRadiusAhead().measure(still)["r"].value == 0
+
+
+def block(twin, layer, chosen=slice(None)):
+    """The layer's block of the dense Hessian, and its part of the gradient."""
+    part = LAYERS[layer]
+    return twin.hessian(chosen)[part, part], twin.gradient(chosen)[part]
+
+
+def test_norms_and_curvatures_by_layer_are_those_of_dense_blocks(twin):
+    found = twin.measure(q.FrobeniusNorm(16, by_layer=True)), twin.measure(q.GradientCurvature(by_layer=True))
+    scale = twin.preconditioner()
+    tops = twin.measure(q.PreconditionedSharpness(by_layer=True, tol=1e-6))
+    assert all(list(each) == list(LAYERS) for each in (*found, tops))
+    for name, part in LAYERS.items():
+        hessian, g = block(twin, name)
+        assert found[0][name] == pytest.approx((hessian.norm().item(), 0.0), rel=1e-9)
+        assert found[1][name].value == pytest.approx((g @ hessian @ g / (g @ g)).item(), rel=1e-12)
+        top = torch.linalg.eigvals(hessian / scale[part, None]).real.max().item()
+        assert tops[name].value == pytest.approx(top, rel=1e-8)
+
+
+@pytest.mark.parametrize("name", list(LAYERS))
+def test_traces_by_layer_are_unbiased_with_the_variance_of_the_docstring(twin, name):
+    """2 Σ H_ij² within the block, and once what stands beside it in its rows."""
+    (hessian, _), rows = block(twin, name), twin.hessian()[LAYERS[name]]
+    inside = 2 * (hessian.square().sum() - hessian.diagonal().square().sum())
+    beside = rows.square().sum() - hessian.square().sum()
+    found = [reading[name] for reading in sampled(twin, q.HessianTrace(8, by_layer=True), 1000)]
+    values = np.array([reading.value for reading in found])
+    expected, variance = hessian.trace().item(), (inside + beside).item() / 8
+    assert abs(values.mean() - expected) < 4 * math.sqrt(variance / 1000)
+    assert values.var(ddof=1) == pytest.approx(variance, rel=0.2)
+    assert np.mean([reading.error**2 for reading in found]) == pytest.approx(variance, rel=0.1)
+
+
+def test_traces_by_layer_share_the_products_of_the_whole(twin):
+    moment = Moment(twin.problem, twin.optimizer, 0, twin.update)
+    operator = moment.shared(loss_hessian)
+    found = q.HessianTrace(6, by_layer=True).measure(moment)
+    assert operator.matvecs == 6
+    (dense,) = sampled(twin, q.HessianTrace(6, by_layer=True), 1)
+    for name in LAYERS:
+        assert found[name] == pytest.approx(dense[name], rel=1e-9)
+
+
+def test_batch_sharpness_by_layer_is_near_its_mean_over_all_batches(twin):
+    found = twin.measure(q.BatchSharpness(8, 1600, by_layer=True))
+    for name in LAYERS:
+        pairs = []
+        for left in range(9):
+            hessian, g = block(twin, name, [i for i in range(9) if i != left])
+            pairs.append(((g @ hessian @ g).item(), (g @ g).item()))
+        bent, squares = np.array(pairs).T
+        expected = {name: bent.mean() / squares.mean(), f"{name}, mean of ratios": (bent / squares).mean()}
+        for part, value in expected.items():
+            assert abs(found[part].value - value) < 4 * found[part].error
+            assert found[part].error < 0.02 * abs(value)
+
+
+def test_noise_scales_by_layer_are_of_the_same_batches_and_add_up(twin):
+    whole = twin.measure(q.GradientNoiseScale(2, 50))
+    found = twin.measure(q.GradientNoiseScale(2, 50, by_layer=True))
+    for part in ("noise", "signal"):
+        total = sum(found[f"{name}, {part}"].value for name in LAYERS)
+        assert total == pytest.approx(whole[part].value, rel=1e-9)
+    for name in LAYERS:
+        noise, signal = (found[f"{name}, {part}"].value for part in ("noise", "signal"))
+        assert found[name].value == (pytest.approx(noise / signal) if signal > 0 else math.inf)
+    each = torch.stack([twin.gradient([i]) for i in range(9)])
+    many = twin.measure(q.GradientNoiseScale(2, 400, by_layer=True))
+    for name, part in LAYERS.items():
+        covariance = (each - twin.gradient())[:, part].square().sum().item() / 8
+        assert abs(many[f"{name}, noise"].value - covariance) < 4 * many[f"{name}, noise"].error
+
+
+def test_taylor_radii_by_layer_are_along_each_layers_part_of_the_update_alone(twin):
+    found = twin.measure(q.TaylorRadiusAhead(by_layer=True))
+    jacobian = torch.autograd.functional.jacobian(twin.logits, twin.theta)
+    for name, part in LAYERS.items():
+        length = twin.update[part].norm()
+        slopes = jacobian[..., part] @ (twin.update[part] / length)
+        spread = math.pi / (slopes.amax(1) - slopes.amin(1)).max().item()
+        majority = wb.stability.logit_radius(twin.logits(twin.theta).detach(), slopes).minimum
+        assert found[f"{name}, spread"].value == pytest.approx(spread, rel=1e-12)
+        assert found[name].value == pytest.approx(majority, rel=1e-12)
+        assert found[f"{name}, r"].value == pytest.approx(length.item() / majority, rel=1e-12)
+    whole = twin.measure(q.TaylorRadiusAhead())["r, spread"].value
+    assert sum(found[f"{name}, r, spread"].value for name in LAYERS) >= whole
+
+
+def test_the_exact_radius_is_a_zero_of_the_partition_function_above_the_bounds(twin):
+    """No smaller modulus on a fine grid of the complex plane has a zero of any example's sum."""
+    found = twin.measure(q.ExactRadiusAhead())
+    unit = twin.update / twin.update.norm()
+    slopes = torch.autograd.functional.jacobian(twin.logits, twin.theta) @ unit
+    logits = twin.logits(twin.theta).detach()
+    radius = found[""].value
+    assert found["certified"].value == 1
+    assert found[""].error == 0
+    assert found["r"].value == pytest.approx(twin.update.norm().item() / radius, rel=1e-12)
+    assert radius >= twin.measure(q.TaylorRadiusAhead())[""].value
+    assert smallest_partition(logits, slopes, [radius]) < 1e-3
+    assert smallest_partition(logits, slopes, np.linspace(0, 0.98 * radius, 50)) > 1e-2
+
+
+def smallest_partition(logits, slopes, radii):
+    """Least |Σ e^(z + ta)| over Σ |e^(z + ta)|, of any example at any t on circles of these radii."""
+    angle = torch.linspace(0, math.pi, 20001, dtype=torch.float64)
+    least = math.inf
+    for radius in radii:
+        t = torch.polar(torch.tensor(float(radius), dtype=torch.float64), angle)
+        terms = torch.exp(logits[:, None].to(t.dtype) + t[None, :, None] * slopes[:, None])
+        least = min(least, (terms.sum(-1).abs() / terms.abs().sum(-1)).min().item())
+    return least
+
+
+def test_an_exact_radius_that_is_not_certified_says_so(twin, monkeypatch):
+    radii = Radii(1.0, 2.0, 2.0, False)
+    monkeypatch.setattr("workbench.stability.quantities.exact_radius.radii_along", lambda *_: radii)
+    found = twin.measure(q.ExactRadiusAhead())
+    assert found["certified"].value == 0
+    assert math.isnan(found[""].error)
+    assert found[""].value == 2
+
+
+def test_layer_radii_are_those_of_the_function_along_the_update(twin):
+    found = twin.measure(q.LayerRadiiAhead())
+    hidden = twin.inputs @ twin.model[0].weight.T + twin.model[0].bias
+    w, b, *_ = (twin.update / twin.update.norm()).split([12, 4, 15])
+    change = twin.inputs @ w.view(4, 3).T + b
+    tanh = ((hidden.square() + math.pi**2 / 4).sqrt() / change.abs()).min().item()
+    assert found["1 (tanh)"].value == pytest.approx(tanh, rel=1e-9)
+    assert found["output (softmax)"].value == pytest.approx(
+        twin.measure(q.TaylorRadiusAhead())["spread"].value, rel=1e-9
+    )
+    least = min(reading.value for name, reading in found.items() if "(" in name)
+    assert found[""].value == least
+    assert found["r"].value == pytest.approx(twin.update.norm().item() / least)
+
+
+@pytest.mark.parametrize("kind", [q.ExactRadiusAhead, q.LayerRadiiAhead])
+def test_a_step_that_went_nowhere_has_no_radius(twin, kind):
+    still = Moment(twin.problem, twin.optimizer, 0, torch.zeros_like(twin.update))
+    found = as_readings("", kind().measure(still))
+    assert (found[""].value, found["r"].value) == (math.inf, 0)
+
+
+def test_costs_by_layer_are_known_before_the_run(twin):
+    costs = q.catalogue(twin.problem, twin.optimizer).set_index("name")["gradients"]
+    for name in ("gradient_norm", "update_norm", "hessian_trace", "gradient_noise_scale"):
+        assert costs[f"{name}_by_layer"] == costs[name]
+    for name in ("sharpness", "preconditioned_sharpness", "frobenius_norm", "taylor_radius"):
+        assert costs[f"{name}_by_layer"] == 2 * costs[name]
+    assert costs["gradient_curvature_by_layer"] == 1 + 2 * 2
+    assert costs["batch_sharpness_by_layer"] == pytest.approx(costs["batch_sharpness"] * 5 / 3)
+    assert costs["exact_radius"] > 1
+
+
+def test_the_catalogue_lists_each_name_and_why_one_is_refused(twin):
+    table = q.catalogue(twin.problem, torch.optim.SGD(twin.model.parameters(), lr=0.1)).set_index("name")
+    assert list(table.index) == list(q.BUILT_IN)
+    refused = table[table["refused"] != ""]
+    assert list(refused.index) == ["preconditioned_sharpness", "preconditioned_sharpness_by_layer"]
+    assert refused["gradients"].isna().all()
+    assert table.loc["sharpness_by_layer", "what"].endswith(", of each layer")
+    assert not table["what"].str.contains(":math:|\n").any()
+
+
+def test_a_layer_that_the_loss_does_not_see_is_flat(twin):
+    model = nn.ModuleDict({"used": nn.Linear(3, 3), "unused": nn.Linear(3, 3)}).double()
+    problem = wb.Problem(
+        model,
+        nn.CrossEntropyLoss(),
+        (twin.inputs, twin.targets),
+        forward=lambda model, batch: model["used"](batch[0]),
+    )
+    update = torch.ones(problem.num_parameters, dtype=torch.float64)
+    moment = Moment(problem, torch.optim.SGD(model.parameters(), lr=0.1), 0, update)
+    for quantity in (q.BatchSharpness(4, 3, by_layer=True), q.GradientCurvature(by_layer=True)):
+        quantity.prepare(problem, moment.optimizer)
+        found = as_readings(quantity.name, quantity.measure(moment))
+        assert math.isnan(found["unused"].value)
+        assert found["used"].value > 0
+
+
+@pytest.mark.parametrize(
+    "quantity", [q.Sharpness(), q.HessianTrace(), q.FrobeniusNorm(by_layer=True), q.LayerRadiiAhead()]
+)
+def test_an_interrupt_while_measuring_ends_the_training(twin, quantity):
+    """As Ctrl-C in the middle of a search, where functions return what they have."""
+
+    def stop(description, done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    with listening(stop), pytest.raises(KeyboardInterrupt):
+        twin.measure(quantity)
 
 
 @pytest.mark.parametrize(

@@ -148,15 +148,6 @@ class BlockDiagonal(CurvatureOperator):
         return total
 
 
-def layers_of(layout: Sequence[Any]) -> dict[str, list[str]]:
-    """Names of the parameters of each layer: ``"blocks.0.linear"`` has its weight and bias."""
-    layers: dict[str, list[str]] = {}
-    for part in layout:
-        layer, _, leaf = part.name.rpartition(".")
-        layers.setdefault(layer or leaf, []).append(part.name)
-    return layers
-
-
 def _collected(terms: Sequence[tuple[float, CurvatureOperator]]) -> list[tuple[float, CurvatureOperator]]:
     """Combinations taken apart, so that sums of sums stay flat."""
     flat: list[tuple[float, CurvatureOperator]] = []

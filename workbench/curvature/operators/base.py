@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from workbench.choices import suggestion
+from workbench.layout import layers_of
 from workbench.memory import free_bytes, show_bytes
 from workbench.progress import progress
 
@@ -159,7 +160,7 @@ class CurvatureOperator(abc.ABC):
         ValueError
             If the operator does not know which parameter stands where.
         """
-        from workbench.curvature.operators.algebra import BlockDiagonal, layers_of
+        from workbench.curvature.operators.algebra import BlockDiagonal
 
         if not self.layout:
             raise ValueError("this operator does not know which parameter stands where: it has no layers")

@@ -42,12 +42,24 @@ class TopEigenvalue:
 
     def __init__(self, tol: float, seed: int) -> None:
         self.tol, self.seed = tol, seed
-        self._last: Tensor | None = None
+        self._last: dict[str, Tensor] = {}
 
-    def find(self, operator: Any) -> Reading:
-        """Return the eigenvalue and its residual norm: within that distance there is one."""
+    def find(self, operator: Any, layer: str = "") -> Reading:
+        """Return the eigenvalue and its residual norm: within that distance there is one.
+
+        The search begins where the last one of this layer ended. An interrupt (Ctrl-C) is passed on: it is
+        meant for the training.
+        """
         pairs = eigenpairs(
-            operator, 1, tol=self.tol, start=self._last, seed=self.seed, max_matvecs=_MOST, method="lanczos"
+            operator,
+            1,
+            tol=self.tol,
+            start=self._last.get(layer),
+            seed=self.seed,
+            max_matvecs=_MOST,
+            method="lanczos",
         )
-        self._last = pairs.vectors
+        if pairs.interrupted:
+            raise KeyboardInterrupt
+        self._last[layer] = pairs.vectors
         return Reading(pairs.values[0].item(), pairs.residuals[0].item())

@@ -3,29 +3,55 @@
 import math
 from typing import Any
 
-from workbench.moment import Moment, Quantity
+from torch import Tensor
+
+from workbench.curvature import CurvatureOperator
+from workbench.moment import Moment, Readings
 from workbench.problem import Problem
 from workbench.stability.quantities.curvature_of import PRODUCT, check_hessian, loss_hessian
+from workbench.stability.quantities.layers import Layered, count_layers, layer_parts, layer_problems
 
 
-class GradientCurvature(Quantity):
-    r"""Curvature :math:`g^\top H g / \|g\|^2` along the gradient of the loss over the problem's data.
+class GradientCurvature(Layered):
+    r"""Curvature along the gradient of the loss over the problem's data.
 
-    A step of gradient descent lowers the quadratic model of the loss as long as it is below
-    :math:`2 / \eta`. nan where the gradient is 0. One gradient and one product.
+    A step of gradient descent lowers the quadratic model of the loss as long as :math:`g^\top H g / \|g\|^2`
+    is below :math:`2 / \eta`. nan where the gradient is 0. One gradient and one product.
+
+    Parameters
+    ----------
+    by_layer : bool
+        That of each layer's diagonal block along its part of the gradient instead, as a step of that layer
+        alone meets it. A product for each layer, at the share of the pass that it needs: one product of the
+        whole has what the layers do to each other in it.
     """
 
     name, cost = "gradient_curvature", 1 + PRODUCT
 
+    def __init__(self, by_layer: bool = False) -> None:
+        super().__init__(by_layer)
+
     def prepare(self, problem: Problem, optimizer: Any) -> None:
         """Refuse a loss without second derivatives."""
         check_hessian(problem)
+        if self.by_layer:
+            self.cost = 1 + PRODUCT * count_layers(problem)
 
-    def measure(self, moment: Moment) -> float:
+    def measure(self, moment: Moment) -> Readings:
         """Return the curvature."""
-        gradient = moment.gradient
-        length = gradient.double().norm()
-        if length == 0:
-            return math.nan
-        direction = (gradient.double() / length).to(gradient.dtype)
-        return (direction.double() @ (moment.shared(loss_hessian) @ direction).double()).item()
+        if not self.by_layer:
+            return curvature_along(moment.gradient, moment.shared(loss_hessian))
+        parts = layer_parts(moment.problem, moment.gradient)
+        return {
+            layer: curvature_along(parts[layer], loss_hessian(part))
+            for layer, part in layer_problems(moment.problem).items()
+        }
+
+
+def curvature_along(vector: Tensor, operator: CurvatureOperator) -> float:
+    """Curvature v'Av / v'v along a vector (n,), by one product; nan along 0."""
+    length = vector.double().norm()
+    if length == 0:
+        return math.nan
+    direction = (vector.double() / length).to(vector.dtype)
+    return (direction.double() @ (operator @ direction).double()).item()

@@ -4,19 +4,22 @@ import math
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from workbench.moment import Moment, Quantity, Reading
+from workbench.moment import Moment, Reading
 from workbench.problem import Problem
 from workbench.result import standard_error
+from workbench.stability.quantities.layers import Layered, layer_parts, named_by_layer
 from workbench.stability.quantities.minibatches import check_minibatches, fitting_size, minibatches
 
 _USUAL = 16  # examples of a batch
 
 
-class GradientNoiseScale(Quantity):
-    r"""The simple noise scale :math:`\mathrm{tr}\,\Sigma / |G|^2` of the gradients of single examples.
+class GradientNoiseScale(Layered):
+    r"""The batch size at which noise and signal of the gradient are alike.
 
-    With :math:`g_B` of random minibatches and g of all N examples, unbiased estimates are
+    It is the simple noise scale :math:`\mathrm{tr}\,\Sigma / |G|^2` of the gradients of single examples. With
+    :math:`g_B` of random minibatches and g of all N examples, unbiased estimates are
 
     .. math::
         \mathrm{tr}\,\Sigma = \frac{E|g_B - g|^2}{1/B - 1/N}, \qquad |G|^2 = |g|^2 - \mathrm{tr}\,\Sigma / N,
@@ -34,13 +37,19 @@ class GradientNoiseScale(Quantity):
         Examples of a batch, B. By default 16, or all but one.
     batches : int
         At least 2.
+    by_layer : bool
+        That of each layer's part of the gradients instead, at no further cost; noise and signal of the layers
+        add up to those of the whole.
     seed : int
         Of the batches, which are others at each step.
     """
 
     name = "gradient_noise_scale"
 
-    def __init__(self, size: int | None = None, batches: int = 20, *, seed: int = 0) -> None:
+    def __init__(
+        self, size: int | None = None, batches: int = 20, by_layer: bool = False, *, seed: int = 0
+    ) -> None:
+        super().__init__(by_layer)
         self.size, self.batches, self.seed = size, batches, seed
 
     def prepare(self, problem: Problem, optimizer: Any) -> None:
@@ -51,12 +60,24 @@ class GradientNoiseScale(Quantity):
 
     def measure(self, moment: Moment) -> dict[str, Reading]:
         """Return the noise scale, the noise and the signal."""
-        whole = moment.gradient.double()
         problem = moment.problem
+        whole = self._squares(problem, moment.gradient.double())
         drawn = minibatches(problem, self._size, self.batches, self.seed + moment.step)
         gradients = (problem.batch_gradient(problem.parameters(), batch).double() for batch in drawn)
-        distances = np.array([(gradient - whole).square().sum().item() for gradient in gradients])
-        return noise_scale(distances, whole.square().sum().item(), self._size, problem.num_examples)
+        distances = [self._squares(problem, gradient - moment.gradient.double()) for gradient in gradients]
+        return named_by_layer(
+            {
+                name: noise_scale(
+                    np.array([each[name] for each in distances]), square, self._size, problem.num_examples
+                )
+                for name, square in whole.items()
+            }
+        )
+
+    def _squares(self, problem: Problem, vector: Tensor) -> dict[str, float]:
+        """Squared length of a vector, or of each layer's part."""
+        parts = layer_parts(problem, vector) if self.by_layer else {"": vector}
+        return {name: part.square().sum().item() for name, part in parts.items()}
 
 
 def noise_scale(distances: np.ndarray, square: float, size: int, examples: int) -> dict[str, Reading]:

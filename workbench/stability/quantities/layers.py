@@ -1,27 +1,57 @@
-"""The layers of a problem: names, and where each stands in a flat vector."""
+"""Quantities layer by layer: their names, and the parts of a flat vector."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from workbench.moment import norm
+from workbench.layout import layers_of
+from workbench.moment import Quantity, Reading
 from workbench.problem import Problem
 
 
-def layer_parameters(problem: Problem) -> dict[str, list[str]]:
-    """Names of the selected parameters of each layer: ``"blocks.0.linear"`` has its weight and bias."""
-    layers: dict[str, list[str]] = {}
-    for part in problem.layout:
-        layer, _, leaf = part.name.rpartition(".")
-        layers.setdefault(layer or leaf, []).append(part.name)
-    return layers
+class Layered(Quantity):
+    """A quantity of the whole, or ``by_layer`` of each layer, which is then in its name.
+
+    A layer is a module with parameters of its own, and its parts are named like it.
+
+    Parameters
+    ----------
+    by_layer : bool
+    """
+
+    def __init__(self, by_layer: bool) -> None:
+        self.by_layer = by_layer
+        if by_layer:
+            self.name = f"{self.name}_by_layer"
 
 
-def layer_norms(problem: Problem, vector: Tensor) -> Mapping[str, float]:
-    """Norm of each layer's part of a vector (n,)."""
+def layer_parts(problem: Problem, vector: Tensor) -> dict[str, Tensor]:
+    """Each layer's part of a vector (n,), in the order in which the problem restricted to it has it."""
     pieces = {part.name: vector[part.start : part.stop] for part in problem.layout}
     return {
-        layer: norm(torch.cat([pieces[name] for name in names]))
-        for layer, names in layer_parameters(problem).items()
+        layer: torch.cat([pieces[name] for name in names])
+        for layer, names in layers_of(problem.layout).items()
+    }
+
+
+def layer_problems(problem: Problem) -> dict[str, Problem]:
+    """The problem restricted to each of its layers: its Hessian is the diagonal block of the layer."""
+    return {layer: problem.restrict(names) for layer, names in layers_of(problem.layout).items()}
+
+
+def count_layers(problem: Problem) -> int:
+    """How many layers have parameters."""
+    return len(layers_of(problem.layout))
+
+
+def named_by_layer(found: Mapping[str, Mapping[str, Reading]]) -> dict[str, Reading]:
+    """Put the parts of all layers into one mapping: ``"0"`` has its main number, ``"0, noise"`` another.
+
+    The whole, where it is not taken by layer, is a layer without a name.
+    """
+    return {
+        ", ".join(filter(None, (layer, part))): reading
+        for layer, readings in found.items()
+        for part, reading in readings.items()
     }

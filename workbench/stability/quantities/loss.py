@@ -5,7 +5,10 @@ from workbench.problem import Problem
 
 
 class Loss(Quantity):
-    """The loss over the problem's data, in eval mode. One forward pass: a third of a gradient."""
+    """The loss over the problem's data, in eval mode. One forward pass: a third of a gradient.
+
+    It is of the whole network: no layer has a loss of its own.
+    """
 
     name, cost = "loss", 1 / 3
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim import Adam, AdamW
 
 from workbench.curvature import CurvatureOperator
-from workbench.moment import Moment, Quantity, Reading, innermost
+from workbench.moment import Moment, Readings, innermost
 from workbench.problem import Problem
 from workbench.stability.quantities.curvature_of import (
     PRODUCT,
@@ -16,12 +16,14 @@ from workbench.stability.quantities.curvature_of import (
     check_hessian,
     loss_hessian,
 )
+from workbench.stability.quantities.layers import Layered, count_layers, layer_parts, layer_problems
 
 
-class PreconditionedSharpness(Quantity):
-    r"""The largest eigenvalue of :math:`P^{-1/2} H P^{-1/2}` with Adam's preconditioner P, and its residual.
+class PreconditionedSharpness(Layered):
+    r"""The largest eigenvalue of the Hessian as Adam's preconditioner rescales it, with its residual norm.
 
-    Adam's step t is :math:`-\eta\, P_t^{-1} m_t` with its first moment m, its bias uncorrected, and
+    It is that of :math:`P^{-1/2} H P^{-1/2}`. Adam's step t is :math:`-\eta\, P_t^{-1} m_t` with its first
+    moment m, its bias uncorrected, and
 
     .. math:: P_t = (1 - \beta_1^t)\,\mathrm{diag}\bigl(\sqrt{v_t / (1 - \beta_2^t)} + \varepsilon\bigr),
 
@@ -34,6 +36,9 @@ class PreconditionedSharpness(Quantity):
 
     Parameters
     ----------
+    by_layer : bool
+        That of each layer's diagonal block instead, at as many products for each; none exceeds that of the
+        whole.
     tol : float
         Residual norm at most, relative to the eigenvalue.
     seed : int
@@ -42,7 +47,8 @@ class PreconditionedSharpness(Quantity):
 
     name, cost = "preconditioned_sharpness", PRODUCT * PRODUCTS
 
-    def __init__(self, *, tol: float = 1e-2, seed: int = 0) -> None:
+    def __init__(self, by_layer: bool = False, *, tol: float = 1e-2, seed: int = 0) -> None:
+        super().__init__(by_layer)
         self.tol, self.seed = tol, seed
 
     def prepare(self, problem: Problem, optimizer: Any) -> None:
@@ -52,12 +58,20 @@ class PreconditionedSharpness(Quantity):
             kind = type(inner).__name__
             raise ValueError(f"{self.name} is Adam's: {kind} is neither Adam nor AdamW; use 'sharpness'")
         check_hessian(problem)
+        if self.by_layer:
+            self.cost = PRODUCT * PRODUCTS * count_layers(problem)
         self._search = TopEigenvalue(self.tol, self.seed)
 
-    def measure(self, moment: Moment) -> Reading:
+    def measure(self, moment: Moment) -> Readings:
         """Return the eigenvalue with its residual norm."""
         scales = adam_preconditioner(moment).rsqrt()
-        return self._search.find(Rescaled(moment.shared(loss_hessian), scales))
+        if not self.by_layer:
+            return self._search.find(Rescaled(moment.shared(loss_hessian), scales))
+        parts = layer_parts(moment.problem, scales)
+        return {
+            layer: self._search.find(Rescaled(loss_hessian(part), parts[layer]), layer)
+            for layer, part in layer_problems(moment.problem).items()
+        }
 
 
 def adam_preconditioner(moment: Moment) -> Tensor:

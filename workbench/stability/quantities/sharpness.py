@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workbench.moment import Moment, Quantity, Readings
+from workbench.moment import Moment, Readings
 from workbench.problem import Problem
 from workbench.stability.quantities.curvature_of import (
     PRODUCT,
@@ -11,10 +11,10 @@ from workbench.stability.quantities.curvature_of import (
     check_hessian,
     loss_hessian,
 )
-from workbench.stability.quantities.layers import layer_parameters
+from workbench.stability.quantities.layers import Layered, count_layers, layer_problems
 
 
-class Sharpness(Quantity):
+class Sharpness(Layered):
     """The largest eigenvalue of the Hessian over the problem's data, with its residual norm.
 
     The search starts near the eigenvector of the measurement before. About 13 products, each two gradients;
@@ -30,25 +30,24 @@ class Sharpness(Quantity):
         Of the start vectors.
     """
 
-    cost = PRODUCT * PRODUCTS
+    name, cost = "sharpness", PRODUCT * PRODUCTS
 
     def __init__(self, by_layer: bool = False, *, tol: float = 1e-2, seed: int = 0) -> None:
-        self.by_layer, self.tol, self.seed = by_layer, tol, seed
-        self.name = "sharpness_by_layer" if by_layer else "sharpness"
+        super().__init__(by_layer)
+        self.tol, self.seed = tol, seed
 
     def prepare(self, problem: Problem, optimizer: Any) -> None:
         """Refuse a loss without second derivatives."""
         check_hessian(problem)
-        layers = layer_parameters(problem) if self.by_layer else {"": [part.name for part in problem.layout]}
-        self.cost = len(layers) * PRODUCT * PRODUCTS
-        self._layers = layers
-        self._searches = {layer: TopEigenvalue(self.tol, self.seed) for layer in layers}
+        if self.by_layer:
+            self.cost = PRODUCT * PRODUCTS * count_layers(problem)
+        self._search = TopEigenvalue(self.tol, self.seed)
 
     def measure(self, moment: Moment) -> Readings:
         """Return the eigenvalue with its residual norm."""
         if not self.by_layer:
-            return self._searches[""].find(moment.shared(loss_hessian))
+            return self._search.find(moment.shared(loss_hessian))
         return {
-            layer: self._searches[layer].find(loss_hessian(moment.problem.restrict(names)))
-            for layer, names in self._layers.items()
+            layer: self._search.find(loss_hessian(part), layer)
+            for layer, part in layer_problems(moment.problem).items()
         }

@@ -10,9 +10,10 @@ from workbench.stability.thresholds import sharpness_threshold
 
 
 class StabilityThreshold(Quantity):
-    """:func:`sharpness_threshold` of the optimizer at the learning rate of the step. No gradient.
+    """Curvature above which the optimizer's steps on a quadratic grow, at the learning rate of the step.
 
-    Of a controller it is that of the optimizer inside, for the steps that the controller leaves as they are:
+    See :func:`sharpness_threshold`. No gradient. It is the optimizer's, so no layer has one of its own. Of a
+    controller it is that of the optimizer inside, for the steps that the controller leaves as they are:
     a shortened one is one at a smaller rate, which is not counted.
     """
 

@@ -83,8 +83,8 @@ def loss_of(model):
 
 
 ALL = ["loss", "gradient_norm", "sharpness", "hessian_trace", "taylor_radius", "update_norm", Mean(),
-       BatchSharpness(4, 3), GradientNoiseScale(4, 3), "exact_radius", "layer_radii", "hessian_trace_by_layer",
-       BatchSharpness(4, 3, by_layer=True), "taylor_radius_by_layer", "gradient_curvature_by_layer"]  # fmt: skip
+       BatchSharpness(4, 3), GradientNoiseScale(4, 3), BatchSharpness(4, 3, by_layer=True), "exact_radius",
+       "layer_radii", "hessian_trace_by_layer", "taylor_radius_by_layer"]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,20 @@
 """The explorer of stability shows what its functions found, in its tabs."""
 
+import itertools
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import workbench as wb
+from workbench.explore import linear_stability_view, training_cost
 from workbench.explore.live_training_view import LIVE_TRAINING
+from workbench.explore.stability_explorer import VIEWS
 from workbench.explore.still import Stills
 from workbench.explore.tabs import Tabs
+from workbench.parameters import read_notebook
 from workbench.stability.experiments import edge_of_stability
+from workbench.stability.minima import PROBES
 
 QUICK = {"ratios": [1.1, 5.0], "runs": 1, "edge_steps": 40, "edge_examples": 60, "batch_sizes": [1, 4, 99]}
 
@@ -71,6 +78,38 @@ def test_the_code_gives_the_same_results(regression, title, name, request):
     namespace = {"problem": regression}
     exec(explorer._code.text, namespace)
     assert namespace[name].frame().equals(request.getfixturevalue(name).frame())
+
+
+@pytest.fixture
+def ticking(monkeypatch):
+    """All that the estimates time takes one second."""
+    for module in (training_cost, linear_stability_view):
+        ticks = itertools.count()
+        clock = SimpleNamespace(monotonic=lambda ticks=ticks: float(next(ticks)))
+        monkeypatch.setattr(module, "time", clock)
+
+
+@pytest.mark.parametrize(
+    ("title", "seconds"),
+    [
+        ("Edge of stability", 2 * (40 + 26 * (2 + 40 // 20))),  # trainings of 40 steps, measured every 20
+        ("Batch size and learning rate", 9 + 3 * 40),  # examples, and applications for each batch size
+        ("Live training", 10 * (1 + (1 / 3 + 26) / 5)),  # a gradient a step; loss and sharpness every 5
+    ],
+)
+def test_what_it_will_cost_is_estimated(ticking, regression, title, seconds):
+    (view,) = [view for view in VIEWS if view.title == title]
+    values = {p.name: p.default for p in read_notebook("stability").parameters}
+    cost = view.estimate(regression, view.chosen(values | QUICK | {"train_steps": 10, "train_every": 5}))
+    assert cost.seconds == pytest.approx(seconds)
+    assert 0 < cost.bytes < 1e9
+
+
+def test_where_not_all_gradients_fit_a_search_is_expected_in_place_of_exact_limits(monkeypatch, regression):
+    monkeypatch.setattr("workbench.stability.minima.EXACT_ROWS", 3)
+    monkeypatch.setattr(linear_stability_view, "product_seconds", lambda operator: 1000.0)
+    cost = linear_stability_view.LINEAR_STABILITY.estimate(regression, {"batch_sizes": [1, 2]})
+    assert cost.seconds > 1000 * PROBES
 
 
 def test_unknown_values_are_refused(regression):

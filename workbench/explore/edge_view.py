@@ -1,5 +1,6 @@
 """The view of trainings to the edge of stability: sharpness over the threshold, step by step."""
 
+import inspect
 from typing import Any, cast
 
 import plotly.graph_objects as go
@@ -7,9 +8,12 @@ import plotly.graph_objects as go
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.explore.figure_data import as_list
 from workbench.explore.style import styled
-from workbench.explore.view import Results, Values, View
+from workbench.explore.training_cost import training_cost
+from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
 from workbench.stability.experiments import EdgeOfStability, edge_of_stability
+from workbench.stability.experiments.digits_regression import class_regression
+from workbench.stability.quantities import Sharpness
 
 _COLORS = (BLUE, VERMILION, GREEN, ORANGE, SKY)
 _HELP = """
@@ -42,6 +46,15 @@ def _code(values: Values) -> str:
         "edge.plot()\n"
         "edge.by_rate()"
     )
+
+
+def _estimate(problem: Problem, values: Values) -> Cost:
+    """Of each training a gradient a step, and its measurements; the network is the experiment's own."""
+    usual = inspect.signature(edge_of_stability).parameters
+    example = class_regression(values["edge_examples"], usual["width"].default, 0)
+    measurements = 2 + values["edge_steps"] // usual["every"].default
+    gradients = values["edge_steps"] + Sharpness.cost * measurements
+    return training_cost(example, len(values["ratios"]) * values["runs"] * gradients)
 
 
 def _figure() -> go.Figure:
@@ -93,5 +106,6 @@ EDGE = View(
     compute=_compute,
     draw=_draw,
     code=_code,
+    estimate=_estimate,
     controls=("ratios", "momentum", "runs", "edge_steps", "edge_examples"),
 )

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from workbench.colors import VERMILION
 from workbench.explore.figure_data import as_list
+from workbench.explore.slider import set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.taylor_parts import direction_code, direction_cost, direction_of
 from workbench.explore.view import Results, Values, View
@@ -101,8 +102,7 @@ def _draw(figure: go.Figure, results: Results) -> None:
     active = int(np.abs(sizes - nearest[0]).argmin())
     reach = 1.1 * max(table["imaginary"].max(), sizes[-1])
     figure.update_yaxes(range=[-reach, reach])
-    figure.layout.sliders[0].update(steps=steps, active=active)
-    _show(figure, steps[active])
+    set_slider(figure, steps, active)
 
 
 def _disk(size: float) -> dict[str, float]:
@@ -110,22 +110,11 @@ def _disk(size: float) -> dict[str, float]:
 
 
 def _step(nearest: np.ndarray, place: int, size: float) -> dict[str, Any]:
-    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
+    """Return a step of the slider: the disk grows, and the title counts the samples in it."""
     inside = int((nearest < size).sum())
-    disk = {f"shapes[0].{corner}": value for corner, value in _disk(size).items()}
     told = f"|t| = {size:.3g}: {inside} of {len(nearest)} samples have a ghost in the disk"
-    return {
-        "label": f"{size:.3g}",
-        "method": "relayout",
-        "args": [disk | {"title.text": told, "sliders[0].active": place}],
-    }
-
-
-def _show(figure: go.Figure, step: dict[str, Any]) -> None:
-    """Change the figure as a step of the slider does."""
-    (layout,) = step["args"]
-    figure.layout.shapes[0].update({corner: layout[f"shapes[0].{corner}"] for corner in _disk(0)})
-    figure.layout.title.text = layout["title.text"]
+    disk = {f"shapes[0].{corner}": value for corner, value in _disk(size).items()}
+    return slider_step(f"{size:.3g}", place, disk | {"title.text": told})
 
 
 GHOSTS = View(

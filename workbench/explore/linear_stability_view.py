@@ -1,15 +1,24 @@
 """The view of what a minimum allows: the largest stable learning rate over the batch size."""
 
+import time
 from typing import cast
 
 import plotly.graph_objects as go
+import torch
 
+from workbench.curvature import ggn
+from workbench.explore.curvature_parts import product_seconds, search_products
 from workbench.explore.figure_data import as_list
 from workbench.explore.style import styled
-from workbench.explore.view import Results, Values, View
+from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
 from workbench.stability import LinearStability, linear_stability
+from workbench.stability.example_curvature import example_factors
 from workbench.stability.linear_limits import CONDITIONS
+from workbench.stability.minima import EXACT_RANK, PROBES, fits_whole
+
+_APPLICATIONS = 40  # that the exact limit of a batch size takes, about
+_VECTORS = 600  # as long as the parameters, that the search and the sampled norm keep at most
 
 _DASHES = {"-": "solid", "--": "dash", ":": "dot"}
 _HELP = """
@@ -43,6 +52,34 @@ def _code(values: Values) -> str:
         "limits.plot()\n"
         "print(limits)"
     )
+
+
+def _estimate(problem: Problem, values: Values) -> Cost:
+    """The examples' gradients, one by one, and what is solved with all of them or searched for instead."""
+    started = time.monotonic()
+    factors = example_factors(problem)
+    first = next(factors)
+    factors.close()
+    reading = (time.monotonic() - started) * problem.num_examples
+    if not fits_whole(first, problem.num_examples):
+        operator = ggn(problem)
+        products = search_products(problem.num_parameters, 1) + PROBES
+        return Cost(reading + products * product_seconds(operator), _VECTORS * first[0].nbytes)
+    rows = len(first) * problem.num_examples
+    rank = min(rows, first.shape[1])
+    solving = 0.0
+    if rank <= EXACT_RANK:
+        solving = len(_usable(problem, values)) * _APPLICATIONS * _application_seconds(rows, rank)
+    return Cost(reading + solving, 2 * rows * first[0].nbytes + 60 * 8 * rank**2)
+
+
+def _application_seconds(rows: int, rank: int) -> float:
+    """Time both large products of one application of the second moment's step."""
+    flat = torch.ones(rows, rank, dtype=torch.float64)
+    matrix = torch.ones(rank, rank, dtype=torch.float64)
+    started = time.monotonic()
+    flat.T @ (flat @ matrix)
+    return time.monotonic() - started
 
 
 def _figure() -> go.Figure:
@@ -86,5 +123,6 @@ LINEAR_STABILITY = View(
     compute=_compute,
     draw=_draw,
     code=_code,
+    estimate=_estimate,
     controls=("learning_rate", "batch_sizes", "replacement"),
 )

@@ -10,7 +10,8 @@ from plotly.subplots import make_subplots
 from workbench.colors import BLUE, VERMILION
 from workbench.explore.figure_data import as_list
 from workbench.explore.style import BLUE_BAND, styled
-from workbench.explore.view import Results, Values, View
+from workbench.explore.training_cost import training_cost
+from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
 from workbench.stability.full_batch import recorded_training
 from workbench.trace import THRESHOLD, Trace
@@ -52,6 +53,14 @@ def _code(values: Values) -> str:
         "trace = recorder.trace()\n"
         "trace.plot()"
     )
+
+
+def _estimate(problem: Problem, values: Values) -> Cost:
+    """A gradient for each step, and what the recorder declares that measuring takes."""
+    recorder = next(recorded_training(problem, values["train_rate"], 0, values["optimizer"]))
+    recorder.close()
+    measuring = recorder.cost()["gradients"].sum() / values["train_every"]
+    return training_cost(recorder.problem, values["train_steps"] * (1 + measuring))
 
 
 def _figure() -> go.Figure:
@@ -102,5 +111,6 @@ LIVE_TRAINING = View(
     compute=_compute,
     draw=_draw,
     code=_code,
+    estimate=_estimate,
     controls=("train_rate", "train_steps", "optimizer", "train_every", "seed"),
 )

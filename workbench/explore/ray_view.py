@@ -10,6 +10,7 @@ from plotly.colors import sample_colorscale
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.explore.figure_data import as_list
 from workbench.explore.remembered import remembered, result_key
+from workbench.explore.slider import set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.taylor_parts import direction_code, direction_cost, direction_of
 from workbench.explore.view import Cost, Results, Values, View
@@ -124,8 +125,7 @@ def _draw(figure: go.Figure, results: Results) -> None:
     figure.update_yaxes(range=[low, high], title_text=found.terms)
     figure.update_xaxes(range=[x[0], x[-1]], title_text=f"distance τ along the {found.direction}")
     steps = [_step(found, place) for place in range(len(x))]
-    figure.layout.sliders[0].update(steps=steps, active=len(x) // 2)
-    _show(figure, steps[len(x) // 2])
+    set_slider(figure, steps, active=len(x) // 2)
 
 
 def _name(kind: str, found: Ray) -> str:
@@ -133,32 +133,14 @@ def _name(kind: str, found: Ray) -> str:
 
 
 def _step(found: Ray, place: int) -> dict[str, Any]:
-    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
+    """Return a step of the slider: the line moves, and the title tells of the place."""
     tau, loss = float(found.distance[place]), float(found.loss[place])
     linear, last = float(found.linearised[place]), float(found.polynomials[-1][place])
     told = (
         f"{abs(tau) / found.radii['exact']:.2f} exact radii: loss {loss:.4g}, linearised {linear:.4g}, "
         f"which order {found.order} misses by {abs(last - linear):.1g}"
     )
-    return {
-        "label": f"{tau:.3g}",
-        "method": "relayout",
-        "args": [
-            {
-                "shapes[0].x0": tau,
-                "shapes[0].x1": tau,
-                "title.text": told,
-                "sliders[0].active": place,  # or a page that is loaded again has it where it was at first
-            }
-        ],
-    }
-
-
-def _show(figure: go.Figure, step: dict[str, Any]) -> None:
-    """Change the figure as a step of the slider does."""
-    (layout,) = step["args"]
-    figure.layout.shapes[0].update(x0=layout["shapes[0].x0"], x1=layout["shapes[0].x1"])
-    figure.layout.title.text = layout["title.text"]
+    return slider_step(f"{tau:.3g}", place, {"shapes[0].x0": tau, "shapes[0].x1": tau, "title.text": told})
 
 
 RAY = View(

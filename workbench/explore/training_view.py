@@ -9,6 +9,7 @@ from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature import Trajectory, along
 from workbench.explore.curvature_parts import operator_of, product_seconds, search_cost
 from workbench.explore.figure_data import as_list
+from workbench.explore.slider import set_slider, slider_step
 from workbench.explore.style import SHARES, styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
@@ -97,8 +98,7 @@ def _draw(figure: go.Figure, results: Results) -> None:
     shares = trajectory.pairs[-1].layer_shares()
     layers.x, layers.y = shares.index.tolist(), shares.columns.tolist()
     steps = [_step(trajectory, number) for number in range(len(trajectory.labels))]
-    _show(figure, steps[-1])
-    figure.layout.sliders[0].update(steps=steps, active=len(steps) - 1)
+    set_slider(figure, steps, active=len(steps) - 1)
     figure.update_xaxes(tickvals=list(places.values()), ticktext=list(places), row=1, col=1)
     figure.update_xaxes(dtick=max(1, len(shares) // 12), row=2, col=1)
     figure.layout.height = max(_HEIGHT, _ROW_PIXELS * shares.shape[1])
@@ -121,32 +121,14 @@ def _joined(trajectory: Trajectory) -> tuple[list[Any], list[Any], list[str]]:
 
 
 def _step(trajectory: Trajectory, number: int) -> dict[str, Any]:
-    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
+    """Return a step of the slider: the line moves, and the layers below are those of the place."""
     overlap, error = trajectory.overlap_last[number], trajectory.overlap_last_error[number]
     told = f"loss {trajectory.loss[number]:.3g}, overlap with the last {overlap:.2f} ± {error:.1g}"
     shares = as_list(trajectory.pairs[number].layer_shares().T)
-    return {
-        "label": trajectory.labels[number],
-        "method": "update",
-        "args": [
-            {"z": [shares]},
-            {
-                "shapes[0].x0": number,
-                "shapes[0].x1": number,
-                "annotations[1].text": told,
-                "sliders[0].active": number,  # or a page that is loaded again has it where it was at first
-            },
-            [_SHARES],
-        ],
-    }
-
-
-def _show(figure: go.Figure, step: dict[str, Any]) -> None:
-    """Change the figure as a step of the slider does."""
-    data, layout, _ = step["args"]
-    (figure.data[_SHARES].z,) = data["z"]
-    figure.layout.shapes[0].update(x0=layout["shapes[0].x0"], x1=layout["shapes[0].x1"])
-    figure.layout.annotations[1].text = layout["annotations[1].text"]
+    line = {"shapes[0].x0": number, "shapes[0].x1": number}
+    return slider_step(
+        trajectory.labels[number], number, line | {"annotations[1].text": told}, {_SHARES: {"z": shares}}
+    )
 
 
 TRAINING = View(

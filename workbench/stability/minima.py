@@ -21,7 +21,7 @@ EXACT_ROWS = 1500  # outputs of all examples up to which the Gram matrix of thei
 EXACT_BYTES = 1e9  # of those gradients
 EXACT_RANK = 600  # up to which the exact threshold is searched for
 _FROBENIUS = 0.01  # relative standard error of a sampled Frobenius norm
-_PROBES = 400  # products at most for it
+PROBES = 400  # products at most for it
 
 
 def linear_stability(
@@ -160,12 +160,17 @@ def _measure(problem: Problem, seed: int) -> tuple[_Curvature, ExampleHessians |
     """All sums over the examples, from their gradients at once if they fit, else one by one."""
     factors = example_factors(problem)
     first = next(factors)
-    rows = first.shape[0] * problem.num_examples
-    if rows <= EXACT_ROWS and rows * first.shape[1] * 8 <= EXACT_BYTES:
+    if fits_whole(first, problem.num_examples):
         hessians = ExampleHessians(torch.stack([first, *factors]))
         return _from_all(hessians), hessians
     factors.close()
     return _one_by_one(problem, seed), None
+
+
+def fits_whole(factor: Tensor, examples: int) -> bool:
+    """Whether the factors of all examples are few and small enough to be used at once, by one of them."""
+    rows = len(factor) * examples
+    return rows <= EXACT_ROWS and rows * factor.shape[1] * 8 <= EXACT_BYTES
 
 
 def _from_all(hessians: ExampleHessians) -> _Curvature:
@@ -190,7 +195,7 @@ def _one_by_one(problem: Problem, seed: int) -> _Curvature:
     matrix = ggn(problem)
     before = matrix.matvecs
     pairs = eigenpairs(matrix, 1, seed=seed)
-    norm = frobenius_norm(matrix, method="xtrace", rtol=_FROBENIUS, max_matvecs=_PROBES, seed=seed)
+    norm = frobenius_norm(matrix, method="xtrace", rtol=_FROBENIUS, max_matvecs=PROBES, seed=seed)
     if pairs.interrupted or not math.isfinite(norm.value):
         raise KeyboardInterrupt
     sums = _Sums(pairs.vectors[:, 0].double().cpu())

@@ -1,5 +1,6 @@
 """A walk along a line from a trained network: the loss and the decisions at each distance."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,8 @@ from torch import Tensor
 
 from workbench.choices import check_count
 from workbench.problem import Problem
+from workbench.stability.radii import KINDS
+from workbench.stability.scales import Radii, radii_along
 
 DOUBLED = 2.0  # loss over its start at which a step counts as one that did not hold
 HALVED = 0.5  # accuracy over its start, likewise
@@ -53,6 +56,46 @@ def walk(problem: Problem, unit: Tensor, distances: np.ndarray) -> Walk:
         start_loss=start_loss,
         start_accuracy=float((start == targets).double().mean()),
     )
+
+
+class Descent(NamedTuple):
+    """A walk against a unit vector, to multiples of the ``spread`` radius along it.
+
+    Attributes
+    ----------
+    radii : Radii
+        Along the vector.
+    distances : ndarray (points,)
+        In the space of the parameters.
+    walk : Walk
+        At those.
+    """
+
+    radii: Radii
+    distances: np.ndarray
+    walk: Walk
+
+
+def descend(problem: Problem, unit: Tensor, ratio: np.ndarray) -> Descent:
+    """Walk against a unit vector (n,), each distance one of these multiples of its ``spread`` radius.
+
+    Cost: a forward-mode pass over the data, and a forward pass for each distance.
+    """
+    radii = radii_along(problem, unit)
+    distances = ratio * radii.spread
+    return Descent(radii, distances, walk(problem, -unit, distances))
+
+
+def unit_gradient(problem: Problem) -> Tensor:
+    """The gradient (n,) over the data, divided by its length."""
+    gradient = problem.gradient()
+    return gradient / gradient.norm()
+
+
+def radii_columns(descents: Iterable[Descent]) -> dict[str, np.ndarray]:
+    """Radii of some descents (runs,) by kind: ``spread``, ``majority`` and ``exact``."""
+    radii = [each.radii for each in descents]
+    return {kind: np.array([getattr(each, kind) for each in radii]) for kind in KINDS}
 
 
 @torch.no_grad()

@@ -12,10 +12,18 @@ from workbench.choices import check_choice, check_count
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.progress import progress
 from workbench.result import Result, new_axes
-from workbench.stability.experiments.line_walk import DOUBLED, HALVED, Walk, log_grid, onset, walk
+from workbench.stability.experiments.line_walk import (
+    DOUBLED,
+    HALVED,
+    Descent,
+    descend,
+    log_grid,
+    onset,
+    radii_columns,
+    unit_gradient,
+)
 from workbench.stability.experiments.log_means import Mean, log_mean
 from workbench.stability.experiments.networks import NETWORKS, trained_problem
-from workbench.stability.scales import Radii, radii_along
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +34,7 @@ _COLORS = dict(zip(NETWORKS, (BLUE, VERMILION, GREEN, SKY, ORANGE, "0.4"), stric
 class _Run(NamedTuple):
     network: str
     seed: int
-    radii: Radii
-    walk: Walk
+    descent: Descent
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -229,10 +236,7 @@ def phase_transition(
         with progress("phase transition", len(networks) * len(seeds)) as advance:
             for network, seed in itertools.product(networks, seeds):
                 problem = trained_problem(network, seed, epochs)
-                gradient = problem.gradient()
-                unit = gradient / gradient.norm()
-                radii = radii_along(problem, unit)
-                runs.append(_Run(network, seed, radii, walk(problem, -unit, ratio * radii.spread)))
+                runs.append(_Run(network, seed, descend(problem, unit_gradient(problem), ratio)))
                 advance(1, network)
     except KeyboardInterrupt:
         if not runs:
@@ -242,16 +246,14 @@ def phase_transition(
         network=tuple(run.network for run in runs),
         seed=np.array([run.seed for run in runs]),
         ratio=ratio,
-        loss_ratio=np.array([run.walk.loss_ratio for run in runs]),
-        accuracy=np.array([run.walk.accuracy for run in runs]),
-        start_loss=np.array([run.walk.start_loss for run in runs]),
-        start_accuracy=np.array([run.walk.start_accuracy for run in runs]),
-        spread=np.array([run.radii.spread for run in runs]),
-        majority=np.array([run.radii.majority for run in runs]),
-        exact=np.array([run.radii.exact for run in runs]),
-        certified=np.array([run.radii.certified for run in runs]),
+        loss_ratio=np.array([run.descent.walk.loss_ratio for run in runs]),
+        accuracy=np.array([run.descent.walk.accuracy for run in runs]),
+        start_loss=np.array([run.descent.walk.start_loss for run in runs]),
+        start_accuracy=np.array([run.descent.walk.start_accuracy for run in runs]),
+        certified=np.array([run.descent.radii.certified for run in runs]),
         epochs=epochs,
         interrupted=interrupted,
+        **radii_columns(run.descent for run in runs),
     )
 
 

@@ -17,10 +17,17 @@ from workbench.progress import progress
 from workbench.random_vectors import generator, random_vectors
 from workbench.result import Result, new_axes
 from workbench.stability.experiments.digits_training import problem_of, train_steps
-from workbench.stability.experiments.line_walk import DOUBLED, Walk, log_grid, onset, walk
+from workbench.stability.experiments.line_walk import (
+    DOUBLED,
+    Descent,
+    descend,
+    log_grid,
+    onset,
+    radii_columns,
+    unit_gradient,
+)
 from workbench.stability.experiments.log_means import log_mean
 from workbench.stability.experiments.networks import digits
-from workbench.stability.scales import Radii, radii_along
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +40,8 @@ class _Line(NamedTuple):
     stage: int
     seed: int
     kind: str
-    radii: Radii
+    descent: Descent
     curvature: float
-    walk: Walk
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -241,11 +247,10 @@ def random_directions(
             for seed in seeds:
                 for stage, problem in _stages(seed, stages, examples):
                     for kind, unit in _directions(problem, directions, seed):
-                        radii = radii_along(problem, unit)
                         product = hessian(problem, check=False) @ unit
-                        walked = walk(problem, -unit, ratio * radii.spread)
                         curvature = float(unit.double() @ product.double())
-                        found.append(_Line(stage, seed, kind, radii, curvature, walked))
+                        descent = descend(problem, unit, ratio)
+                        found.append(_Line(stage, seed, kind, descent, curvature))
                         advance(1, f"after {stage} steps")
     except KeyboardInterrupt:
         if not found:
@@ -256,14 +261,12 @@ def random_directions(
         seed=np.array([line.seed for line in found]),
         kind=tuple(line.kind for line in found),
         ratio=ratio,
-        loss_ratio=np.array([line.walk.loss_ratio for line in found]),
-        flips=np.array([line.walk.flips for line in found]),
-        start_accuracy=np.array([line.walk.start_accuracy for line in found]),
-        spread=np.array([line.radii.spread for line in found]),
-        majority=np.array([line.radii.majority for line in found]),
-        exact=np.array([line.radii.exact for line in found]),
+        loss_ratio=np.array([line.descent.walk.loss_ratio for line in found]),
+        flips=np.array([line.descent.walk.flips for line in found]),
+        start_accuracy=np.array([line.descent.walk.start_accuracy for line in found]),
         curvature=np.array([line.curvature for line in found]),
         interrupted=interrupted,
+        **radii_columns(line.descent for line in found),
     )
 
 
@@ -283,7 +286,7 @@ def _stages(seed: int, stages: Sequence[int], examples: int) -> Iterator[tuple[i
 
 
 def _directions(problem: Problem, count: int, seed: int) -> Iterator[tuple[str, Tensor]]:
-    gradient = problem.gradient()
-    yield "gradient", gradient / gradient.norm()
+    gradient = unit_gradient(problem)
+    yield "gradient", gradient
     for vector in random_vectors(count, problem.num_parameters, generator(seed)):
         yield "random", (vector / vector.norm()).to(gradient.dtype)

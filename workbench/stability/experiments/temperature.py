@@ -12,15 +12,22 @@ from torch import nn
 
 from workbench.choices import check_choice, check_count
 from workbench.colors import BLUE, SKY, VERMILION
-from workbench.problem import Problem
 from workbench.problems.datasets import Dataset
 from workbench.progress import progress
 from workbench.result import Result, new_axes
 from workbench.stability.experiments.digits_training import problem_of, train_steps
-from workbench.stability.experiments.line_walk import DOUBLED, HALVED, log_grid, onset, walk
+from workbench.stability.experiments.line_walk import (
+    DOUBLED,
+    HALVED,
+    Descent,
+    descend,
+    log_grid,
+    onset,
+    radii_columns,
+    unit_gradient,
+)
 from workbench.stability.experiments.log_means import log_mean
 from workbench.stability.experiments.networks import digits
-from workbench.stability.scales import Radii, radii_along
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,10 +42,7 @@ class _Run(NamedTuple):
     protocol: str
     temperature: float
     seed: int
-    radii: Radii
-    loss_onset: float
-    accuracy_onset: float
-    start_accuracy: float
+    descent: Descent
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -225,7 +229,8 @@ def temperature_onsets(
                     retrain = protocol == "retrained" and temperature != 1
                     model = _train(data, seed, steps, temperature) if retrain else at_one
                     problem = problem_of(model, data, examples, temperature)
-                    runs.append(_measure(problem, protocol, temperature, seed, ratio))
+                    descent = descend(problem, unit_gradient(problem), ratio)
+                    runs.append(_Run(protocol, temperature, seed, descent))
                     advance(1, f"{protocol}, T = {temperature:g}")
     except KeyboardInterrupt:
         if not runs:
@@ -235,34 +240,23 @@ def temperature_onsets(
         protocol=tuple(run.protocol for run in runs),
         temperature=np.array([run.temperature for run in runs]),
         seed=np.array([run.seed for run in runs]),
-        spread=np.array([run.radii.spread for run in runs]),
-        majority=np.array([run.radii.majority for run in runs]),
-        exact=np.array([run.radii.exact for run in runs]),
-        loss_onset=np.array([run.loss_onset for run in runs]),
-        accuracy_onset=np.array([run.accuracy_onset for run in runs]),
-        start_accuracy=np.array([run.start_accuracy for run in runs]),
+        loss_onset=np.array([_loss_onset(run.descent) for run in runs]),
+        accuracy_onset=np.array([_accuracy_onset(run.descent) for run in runs]),
+        start_accuracy=np.array([run.descent.walk.start_accuracy for run in runs]),
         longest=float(ratio[-1]),
         steps=steps,
         interrupted=interrupted,
+        **radii_columns(run.descent for run in runs),
     )
 
 
-def _measure(problem: Problem, protocol: str, temperature: float, seed: int, ratio: np.ndarray) -> _Run:
-    gradient = problem.gradient()
-    unit = gradient / gradient.norm()
-    radii = radii_along(problem, unit)
-    distances = ratio * radii.spread
-    walked = walk(problem, -unit, distances)
-    lost = 1 - walked.accuracy / walked.start_accuracy
-    return _Run(
-        protocol=protocol,
-        temperature=temperature,
-        seed=seed,
-        radii=radii,
-        loss_onset=onset(distances, walked.loss_ratio, DOUBLED),
-        accuracy_onset=onset(distances, lost, 1 - HALVED),
-        start_accuracy=walked.start_accuracy,
-    )
+def _loss_onset(descent: Descent) -> float:
+    return onset(descent.distances, descent.walk.loss_ratio, DOUBLED)
+
+
+def _accuracy_onset(descent: Descent) -> float:
+    lost = 1 - descent.walk.accuracy / descent.walk.start_accuracy
+    return onset(descent.distances, lost, 1 - HALVED)
 
 
 def _train(data: Dataset, seed: int, steps: int, temperature: float) -> nn.Module:

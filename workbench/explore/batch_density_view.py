@@ -11,6 +11,7 @@ from workbench.curvature.batch_densities import KNOWN
 from workbench.curvature.subsampling import NOISE_BATCHES, NOISE_SIZE
 from workbench.explore.batch_cost import batch_cost, sizes_code, usable_sizes
 from workbench.explore.curvature_parts import lanczos_products
+from workbench.explore.slider import set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
@@ -100,21 +101,10 @@ def _draw(figure: go.Figure, results: Results) -> None:
     rows = densities.comparison().to_dict("records")
     steps = [_step(densities, index, rows[index], top) for index in range(len(densities.sizes))]
     figure.data[0].x, figure.data[0].y = _short(densities.grid), _visible(densities, full)
-    first, layout, _ = steps[0]["args"]
-    for trace, x, y in zip(figure.data[1:], first["x"], first["y"], strict=True):
-        trace.x, trace.y = x, y
-    figure.layout.annotations[0].text = layout["annotations[0].text"]
     figure.layout.yaxis.range = np.log10([densities.floor, top]).tolist()
     figure.layout.xaxis.title.text = f"eigenvalue of the {densities.matrix}"
-    figure.layout.sliders = [
-        {
-            "active": 0,
-            "steps": steps,
-            "currentvalue": {"prefix": "batch size "},
-            "pad": {"t": 50},
-            "len": 1.0,
-        }
-    ]
+    figure.layout.sliders = [{"currentvalue": {"prefix": "batch size "}, "pad": {"t": 50}, "len": 1.0}]
+    set_slider(figure, steps, active=0)
 
 
 def _step(densities: BatchDensities, index: int, row: dict[Any, Any], top: float) -> dict[str, Any]:
@@ -126,15 +116,15 @@ def _step(densities: BatchDensities, index: int, row: dict[Any, Any], top: float
     text = f"one batch of {row['batch_size']}: λ from {row['smallest']:.3g} to {row['largest']:.3g}"
     if edge:
         text += f"; {row['outside']:.2%} beyond the edge ±{edge:.2g}; distance {row['distance']:.2f}"
-    return {
-        "label": str(row["batch_size"]),
-        "method": "update",
-        "args": [
-            {"x": [grid, grid, [-edge, -edge, None, edge, edge, None]], "y": [*curves, edges]},
-            {"annotations[0].text": text},
-            [1, 2, 3],
-        ],
-    }
+    lines = zip(
+        (1, 2, 3), (grid, grid, [-edge, -edge, None, edge, edge, None]), (*curves, edges), strict=True
+    )
+    return slider_step(
+        str(row["batch_size"]),
+        index,
+        {"annotations[0].text": text},
+        {trace: {"x": x, "y": y} for trace, x, y in lines},
+    )
 
 
 def _visible(densities: BatchDensities, density: np.ndarray) -> list[float]:

@@ -120,7 +120,7 @@ class Recorder:
         chosen = _usual(problem, optimizer) if quantities is None else quantities
         self.quantities = _read_quantities(chosen, every)
         for quantity in self.quantities:
-            with _set_aside(problem.model):
+            with set_aside(problem.model):
                 quantity.prepare(problem, optimizer)
         self.steps = start or 0
         self._every = {quantity.name: _own_every(quantity) for quantity in self.quantities}
@@ -233,7 +233,7 @@ class Recorder:
         after = self.problem.parameters_vector()
         measured = []
         with (
-            _set_aside(self.problem.model),
+            set_aside(self.problem.model),
             _put_back(self.problem.model, self._before),
             _settings_put_back(self.optimizer, self._settings or []),
         ):
@@ -334,7 +334,7 @@ def _check_trains(problem: Problem, optimizer: Any) -> None:
 
 
 @contextmanager
-def _set_aside(model: nn.Module) -> Iterator[None]:
+def set_aside(model: nn.Module) -> Iterator[None]:
     """Put the model into eval mode for a while, with random states of its own; all comes back."""
     modes = [(module, module.training) for module in model.modules()]
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - it is the global one

@@ -116,15 +116,9 @@ def _step(densities: BatchDensities, index: int, row: dict[Any, Any], top: float
     text = f"one batch of {row['batch_size']}: λ from {row['smallest']:.3g} to {row['largest']:.3g}"
     if edge:
         text += f"; {row['outside']:.2%} beyond the edge ±{edge:.2g}; distance {row['distance']:.2f}"
-    lines = zip(
-        (1, 2, 3), (grid, grid, [-edge, -edge, None, edge, edge, None]), (*curves, edges), strict=True
-    )
-    return slider_step(
-        str(row["batch_size"]),
-        index,
-        {"annotations[0].text": text},
-        {trace: {"x": x, "y": y} for trace, x, y in lines},
-    )
+    traces = {number: {"x": grid, "y": curve} for number, curve in enumerate(curves, 1)}
+    traces[3] = {"x": [-edge, -edge, None, edge, edge, None], "y": edges}
+    return slider_step(str(row["batch_size"]), index, {"annotations[0].text": text}, traces)
 
 
 def _visible(densities: BatchDensities, density: np.ndarray) -> list[float]:

@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.stability.experiments.line_walk import log_grid, onset, walk
+from workbench.stability.experiments.line_walk import (
+    descend,
+    log_grid,
+    onset,
+    radii_columns,
+    unit_gradient,
+    walk,
+)
 from workbench.stability.experiments.log_means import log_mean, student_mean
 
 
@@ -31,6 +38,19 @@ def test_a_walk_is_the_loss_and_decisions_at_each_point() -> None:
     assert found.start_accuracy == pytest.approx(2 / 3)
     assert found.accuracy == pytest.approx([2 / 3, 1 / 3])
     assert found.flips == pytest.approx([0, 1])
+
+
+def test_a_descent_is_a_walk_against_the_vector_in_units_of_its_own_radius() -> None:
+    problem = wb.load_problem("digits-mlp", epochs=1)
+    unit = unit_gradient(problem)
+    assert unit.norm().item() == pytest.approx(1)
+    assert torch.dot(unit, problem.gradient()).item() == pytest.approx(problem.gradient().norm().item())
+    found = descend(problem, unit, np.array([0.5, 2.0]))
+    radius = wb.stability.taylor_radius(problem, "gradient", "spread").radius
+    assert found.distances == pytest.approx([radius / 2, 2 * radius])
+    there = problem.loss_at(problem.parameters_vector() - radius / 2 * unit)
+    assert found.walk.loss_ratio[0] == pytest.approx(there / problem.loss_at(), rel=1e-4)
+    assert radii_columns([found, found])["spread"] == pytest.approx([radius] * 2)
 
 
 def test_an_onset_is_interpolated_in_the_logarithm() -> None:

@@ -383,6 +383,18 @@ def test_the_catalogue_lists_each_name_and_why_one_is_refused(twin):
     assert not table["what"].str.contains(":math:|\n").any()
 
 
+def test_the_catalogue_leaves_a_model_in_training_as_it_is(twin):
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3)).double()
+    problem = wb.Problem(model.eval(), nn.CrossEntropyLoss(), (twin.inputs, twin.targets))
+    model.train()
+    before, state = torch.get_rng_state(), {name: t.clone() for name, t in model.state_dict().items()}
+    table = q.catalogue(problem, torch.optim.Adam(model.parameters()))
+    assert (table["refused"] == "").all()
+    assert all(module.training for module in model.modules())
+    assert all(tensor.equal(state[name]) for name, tensor in model.state_dict().items())
+    assert torch.get_rng_state().equal(before)
+
+
 def test_a_layer_that_the_loss_does_not_see_is_flat(twin):
     model = nn.ModuleDict({"used": nn.Linear(3, 3), "unused": nn.Linear(3, 3)}).double()
     problem = wb.Problem(

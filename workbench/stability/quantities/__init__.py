@@ -10,6 +10,7 @@ import pandas as pd
 from workbench.choices import suggestion
 from workbench.moment import Quantity
 from workbench.problem import Problem
+from workbench.recorder import set_aside
 from workbench.stability.quantities.batch_sharpness import BatchSharpness
 from workbench.stability.quantities.exact_radius import ExactRadiusAhead
 from workbench.stability.quantities.frobenius_norm import FrobeniusNorm
@@ -96,7 +97,8 @@ def catalogue(problem: Problem, optimizer: Any) -> pd.DataFrame:
 
     Notes
     -----
-    Cost: each quantity looks at a small batch, some milliseconds.
+    Cost: most quantities look at a small batch; ``exact_radius`` takes two gradients, and solves for some
+    examples. The model is left as it is.
     """
     rows = []
     for name in BUILT_IN:
@@ -106,7 +108,8 @@ def catalogue(problem: Problem, optimizer: Any) -> pd.DataFrame:
             what += ", of each layer"
         refused = ""
         try:
-            quantity.prepare(problem, optimizer)
+            with set_aside(problem.model):
+                quantity.prepare(problem, optimizer)
         except ValueError as error:
             refused = str(error)
         cost = math.nan if refused else float(quantity.cost)

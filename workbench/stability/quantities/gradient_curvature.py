@@ -9,7 +9,7 @@ from workbench.curvature import CurvatureOperator
 from workbench.moment import Moment, Readings
 from workbench.problem import Problem
 from workbench.stability.quantities.curvature_of import PRODUCT, check_hessian, loss_hessian
-from workbench.stability.quantities.layers import Layered, count_layers, layer_parts, layer_problems
+from workbench.stability.quantities.layers import Layered, count_layers, layer_vectors
 
 
 class GradientCurvature(Layered):
@@ -22,8 +22,8 @@ class GradientCurvature(Layered):
     ----------
     by_layer : bool
         That of each layer's diagonal block along its part of the gradient instead, as a step of that layer
-        alone meets it. A product for each layer, at the share of the pass that it needs: one product of the
-        whole has what the layers do to each other in it.
+        alone meets it. A product for each layer: a single one of the whole gradient has what the layers do to
+        each other in it.
     """
 
     name, cost = "gradient_curvature", 1 + PRODUCT
@@ -39,13 +39,11 @@ class GradientCurvature(Layered):
 
     def measure(self, moment: Moment) -> Readings:
         """Return the curvature."""
+        operator, gradient = moment.shared(loss_hessian), moment.gradient
         if not self.by_layer:
-            return curvature_along(moment.gradient, moment.shared(loss_hessian))
-        parts = layer_parts(moment.problem, moment.gradient)
-        return {
-            layer: curvature_along(parts[layer], loss_hessian(part))
-            for layer, part in layer_problems(moment.problem).items()
-        }
+            return curvature_along(gradient, operator)
+        parts = layer_vectors(moment.problem, gradient)
+        return {layer: curvature_along(part, operator) for layer, part in parts}
 
 
 def curvature_along(vector: Tensor, operator: CurvatureOperator) -> float:

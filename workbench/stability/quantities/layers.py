@@ -1,6 +1,6 @@
 """Quantities layer by layer: their names, and the parts of a flat vector."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -33,6 +33,14 @@ def layer_parts(problem: Problem, vector: Tensor) -> dict[str, Tensor]:
         layer: torch.cat([pieces[name] for name in names])
         for layer, names in layers_of(problem.layout).items()
     }
+
+
+def layer_vectors(problem: Problem, vector: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield each layer and its part of a vector (n,), with zeros for all other layers."""
+    for layer, entries in layer_parts(problem, torch.arange(len(vector), device=vector.device)).items():
+        alone = torch.zeros_like(vector)
+        alone[entries] = vector[entries]
+        yield layer, alone
 
 
 def layer_problems(problem: Problem) -> dict[str, Problem]:

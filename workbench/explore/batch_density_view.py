@@ -116,7 +116,9 @@ def _step(densities: BatchDensities, index: int, row: dict[Any, Any], top: float
     text = f"one batch of {row['batch_size']}: λ from {row['smallest']:.3g} to {row['largest']:.3g}"
     if edge:
         text += f"; {row['outside']:.2%} beyond the edge ±{edge:.2g}; distance {row['distance']:.2f}"
-    traces = {number: {"x": grid, "y": curve} for number, curve in enumerate(curves, 1)}
+    traces: dict[int, dict[str, Any]] = {
+        number: {"x": grid, "y": curve} for number, curve in enumerate(curves, 1)
+    }
     traces[3] = {"x": [-edge, -edge, None, edge, edge, None], "y": edges}
     return slider_step(str(row["batch_size"]), index, {"annotations[0].text": text}, traces)
 

@@ -107,12 +107,15 @@ class BatchRadiusGap(Result):
         """Mean gap with its 95% interval against the batch size; a line for each kind and stage."""
         ax = new_axes(ax)
         styles = ("-", "--", ":", "-.")
-        for names, rows in self.by_size().groupby(["steps", "kind"], sort=False):
+        lines = self.by_size().groupby(["steps", "kind"], sort=False)
+        aside = np.geomspace(0.9, 1.1, lines.ngroups)  # or intervals would lie upon each other
+        for place, (names, rows) in enumerate(lines):
             steps, kind = int(str(names[0])), str(names[1])  # type: ignore[index]
             spread = np.array([rows["gap"] - rows["gap_low"], rows["gap_high"] - rows["gap"]])
             style = styles[self.steps.index(steps) % len(styles)]
-            ax.errorbar(rows["size"], rows["gap"], spread, color=_COLORS[kind], linestyle=style, marker=".",
-                        capsize=2, label=f"{kind}, after {steps} steps")  # fmt: skip
+            ax.errorbar(rows["size"] * aside[place], rows["gap"], spread, color=_COLORS[kind],
+                        linestyle=style, marker=".", capsize=2,
+                        label=f"{kind}, after {steps} steps")  # fmt: skip
         ax.axhline(1, color=ORANGE, linewidth=1, zorder=0)
         ax.set_xscale("log")
         ax.set_xlabel("examples in the minibatch")

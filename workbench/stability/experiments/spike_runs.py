@@ -164,7 +164,7 @@ class SpikeRuns(Result):
         ax.set_xscale("log")
         ax.set_ylim(0, 1.02)
         ax.set_xlabel(f"factor of the learning rate {self.rate:g}, {self._when()}")
-        ax.set_ylabel(f"held-out accuracy at the end{mode} (95% interval)")
+        ax.set_ylabel(f"held-out accuracy{mode} (95% interval)")
         title = self._describe() if len(networks) != 1 else f"{networks[0]}: {self._describe()}"
         ax.set_title(title, fontsize="small", wrap=True)
         if len(means):
@@ -196,8 +196,9 @@ class SpikeRuns(Result):
 
     def _describe(self) -> str:
         batch = "all examples" if self.batch_size is None else f"batches of {self.batch_size}"
+        spike = "one step" if self.hold == 1 else f"{self.hold} steps"
         return (
-            f"{len(self.seed)} trainings of {self.steps} steps, {batch}, spike of {self.hold} steps; "
+            f"{len(self.seed)} trainings of {self.steps} steps, {batch}, spike of {spike}; "
             f"{self.kind} radius{self._note()}"
         )
 

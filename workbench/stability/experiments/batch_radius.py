@@ -104,22 +104,25 @@ class BatchRadiusGap(Result):
         return pd.DataFrame(rows)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Mean gap with its 95% interval against the batch size; a line for each kind and stage."""
+        """Mean gap with its 95% interval against the batch size, and the largest as triangles."""
         ax = new_axes(ax)
         styles = ("-", "--", ":", "-.")
-        lines = self.by_size().groupby(["steps", "kind"], sort=False)
+        table = self.by_size()
+        lines = table.groupby(["steps", "kind"], sort=False)
         aside = np.geomspace(0.9, 1.1, lines.ngroups)  # or intervals would lie upon each other
         for place, (names, rows) in enumerate(lines):
-            steps, kind = int(str(names[0])), str(names[1])  # type: ignore[index]
+            steps, kind = int(str(names[0])), str(names[1])
             spread = np.array([rows["gap"] - rows["gap_low"], rows["gap_high"] - rows["gap"]])
             style = styles[self.steps.index(steps) % len(styles)]
             ax.errorbar(rows["size"] * aside[place], rows["gap"], spread, color=_COLORS[kind],
                         linestyle=style, marker=".", capsize=2,
                         label=f"{kind}, after {steps} steps")  # fmt: skip
+            ax.plot(rows["size"] * aside[place], rows["largest"], "^", color=_COLORS[kind], alpha=0.4)
         ax.axhline(1, color=ORANGE, linewidth=1, zorder=0)
         ax.set_xscale("log")
+        ax.set_ylim(0.9, 1.05 * table["largest"].max())  # intervals of two seeds would go far beyond
         ax.set_xlabel("examples in the minibatch")
-        ax.set_ylabel("its radius / that of all data (95% interval)")
+        ax.set_ylabel("its radius / that of all data (95% interval, largest)")
         ax.set_title(self.summary().splitlines()[0], fontsize="small")
         ax.legend(fontsize="small")
         return ax
@@ -134,7 +137,7 @@ class BatchRadiusGap(Result):
         ]
         table = self.by_size()
         for row in table[table["size"].isin([self.size.min(), self.size.max()])].itertuples(index=False):
-            span = f" [{row.gap_low:.3g}, {row.gap_high:.3g}]" if row.seeds > 1 else ""
+            span = f" [{row.gap_low:.3g}, {row.gap_high:.3g}]" if len(self.seed) > 1 else ""
             lines.append(
                 f"after {row.steps} steps, {row.kind}, {row.size} examples: ×{row.gap:.3g}{span}, "
                 f"at most ×{row.largest:.3g}"

@@ -129,7 +129,7 @@ class SeriesConvergence(Result):
             f"{int(self.certified.sum())} radii certified{note}"
         ]
         for row in self.by_part().itertuples(index=False):
-            span = f" [{row.error_low:.1e}, {row.error_high:.1e}]" if row.seeds > 1 else ""
+            span = f" [{row.error_low:.1e}, {row.error_high:.1e}]" if len(self.seed) > 1 else ""
             lines.append(
                 f"at {row.part:g} ρ*: error {row.error:.1e}{span}, ×{row.growth:.3g} with each order"
             )

@@ -16,7 +16,7 @@ from workbench.progress import progress
 from workbench.result import Result, new_axes
 from workbench.stability.baselines import find_rate
 from workbench.stability.experiments.digits_training import problem_of
-from workbench.stability.experiments.log_means import log_mean
+from workbench.stability.experiments.log_means import Mean, log_mean
 from workbench.stability.experiments.networks import NETWORKS, build_network, digits
 from workbench.stability.scales import radii_along
 from workbench.training import Minibatches
@@ -77,24 +77,26 @@ class RateScales(Result):
 
     def by_rule(self) -> pd.DataFrame:
         """One row per rule: geometric mean over the seeds, its 95% interval (Student's t), and the seeds."""
-        means = [log_mean(self.rate[:, place]) for place in range(len(self.rules))]
         return pd.DataFrame(
             [
                 {"rule": rule, "rate": mean.mean, "low": mean.low, "high": mean.high, "seeds": mean.used}
-                for rule, mean in zip(self.rules, means, strict=True)
+                for rule, mean in self._means().items()
             ]
         )
+
+    def _means(self) -> dict[str, Mean]:
+        return {rule: log_mean(self.rate[:, place]) for place, rule in enumerate(self.rules)}
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """All rates on one logarithmic axis: seeds as dots, means with their intervals."""
         ax = new_axes(ax)
-        for row, mean in enumerate(self.by_rule().itertuples(index=False)):
-            _, color = _SHOWN[str(mean.rule)]
+        for row, (rule, mean) in enumerate(self._means().items()):
+            _, color = _SHOWN[rule]
             ax.axhline(row, color="0.9", zorder=0)
             ax.plot(self.rate[:, row], np.full(len(self.seed), row), ".", color=color, alpha=0.5)
-            ax.errorbar(mean.rate, row, xerr=[[mean.rate - mean.low], [mean.high - mean.rate]], color=color,
+            ax.errorbar(mean.mean, row, xerr=[[mean.mean - mean.low], [mean.high - mean.mean]], color=color,
                         marker="D", capsize=3)  # fmt: skip
-            ax.annotate(f"{mean.rate:.2g}", (float(mean.rate), row), (0, 8), textcoords="offset points",
+            ax.annotate(f"{mean.mean:.2g}", (mean.mean, row), (0, 8), textcoords="offset points",
                         fontsize="small", ha="center")  # fmt: skip
         ax.set_yticks(range(len(self.rules)), [_SHOWN[rule][0] for rule in self.rules])
         ax.set_xscale("log")
@@ -108,9 +110,9 @@ class RateScales(Result):
         """The mean of each rule with its interval."""
         note = ", INTERRUPTED" if self.interrupted else ""
         lines = [f"learning rates at the start of {self.network}, {len(self.seed)} seeds{note}"]
-        for mean in self.by_rule().itertuples(index=False):
-            span = f" [{mean.low:.3g}, {mean.high:.3g}]" if mean.seeds > 1 else ""
-            lines.append(f"{_SHOWN[str(mean.rule)][0]}: {mean.rate:.3g}{span} ({mean.seeds} seeds)")
+        for rule, mean in self._means().items():
+            span = f" [{mean.low:.3g}, {mean.high:.3g}]" if mean.used > 1 else ""
+            lines.append(f"{_SHOWN[rule][0]}: {mean.mean:.3g}{span} ({mean.used} seeds)")
         lines.append("[] are 95% intervals of the geometric mean over seeds (Student's t)")
         return "\n".join(lines)
 

@@ -94,8 +94,8 @@ def learning_rate_spikes(
 
     Source: Sao, "Ghosts of softmax", arXiv:2603.13552, and the code of its two experiments with spikes. There
     the radius is that of all training examples; the controller here knows no more than its minibatch. Of the
-    methods, the paper has plain, clipped and controlled. Its code never puts a network into eval mode when
-    it measures accuracy, so ``train_mode_accuracy`` is what its figures compare with.
+    methods, the paper has plain, clipped and controlled. The code of the second never puts a network into
+    eval mode when it measures accuracy, so ``train_mode_accuracy`` is what its figures compare with.
     """
     _check(networks, factors, methods, kind)
     if not 0 < rate < np.inf:

@@ -149,6 +149,32 @@ def test_bounds_are_in_order_and_below_the_nearest_zero(classes: int, scale: flo
     torch.testing.assert_close(spread.radius, math.pi / (a.amax(1) - a.amin(1)), rtol=1e-14, atol=0)
 
 
+def ghost_of_the_first_two(z: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    """Newton's method in complex128 from the zero of the two likeliest classes, and its residual."""
+    top = z.topk(2, dim=1).indices
+    delta, slope = (each.gather(1, top)[:, 0] - each.gather(1, top)[:, 1] for each in (z, a))
+    t = torch.complex(-delta / slope, math.pi / slope.abs())
+    weights, slopes = (z - z.amax(1, keepdim=True)).exp().to(t.dtype), a.to(t.dtype)
+    for _ in range(60):
+        terms = weights * (t[:, None] * slopes).exp()
+        step = terms.sum(1) / (terms * slopes).sum(1)
+        t = t - torch.where(step.isfinite(), step, 0)
+    terms = weights * (t[:, None] * slopes).exp()
+    return t, terms.sum(1).abs() / terms.abs().sum(1)
+
+
+@pytest.mark.parametrize("classes", [3, 10, 40])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 5.0, 20.0])
+def test_no_zero_near_the_ghost_of_the_first_two_classes_is_nearer(classes: int, scale: float) -> None:
+    z, a = cases(834, classes, scale, seed=1)  # 10^4 cases in all
+    ghost, residual = ghost_of_the_first_two(z, a)
+    known = residual < 1e-12
+    assert known.double().mean() > 0.9
+    assert (radius(z, a)[known] <= ghost.abs()[known] * (1 + 1e-9)).all()
+    if scale == 20:  # confident samples have the ghost of their first two classes as the nearest
+        assert torch.isclose(radius(z, a)[known], ghost.abs()[known], rtol=1e-9).double().mean() > 0.3
+
+
 def overconfident() -> tuple[Tensor, Tensor]:
     """A sample whose zeros are so far out that float64 cannot count them."""
     z = torch.tensor([[900.0, 0.0, -100.0]], dtype=torch.float64)

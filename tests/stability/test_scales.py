@@ -100,3 +100,17 @@ def test_the_scales_are_a_result(tmp_path) -> None:  # type: ignore[no-untyped-d
 def test_a_bad_clip_is_refused() -> None:
     with pytest.raises(ValueError, match=r"clip=0 is out of range"):
         step_scales(make(), "gradient", clip=0)
+
+
+def test_a_confident_example_has_a_small_curvature_and_a_near_ghost() -> None:
+    """One logit of 10 along its bias: 1/f'' = 1/(σ(1 − σ)) is 22,028, the radius √(10² + π²)."""
+    model = nn.Linear(1, 1).double()
+    with torch.no_grad():
+        model.weight.zero_()
+        model.bias.fill_(10.0)
+    data = (torch.ones(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64))
+    problem = wb.Problem(model.eval(), nn.BCEWithLogitsLoss(), data).restrict("bias")
+    scales = step_scales(problem, torch.ones(1, dtype=torch.float64))
+    assert 1 / scales.curvature == pytest.approx(22028.5, abs=0.1)
+    assert scales.exact == pytest.approx(10.482, abs=1e-3)
+    assert scales.exact == pytest.approx(math.hypot(10, math.pi), rel=1e-12)

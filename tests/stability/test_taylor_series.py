@@ -32,6 +32,9 @@ def test_partial_sums_converge_inside_the_radius_and_not_outside() -> None:
     inside, outside = errors(z, a, 0.9), errors(z, a, 1.1)
     assert (inside[:, -1] < 1e-7).all()
     assert (errors(z, a, 0.97)[:, -1] < 1e-2).all()
+    just_outside = errors(z, a, 1.03)
+    assert (just_outside[:, -8:].amax(1) > 1e-2).all()
+    assert (just_outside[:, -8:].amax(1) > just_outside[:, 30:38].amax(1)).all()
     assert (outside[:, -8:].amax(1) > 10).all()
     assert (outside[:, -8:].amax(1) > 100 * outside[:, 30:38].amax(1)).all()
 
@@ -54,10 +57,11 @@ def test_the_first_coefficients_are_mean_and_half_the_variance() -> None:
     torch.testing.assert_close(found, torch.stack([z.logsumexp(1), mean, variance / 2], dim=1))
 
 
-def test_the_remainder_is_a_divergence_of_bounded_distance_from_its_quadratic_part() -> None:
+@pytest.mark.parametrize("part", [0.03, 0.3, 1.0, 3.0, -1.0])
+def test_the_remainder_is_a_divergence_of_bounded_distance_from_its_quadratic_part(part: float) -> None:
     z, a = cases(10_000, classes=4)
     spread = a.amax(1) - a.amin(1)
-    t = 0.3 / spread
+    t = part / spread
     found = series(z, a, 2)
     coefficients = found.coefficients
     value = (z + t[:, None] * a).logsumexp(1)
@@ -65,18 +69,20 @@ def test_the_remainder_is_a_divergence_of_bounded_distance_from_its_quadratic_pa
     p, moved = z.softmax(1), (z + t[:, None] * a).softmax(1)
     divergence = (p * (p / moved).log()).sum(1)
     torch.testing.assert_close(remainder, divergence, rtol=1e-6, atol=1e-13)
-    bound = t**3 * spread**3 / (36 * math.sqrt(3))
+    bound = t.abs() ** 3 * spread**3 / (36 * math.sqrt(3))
     assert ((divergence - t**2 * coefficients[:, 2]).abs() <= bound).all()
 
 
-def test_the_bound_of_the_remainder_is_nearly_reached() -> None:
-    p = (3 + math.sqrt(3)) / 6
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("distance", [1e-3, 1e-2])
+def test_the_bound_of_the_remainder_is_nearly_reached(sign: int, distance: float) -> None:
+    p = (3 + sign * math.sqrt(3)) / 6
     z = torch.tensor([[math.log(p), math.log(1 - p)]], dtype=torch.float64)
     a = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
-    t = torch.tensor([1e-2], dtype=torch.float64)
+    t = torch.tensor([distance], dtype=torch.float64)
     found = series(z, a, 2)
     rest = (found.values(t) - found.partial_sums(t)[..., -1]).abs().item()
-    assert rest == pytest.approx(1e-6 / (36 * math.sqrt(3)), rel=0.02)
+    assert rest == pytest.approx(distance**3 / (36 * math.sqrt(3)), rel=0.02)
 
 
 def test_equal_slopes_leave_a_straight_line() -> None:

@@ -1,17 +1,25 @@
 """Learning-rate spikes: what each method does to them, small enough to run here."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
 
 import workbench as wb
 from workbench.progress import listening
+from workbench.stability.experiments.networks import build_network, digits
 from workbench.stability.experiments.spike_runs import SpikeRuns
-from workbench.stability.experiments.spikes import METHODS, learning_rate_spikes
+from workbench.stability.experiments.spikes import (
+    METHODS,
+    _held_out_accuracy,
+    _train_mode_accuracy,
+    learning_rate_spikes,
+)
 
 SMALL: dict[str, Any] = {"steps": 40, "start": 20, "seeds": 1}
 
@@ -56,6 +64,37 @@ def test_one_step_at_all_examples_of_a_network_with_batch_statistics() -> None:
     assert 0 < runs.largest_ratio[0] <= 1 + 1e-4
 
 
+def test_train_mode_has_the_statistics_of_the_held_out_batch() -> None:
+    """A network whose norms keep no running statistics has those of the batch in eval mode, too."""
+    data, model = digits(0), build_network("cnn-batchnorm", 0)
+    twin = copy.deepcopy(model).eval()
+    for norm in (twin.norm1, twin.norm2):
+        norm.running_mean = norm.running_var = None
+    inputs, targets = data.test
+    with torch.no_grad():
+        expected = float((twin(inputs).argmax(1) == targets).float().mean())
+    assert _train_mode_accuracy(model, data) == pytest.approx(expected)
+    assert expected != _held_out_accuracy(build_network("cnn-batchnorm", 0), data)
+
+
+def test_without_batch_statistics_the_modes_agree(spiked: SpikeRuns) -> None:
+    assert np.array_equal(spiked.accuracy, spiked.train_mode_accuracy)
+    assert "train mode" not in spiked.summary()
+
+
+def test_what_comes_after_a_spike_is_trained_and_not_measured() -> None:
+    """The spike of one step is the whole of what ratios tell of; the training goes on and recovers."""
+    short, long = (
+        learning_rate_spikes(
+            factors=(30,), methods=("plain",), rate=1e-2, hold=1, start=20, seeds=1, steps=steps
+        )
+        for steps in (21, 80)
+    )
+    assert short.largest_ratio[0] == long.largest_ratio[0] > 1
+    assert short.ratio_before[0] == long.ratio_before[0]
+    assert long.accuracy[0] > short.accuracy[0] + 0.1
+
+
 def test_runs_are_repeatable(spiked: SpikeRuns) -> None:
     again = learning_rate_spikes(
         factors=(1000,), methods=("plain", "controlled"), rate=1e-2, steps=60, seeds=2
@@ -92,6 +131,11 @@ def test_the_runs_are_a_result(spiked: SpikeRuns, tmp_path: Path) -> None:
     assert "95% interval of the mean over seeds (Student's t)" in spiked.summary()
     labels = [text.get_text() for text in spiked.plot().get_legend().get_texts()]  # type: ignore[union-attr]
     assert labels == ["plain", "controlled"]
+    assert "mlp:" in spiked.plot(network="mlp", quantity="train_mode_accuracy").get_title()
+    with pytest.raises(ValueError, match="did you mean 'mlp'"):
+        spiked.plot(network="mpl")
+    with pytest.raises(ValueError, match="did you mean 'accuracy'"):
+        spiked.plot(quantity="acuracy")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """Experiments of the literature on stability, as functions that return results."""
 
+from workbench.stability.experiments.batch_radius import BatchRadiusGap, batch_radius_gap
+from workbench.stability.experiments.convergence import SeriesConvergence, series_convergence
 from workbench.stability.experiments.diagonal_network import diagonal_network
 from workbench.stability.experiments.edge_of_stability import EdgeOfStability, edge_of_stability
 from workbench.stability.experiments.partial_sums import PartialSums, partial_sums
 from workbench.stability.experiments.phase_transition import PhaseTransition, phase_transition
 from workbench.stability.experiments.random_directions import RandomDirections, random_directions
+from workbench.stability.experiments.rate_scales import RateScales, rate_scales
 from workbench.stability.experiments.sparse_minima import RateSweep
 from workbench.stability.experiments.spike_runs import SpikeRuns
 from workbench.stability.experiments.spikes import learning_rate_spikes
@@ -13,20 +16,26 @@ from workbench.stability.experiments.trace_against_batch import TraceAgainstBatc
 from workbench.stability.experiments.two_layer_relu import two_layer_relu
 
 __all__ = [
+    "BatchRadiusGap",
     "EdgeOfStability",
     "PartialSums",
     "PhaseTransition",
     "RandomDirections",
+    "RateScales",
     "RateSweep",
+    "SeriesConvergence",
     "SpikeRuns",
     "TemperatureOnsets",
     "TraceAgainstBatch",
+    "batch_radius_gap",
     "diagonal_network",
     "edge_of_stability",
     "learning_rate_spikes",
     "partial_sums",
     "phase_transition",
     "random_directions",
+    "rate_scales",
+    "series_convergence",
     "temperature_onsets",
     "trace_against_batch",
     "two_layer_relu",

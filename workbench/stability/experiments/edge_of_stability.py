@@ -14,8 +14,9 @@ from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.curvature import Eigenpairs, eigenpairs, hessian
 from workbench.problem import Problem
 from workbench.progress import progress
-from workbench.result import Result, new_axes, standard_error
+from workbench.result import Result, new_axes
 from workbench.stability.experiments.digits_regression import class_regression
+from workbench.stability.experiments.log_means import student_mean
 from workbench.stability.thresholds import sharpness_threshold
 
 if TYPE_CHECKING:
@@ -105,20 +106,24 @@ class EdgeOfStability(Result):
         )
 
     def by_rate(self) -> pd.DataFrame:
-        """One row per learning rate: mean and standard error over the seeds that reached the edge."""
+        """One row per learning rate: the mean over the seeds that reached the edge.
+
+        ``low`` and ``high`` are its 95% interval by Student's t, nan for one seed.
+        """
         rows = []
         for place, ratio in enumerate(self.ratios):
             means = self.time_means[place]
-            reached = means[np.isfinite(means)]
+            mean = student_mean(means[np.isfinite(means)])
             rows.append(
                 {
                     "ratio": ratio,
                     "learning_rate": np.nanmean(self.learning_rates[place]),
                     "runs": len(means),
-                    "reached": len(reached),
+                    "reached": mean.used,
                     "diverged": int(self.diverged[place].sum()),
-                    "time_mean": reached.mean() if len(reached) else np.nan,
-                    "stderr": float(standard_error(reached)) if len(reached) else np.nan,
+                    "time_mean": mean.mean,
+                    "low": mean.low,
+                    "high": mean.high,
                 }
             )
         return pd.DataFrame(rows)

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from workbench.choices import check_choice
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
-from workbench.result import Result, new_axes, standard_error
+from workbench.result import Result, new_axes
+from workbench.stability.experiments.log_means import student_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,10 @@ _COLORS = {
     "polyak": GREEN,
     "controlled": BLUE,
 }
+_QUANTITIES = {  # the columns of their intervals, and how the labels name them
+    "accuracy": ("interval", ""),
+    "train_mode_accuracy": ("train_mode_interval", ", in train mode"),
+}
 _LINES = ("-", "--", ":", "-.")
 
 
@@ -32,6 +37,7 @@ class SpikeRun(NamedTuple):
     method: str
     seed: int
     accuracy: float
+    train_mode_accuracy: float
     largest_ratio: float
     ratio_before: float
     finite: bool
@@ -50,7 +56,10 @@ class SpikeRuns(Result):
     seed : ndarray (runs,) of int
         Of the split, the weights and the batches.
     accuracy : ndarray (runs,)
-        Share of the held-out examples that are classified right at the end.
+        Share of the held-out examples that are classified right at the end, in eval mode.
+    train_mode_accuracy : ndarray (runs,)
+        The same in train mode: BatchNorm has the statistics of the held-out examples instead of the running
+        ones, which lag behind a network that has just moved far. Without BatchNorm it is the same.
     largest_ratio : ndarray (runs,)
         Largest length of a step over the radius along it during the spike; inf if it was not finite.
     ratio_before : ndarray (runs,)
@@ -74,6 +83,7 @@ class SpikeRuns(Result):
     method: tuple[str, ...]
     seed: np.ndarray
     accuracy: np.ndarray
+    train_mode_accuracy: np.ndarray
     largest_ratio: np.ndarray
     ratio_before: np.ndarray
     finite: np.ndarray
@@ -99,48 +109,64 @@ class SpikeRuns(Result):
         return pd.DataFrame({name: getattr(self, name) for name in SpikeRun._fields})
 
     def means(self) -> pd.DataFrame:
-        """One row per network, factor and method: mean accuracy over the seeds and the half of its interval.
+        """One row per network, factor and method: mean accuracies over the seeds and half of their intervals.
 
-        ``interval`` is half of the 95% interval of the mean by Student's t over the seeds, nan for one. It
-        takes accuracies for normal, which they are not where some seeds fail and others do not.
+        ``interval`` and ``train_mode_interval`` are half of the 95% interval of the mean by Student's t over
+        the seeds, nan for one. It takes accuracies for normal, which they are not where some seeds fail and
+        others do not.
         """
         rows = []
         for (network, factor, method), runs in self.frame().groupby(
             ["network", "factor", "method"], sort=False
         ):
-            count = len(runs)
-            width = float(stats.t.ppf(0.975, count - 1)) if count > 1 else np.nan
+            right, in_train_mode = (
+                student_mean(runs[name].to_numpy()) for name in ("accuracy", "train_mode_accuracy")
+            )
             rows.append(
                 {
                     "network": network,
                     "factor": factor,
                     "method": method,
-                    "seeds": count,
-                    "accuracy": runs["accuracy"].mean(),
-                    "interval": width * float(standard_error(runs["accuracy"].to_numpy())),
+                    "seeds": right.used,
+                    "accuracy": right.mean,
+                    "interval": right.high - right.mean,
                     "worst": runs["accuracy"].min(),
+                    "train_mode_accuracy": in_train_mode.mean,
+                    "train_mode_interval": in_train_mode.high - in_train_mode.mean,
                     "largest_ratio": runs["largest_ratio"].max(),
                 }
             )
         return pd.DataFrame(rows)
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Mean accuracy at the end, with its 95% interval, against the factor of the learning rate."""
+    def plot(
+        self, ax: "Axes | None" = None, network: str | None = None, quantity: str = "accuracy"
+    ) -> "Axes":
+        """Mean accuracy at the end, with its 95% interval, against the factor of the learning rate.
+
+        Of all networks, or of one; ``quantity`` is ``"accuracy"`` or ``"train_mode_accuracy"``.
+        """
+        check_choice("quantity", quantity, tuple(_QUANTITIES))
+        networks = list(dict.fromkeys(self.network))
+        if network is not None:
+            check_choice("network", network, networks)
+            networks = [network]
+        interval, mode = _QUANTITIES[quantity]
         ax = new_axes(ax)
         means = self.means() if len(self.seed) else pd.DataFrame({"network": [], "method": []})
-        networks = list(dict.fromkeys(self.network))
+        means = means[means["network"].isin(networks)]
         for names, rows in means.groupby(["network", "method"], sort=False):
             network, method = map(str, names)
             label = f"{network}, {method}" if len(networks) > 1 else method
             style = _LINES[networks.index(network) % len(_LINES)]
-            ax.errorbar(rows["factor"], rows["accuracy"], rows["interval"], color=_COLORS[method],
+            ax.errorbar(rows["factor"], rows[quantity], rows[interval], color=_COLORS[method],
                         linestyle=style, marker=".", capsize=2, label=label)  # fmt: skip
         ax.axhline(0.1, color="0.7", linewidth=0.8, zorder=0)
         ax.set_xscale("log")
         ax.set_ylim(0, 1.02)
-        ax.set_xlabel(f"factor of the learning rate {self.rate:g} from step {self.start} on")
-        ax.set_ylabel("held-out accuracy at the end (95% interval)")
-        ax.set_title(self._describe(), fontsize="small")
+        ax.set_xlabel(f"factor of the learning rate {self.rate:g}, {self._when()}")
+        ax.set_ylabel(f"held-out accuracy{mode} (95% interval)")
+        title = self._describe() if len(networks) != 1 else f"{networks[0]}: {self._describe()}"
+        ax.set_title(title, fontsize="small", wrap=True)
         if len(means):
             ax.legend(fontsize="x-small", loc="lower left")
         return ax
@@ -158,13 +184,21 @@ class SpikeRuns(Result):
                 f"×{row.factor:g} {row.network}, {row.method}: {row.accuracy:.1%}{error} "
                 f"(worst {row.worst:.1%}), longest step {row.largest_ratio:.3g} radii"
             )
+            if row.train_mode_accuracy != row.accuracy:
+                lines[-1] += f"; {row.train_mode_accuracy:.1%} in train mode"
         lines.append("± is the 95% interval of the mean over seeds (Student's t)")
         return "\n".join(lines)
 
+    def _when(self) -> str:
+        if self.start + self.hold >= self.steps:
+            return f"from step {self.start} on"
+        return f"at step {self.start}" if self.hold == 1 else f"for {self.hold} steps from {self.start} on"
+
     def _describe(self) -> str:
         batch = "all examples" if self.batch_size is None else f"batches of {self.batch_size}"
+        spike = "one step" if self.hold == 1 else f"{self.hold} steps"
         return (
-            f"{len(self.seed)} trainings of {self.steps} steps, {batch}, spike of {self.hold} steps; "
+            f"{len(self.seed)} trainings of {self.steps} steps, {batch}, spike of {spike}; "
             f"{self.kind} radius{self._note()}"
         )
 

@@ -88,13 +88,14 @@ def learning_rate_spikes(
 
     Notes
     -----
-    Cost: for each run ``steps`` gradients and as many forward-mode products that measure the radius along
-    what the method did; the controller's and the line search's own passes come on top. About a second per
-    run of ``"mlp"`` on one thread.
+    Cost: for each run ``steps`` gradients and, up to the end of the spike, as many forward-mode products that
+    measure the radius along what the method did; the controller's and the line search's own passes come on
+    top. About a second per run of ``"mlp"`` on one thread.
 
     Source: Sao, "Ghosts of softmax", arXiv:2603.13552, and the code of its two experiments with spikes. There
     the radius is that of all training examples; the controller here knows no more than its minibatch. Of the
-    methods, the paper has plain, clipped and controlled.
+    methods, the paper has plain, clipped and controlled. The code of the second never puts a network into
+    eval mode when it measures accuracy, so ``train_mode_accuracy`` is what its figures compare with.
     """
     _check(networks, factors, methods, kind)
     if not 0 < rate < np.inf:
@@ -146,6 +147,7 @@ def _train(
     make_step = _STEPS[method](model, optimizer, kind)
     source = BatchLogits(model, lambda outputs: outputs, parameters)
     ratios: list[float] = []
+    finite = True
     for step, (inputs, targets) in zip(range(steps), _batches(data, batch_size, seed), strict=False):
         optimizer.param_groups[0]["lr"] = rate * spike.at(step)
         optimizer.zero_grad()
@@ -153,8 +155,11 @@ def _train(
         loss.backward()
         before = [parameter.detach().clone() for parameter in parameters]
         make_step(inputs, targets, loss.item())
-        ratios.append(_ratio(source, parameters, before, kind))
-        if not np.isfinite(ratios[-1]):  # the parameters are not finite any more
+        finite = all(bool(torch.isfinite(parameter).all()) for parameter in parameters)
+        if step < spike.last:  # what comes after is not reported
+            ratios.append(_ratio(source, parameters, before, kind))
+            finite = finite and bool(np.isfinite(ratios[-1]))
+        if not finite:
             break
     spiked = ratios[spike.first : spike.last]
     return SpikeRun(
@@ -163,9 +168,10 @@ def _train(
         method=method,
         seed=seed,
         accuracy=_held_out_accuracy(model, data),
+        train_mode_accuracy=_train_mode_accuracy(model, data),
         largest_ratio=max(spiked, default=np.nan),
         ratio_before=max(ratios[: spike.first], default=np.nan),
-        finite=bool(np.isfinite(ratios).all()),
+        finite=finite,
     )
 
 
@@ -197,6 +203,13 @@ def _held_out_accuracy(model: nn.Module, data: Dataset) -> float:
     inputs, targets = data.test
     with evaluating(model):
         return float(accuracy(model(inputs), targets))
+
+
+@torch.no_grad()
+def _train_mode_accuracy(model: nn.Module, data: Dataset) -> float:
+    """With the statistics of the held-out batch itself; the last thing that is asked of the model."""
+    inputs, targets = data.test
+    return float(accuracy(model.train()(inputs), targets))
 
 
 def _batches(data: Dataset, size: int | None, seed: int) -> itertools.chain:

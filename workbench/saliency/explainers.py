@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from workbench.saliency.explanation import Adapter, explain
+from workbench.saliency.explanation import explain
 from workbench.saliency.methods import Method, find_method
+from workbench.saliency.places import Adapter
 
 MapFunction = Callable[[nn.Module, Tensor, Tensor], Tensor]
 

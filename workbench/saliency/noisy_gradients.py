@@ -1,6 +1,7 @@
 """SmoothGrad: the gradient, averaged over noisy copies of the input."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,32 +162,79 @@ def smooth_gradients(
     check_choice("score", score, SCORES)
     if not 0 <= noise < float("inf"):
         raise ValueError(f"noise={noise} is out of range: it is a part of the range of an input, at least 0")
-    interrupted = False
-    done = 0
     with torch.inference_mode(False), torch.no_grad():
         inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
         targets = read_targets(target, logits_of(model, inputs, rows))
-        flat = inputs.flatten(1)
-        width = (noise * (flat.amax(dim=1) - flat.amin(dim=1))).view(-1, *[1] * (inputs.dim() - 1))
-        moments = None
+        found = _Moments()
+        interrupted = False
         try:
             with progress("SmoothGrad", samples * len(inputs)) as advance:
-                for sample in range(samples):
-                    draws = torch.randn(
-                        inputs.shape[1:], generator=generator(seed + sample * _STRIDE), dtype=torch.float64
-                    )
-                    noisy = inputs + width * draws.to(inputs)
-                    parts = []
-                    for part, classes in zip(noisy.split(rows), targets.split(rows), strict=True):
-                        captured = capture(model, part, (layer,))
-                        with torch.enable_grad():
-                            scores = target_scores(captured.logits, classes, score)
-                        parts.append(gradients_at(scores, captured.activations[layer]).double())
-                        advance(len(part))
-                    moments = _with(moments, torch.cat(parts), done)
-                    done += 1
+                for noisy in _noisy(inputs, noise, samples, seed, max(1, rows // len(inputs))):
+                    found.add(_gradients(model, noisy, targets, layer, score, rows))
+                    advance(noisy.shape[0] * noisy.shape[1])
         except KeyboardInterrupt:
-            if moments is None:
+            if not found.count:
                 raise
             interrupted = True
-    assert moments is not None
+    return NoisyGradients(
+        layer=layer,
+        mean=found.mean.to(torch.promote_types(inputs.dtype, torch.float32)),
+        stderr=found.stderr.to(torch.promote_types(inputs.dtype, torch.float32)),
+        targets=targets,
+        score=score,
+        noise=noise,
+        samples=found.count,
+        seed=seed,
+        interrupted=interrupted,
+    )
+
+
+class _Moments:
+    """Mean and standard error of samples that come in groups, along their first axis."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self.squares = torch.zeros((), dtype=torch.float64)
+
+    def add(self, samples: Tensor) -> None:
+        """Chan's update: sums of squares around the mean, so that no digits cancel."""
+        samples = samples.double()
+        mean = samples.mean(dim=0)
+        step = mean - self.mean.to(mean.device)
+        count = self.count + len(samples)
+        self.squares = (
+            self.squares.to(mean.device)
+            + (samples - mean).square().sum(dim=0)
+            + step.square() * self.count * len(samples) / count
+        )
+        self.mean = mean - step * (self.count / count)
+        self.count = count
+
+    @property
+    def stderr(self) -> Tensor:
+        if self.count < 2:
+            return torch.full_like(self.mean, float("nan"))
+        return (self.squares / (self.count - 1) / self.count).sqrt()
+
+
+def _noisy(inputs: Tensor, noise: float, samples: int, seed: int, together: int) -> Iterator[Tensor]:
+    """Noisy copies (samples, N, ...), a few samples at a time; the noise of a sample is that of any batch."""
+    source = generator(seed)
+    flat = inputs.flatten(1)
+    width = noise * (flat.amax(dim=1) - flat.amin(dim=1))
+    for first in range(0, samples, together):
+        count = min(together, samples - first)
+        draws = [torch.randn(inputs.shape[1:], generator=source) for _ in range(count)]
+        yield inputs + width.view(-1, *[1] * (inputs.dim() - 1)) * torch.stack(draws)[:, None].to(inputs)
+
+
+def _gradients(model: nn.Module, noisy: Tensor, targets: Tensor, layer: str, score: str, rows: int) -> Tensor:
+    """Gradients (samples, N, T, ...)."""
+    flat, classes = noisy.flatten(0, 1), targets.expand(len(noisy), *targets.shape).flatten(0, 1)
+    found = []
+    for part, its_classes in zip(flat.split(rows), classes.split(rows), strict=True):
+        captured = capture(model, part, (layer,))
+        with torch.enable_grad():
+            scores = target_scores(captured.logits, its_classes, score)
+        found.append(gradients_at(scores, captured.activations[layer]))
+    return torch.cat(found).unflatten(0, (len(noisy), -1))

@@ -5,6 +5,9 @@ from workbench.saliency.explainers import Explainer, MapFunction, explainer
 from workbench.saliency.explanation import explain
 from workbench.saliency.maps import SaliencyMap, SaliencyMaps
 from workbench.saliency.methods import METHODS, Method
+from workbench.saliency.noisy_gradients import NoisyGradients, smooth_gradients
+from workbench.saliency.path_gradients import PathGradients, integrated_gradients
+from workbench.saliency.rules import rule_gradients
 
 __all__ = [
     "METHODS",
@@ -12,8 +15,13 @@ __all__ = [
     "Explainer",
     "MapFunction",
     "Method",
+    "NoisyGradients",
+    "PathGradients",
     "SaliencyMap",
     "SaliencyMaps",
     "explain",
     "explainer",
+    "integrated_gradients",
+    "rule_gradients",
+    "smooth_gradients",
 ]

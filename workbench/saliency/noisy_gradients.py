@@ -99,7 +99,7 @@ class NoisyGradients(Result):
         note = ", INTERRUPTED before the rest" if self.interrupted else ""
         value, error = self.map.mean().item(), self.map_stderr.mean().item()
         return (
-            f"SmoothGrad at {self.layer!r}: mean over the maps {value:.4g}, of their standard errors {error:.2g}\n"
+            f"SmoothGrad at {self.layer!r}: mean of the maps {value:.4g}, their standard error {error:.2g}\n"
             f"{self.samples} noisy copies (noise {self.noise:.3g} of the range, seed {self.seed}){note}, one "
             f"forward and {self.targets.shape[1]} backward passes each"
         )

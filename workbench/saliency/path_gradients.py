@@ -95,8 +95,8 @@ class PathGradients(Result):
         """How complete the attributions are, and the cost."""
         gap, change = self.gap.abs().max().item(), self.change.abs().max().item()
         return (
-            f"integrated gradients at {self.layer!r} from baseline {self.baseline!r}: completeness gap at most "
-            f"{gap:.3g}, where the {self.score} changes by at most {change:.3g}\n"
+            f"integrated gradients at {self.layer!r} from baseline {self.baseline!r}: completeness gap at "
+            f"most {gap:.3g}, where the {self.score} changes by at most {change:.3g}\n"
             f"{self.steps} steps ({self.quadrature}), {self.passes} inputs forward and backward, for "
             f"{self.targets.shape[1]} targets each"
         )
@@ -147,7 +147,7 @@ def integrated_gradients(
 
     Notes
     -----
-    Cost: ``steps`` forward passes and T times as many backward passes over the inputs, and three forward passes.
+    Cost: ``steps`` forward passes over the inputs, T times as many backward passes, and three forward passes.
     Memory: the attributions, and the graph of ``rows`` inputs.
     Source: Sundararajan, Taly, Yan, "Axiomatic attribution for deep networks", arXiv:1703.01365, equation 1.
     """
@@ -224,8 +224,8 @@ class _Path:
 def _quadrature(kind: str, steps: int) -> tuple[Tensor, Tensor]:
     """Places in [0, 1] and their weights, which sum to 1."""
     if kind == "gauss_legendre":
-        places, weights = np.polynomial.legendre.leggauss(steps)
-        return torch.from_numpy((1 + places) / 2), torch.from_numpy(weights / 2)
+        nodes, legendre = np.polynomial.legendre.leggauss(steps)
+        return torch.from_numpy((1 + nodes) / 2), torch.from_numpy(legendre / 2)
     offset = {"left": 0.0, "middle": 0.5, "right": 1.0}[kind]
     places = (torch.arange(steps, dtype=torch.float64) + offset) / steps
     return places, torch.full((steps,), 1 / steps, dtype=torch.float64)

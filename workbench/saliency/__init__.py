@@ -4,6 +4,7 @@ from workbench.saliency.combination import Combination
 from workbench.saliency.explainers import Explainer, MapFunction, explainer
 from workbench.saliency.explanation import explain
 from workbench.saliency.maps import SaliencyMap, SaliencyMaps
+from workbench.saliency.meta import MetaExplainer, MetaMaps, meta_saliency
 from workbench.saliency.methods import METHODS, Method
 from workbench.saliency.noisy_gradients import NoisyGradients, smooth_gradients
 from workbench.saliency.path_gradients import PathGradients, integrated_gradients
@@ -14,6 +15,8 @@ __all__ = [
     "Combination",
     "Explainer",
     "MapFunction",
+    "MetaExplainer",
+    "MetaMaps",
     "Method",
     "NoisyGradients",
     "PathGradients",
@@ -22,6 +25,7 @@ __all__ = [
     "explain",
     "explainer",
     "integrated_gradients",
+    "meta_saliency",
     "rule_gradients",
     "smooth_gradients",
 ]

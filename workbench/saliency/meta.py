@@ -189,7 +189,7 @@ def meta_saliency(
         Go up the loss: what speaks against the class comes to the fore.
     infinitesimal : bool
         Return the derivative of the map by :math:`\epsilon` at 0 (forward over reverse), which needs no step
-        length. Where a map is 0 it is taken as 0: norms have no derivative there.
+        length. Where a norm is 0 and has no derivative it is taken as 0: units there are dead.
     score : {"logit", "probability", "loss"}
         What the map explains; the step is always one on the cross entropy.
     rows : int
@@ -249,7 +249,7 @@ def meta_saliency(
                 )
                 if infinitesimal:
                     found = jvp(map_of, takes, then)
-                    value, moved = found[0], torch.where(found[0] == 0, 0, found[1])
+                    value, moved = found[0], torch.where((found[0] == 0) & found[1].isnan(), 0, found[1])
                 else:
                     value, moved = map_of(*takes), map_of(*then)
                 plain.append(value)

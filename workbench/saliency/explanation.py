@@ -72,8 +72,8 @@ def explain(
     -----
     Cost: one forward pass, and one backward pass per target down to the first of the layers, for all methods
     of the true gradient together; no gradient of a parameter is made. Each other rule costs its own backward
-    passes. Without ``layers``, one more forward pass of one input. In half precision, maps are made in
-    float32 of half gradients. The inputs of a batch must not influence each other's scores.
+    passes. Without ``layers``, one more forward pass of one input. In half precision, maps are float32, made
+    of half gradients. The inputs of a batch must not influence each other's scores.
     Source: Rebuffi, Fong, Ji, Vedaldi, CVPR 2020, arXiv:2004.02866.
     """
     refuse_training_mode(model)

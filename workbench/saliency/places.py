@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from workbench.saliency.aggregation import Contribution, aggregate
@@ -11,6 +12,7 @@ from workbench.saliency.extraction import REAL
 from workbench.saliency.methods import Method
 
 Adapter = Callable[[Tensor], Tensor]
+_CACHED = 1 << 16  # numbers of an activation that several methods may read before the cache loses them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Place:
     def maps(self, methods: list[Method], gradient: Tensor) -> tuple[dict[str, Tensor], bool]:
         """Maps (N, h, w) by method for a gradient like the activation, and whether it is constant over space.
 
-        Methods that extract the same share it.
+        Methods that extract the same share it. Of a large batch, a few inputs are taken at a time.
 
         Raises
         ------
@@ -48,26 +50,37 @@ class Place:
         """
         g = on_grid(self.name, gradient, self.adapter)
         constant = spatially_constant(g)
-        shared: dict[tuple[str, str], Contribution] = {}
-        found = {}
         for method in methods:
             if method.gradient == "sum" and not constant:
                 raise ValueError(
                     f"method {method.name!r} at layer {self.name!r}: the gradient varies over space, so "
                     "what follows is no average and linear layer; use 'grad_cam'"
                 )
+        few = max(1, _CACHED * len(g) // g.numel())
+        entering = self.x if self.entering is None else self.entering
+        if few >= len(g):
+            return self._maps(methods, self.x, entering, g), constant
+        parts = [
+            self._maps(methods, *each)
+            for each in zip(self.x.split(few), entering.split(few), g.split(few), strict=True)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, constant
+
+    def _maps(self, methods: list[Method], x: Tensor, entering: Tensor, g: Tensor) -> dict[str, Tensor]:
+        shared: dict[tuple[str, str], Contribution] = {}
+        found = {}
+        for method in methods:
             key = method.extract, method.gradient
             if key not in shared:
-                shared[key] = method.contribution(self._seen_by(method), g, self.module)
+                seen = entering if method.extract == REAL else x
+                shared[key] = method.contribution(seen, g, self.module)
             found[method.name] = aggregate(shared[key], method.aggregate)
-        return found, constant
+        return found
 
     def blind_reason(self, method: Method, raw: Tensor) -> str:
         """Why its maps (N, T, h, w) know nothing of the class, if the gradient is constant over space."""
-        return blind_reason(method, self._seen_by(method), self.x, self.module, raw)
-
-    def _seen_by(self, method: Method) -> Tensor:
-        return self.x if method.extract != REAL or self.entering is None else self.entering
+        seen = self.entering if method.extract == REAL and self.entering is not None else self.x
+        return blind_reason(method, seen, self.x, self.module, raw)
 
 
 def on_grid(name: str, values: Tensor, adapter: Adapter | None) -> Tensor:

@@ -55,6 +55,7 @@ _BUILT_IN = {
         ProblemCard("text-gpt", "character-level GPT on English prose", "text"),
         ProblemCard("diabetes-mlp", "regression of the progression of a disease", "diabetes"),
         ProblemCard("faces-cnn", "convolutional classifier of faces and background", "faces"),
+        ProblemCard("imagenet-mobilenet", "MobileNetV2, trained on ImageNet, on photographs", "imagenet"),
     )
 }
 

@@ -1,0 +1,139 @@
+"""Outputs of named layers, recorded in one forward pass of a model that is left as it was."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.choices import suggestion
+
+INPUT = "input"  # the name of the inputs among the layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Captured:
+    """What one forward pass left: the outputs, and the activations that they depend on.
+
+    Attributes
+    ----------
+    logits : Tensor
+        Outputs of the model, attached to the graph that leads to the activations.
+    activations : dict of Tensor
+        By layer, in the order asked for; ``"input"`` is a leaf of its own, not the caller's tensor.
+    entering : dict of Tensor
+        Inputs of those layers whose own inputs were asked for, detached copies.
+    """
+
+    logits: Tensor
+    activations: dict[str, Tensor]
+    entering: dict[str, Tensor]
+
+
+def capture(
+    model: nn.Module, inputs: Tensor, layers: Sequence[str], *, entering: Sequence[str] = ()
+) -> Captured:
+    """Run the model once and keep what the named layers return.
+
+    No graph is built before the first of the layers, whose output becomes a leaf, so that a backward pass
+    stops there. What comes after a layer gets a copy of its output: a module that works in place does not
+    overwrite what was recorded.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its parameters may be frozen; they get no gradient. No hook is left, also when it raises.
+    inputs : Tensor (N, ...)
+        May be an inference tensor, or require a gradient: a detached view of it is used.
+    layers : sequence of str
+        Names from ``model.named_modules()``, or ``"input"``.
+    entering : sequence of str
+        Those of the layers whose inputs are wanted too.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a layer does not run or runs more than once, or does not return a tensor.
+
+    Notes
+    -----
+    Cost: one forward pass, and a copy of each layer's output.
+    """
+    modules = find_layers(model, layers)
+    found: dict[str, Tensor] = {}
+    entered: dict[str, Tensor] = {}
+
+    def keep(name: str, arguments: tuple[Any, ...], output: Any) -> Tensor:
+        if name in found:
+            raise ValueError(f"layer {name!r} runs more than once in a forward pass: name one that runs once")
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"layer {name!r} returns a {type(output).__name__}, not a tensor: name one in it"
+            )
+        if name in entering:
+            entered[name] = arguments[0].detach().clone()
+        if not output.requires_grad:
+            output = _leaf(name, output)
+            torch.set_grad_enabled(True)  # from the first layer on; `capture` resets it
+        found[name] = output
+        return output.clone()
+
+    handles = []
+    try:
+        with torch.inference_mode(False), torch.set_grad_enabled(INPUT in layers):
+            inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
+            if INPUT in layers:
+                found[INPUT] = _leaf(INPUT, inputs)
+                inputs = found[INPUT].clone()
+            for name, module in modules.items():
+                handles.append(module.register_forward_hook(_Keep(name, keep)))
+            logits = model(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name in layers:
+        if name not in found:
+            raise ValueError(f"layer {name!r} does not run in a forward pass: name one that does")
+    return Captured(logits, {name: found[name] for name in layers}, entered)
+
+
+def find_layers(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]:
+    """Modules by name, without the inputs.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or given twice.
+    """
+    known = dict(model.named_modules())
+    found: dict[str, nn.Module] = {}
+    for name in layers:
+        if layers.count(name) > 1:
+            raise ValueError(f"layer {name!r} is named twice")
+        if name == INPUT:
+            continue
+        if name not in known or not name:
+            names = [INPUT, *filter(None, known)]
+            raise ValueError(
+                f"layer {name!r} is none of the model's {len(names) - 1} modules{suggestion(name, names)}"
+            )
+        found[name] = known[name]
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Keep:
+    """A forward hook that knows the name of its layer."""
+
+    name: str
+    keep: Any
+
+    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Tensor:
+        return self.keep(self.name, arguments, output)
+
+
+def _leaf(name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        raise ValueError(f"{name!r} is {tensor.dtype}, which has no gradient: name a later layer")
+    return tensor.detach().requires_grad_()

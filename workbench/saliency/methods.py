@@ -97,6 +97,7 @@ _NORMGRAD = "Rebuffi, Fong, Ji, Vedaldi, CVPR 2020, arXiv:2004.02866"
 _SIMONYAN = "Simonyan, Vedaldi, Zisserman, arXiv:1312.6034"
 _METHODS = (
     Method("gradient", TRUE, "bias", "abs_max", "max_c |g|", _SIMONYAN),
+    Method("gradient_norm", TRUE, "bias", "norm", "‖g‖", _SIMONYAN),
     Method("gradient_times_input", TRUE, "scaling", "sum", "Σ_c x g", "Shrikumar et al., arXiv:1605.01713"),
     Method("linear_approximation", TRUE, "scaling", "sum", "Σ_c x g", _NORMGRAD),
     Method("grad_cam", TRUE, "scaling", "positive_sum", "max(0, Σ_c x mean(g))",

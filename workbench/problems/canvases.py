@@ -53,8 +53,8 @@ class Canvases:
     targets : Tensor (n, 10)
         1 where the class is present, else 0; in float32, as ``nn.BCEWithLogitsLoss`` takes them.
     boxes : Tensor (n, 10, 4) of int
-        Left, top, right, bottom of the digit of each class, right and bottom being the first pixels outside; 0
-        where the class is absent.
+        Left, top, right, bottom of the digit of each class, as it was pasted, margin included; right and
+        bottom are the first pixels outside. 0 where the class is absent.
     """
 
     images: Tensor
@@ -63,7 +63,7 @@ class Canvases:
 
     @property
     def difficult(self) -> Tensor:
-        """Whether the digit of a class (n, 10) covers less than 1/16 of its canvas beside two others or more."""
+        """Whether the digit of a class (n, 10) covers less than 1/16 of a canvas with at least two others."""
         left, top, right, bottom = self.boxes.unbind(-1)
         area = (right - left) * (bottom - top)
         distractors = self.targets.sum(1, keepdim=True) - 1

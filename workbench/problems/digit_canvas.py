@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from workbench.choices import check_choice, check_count
@@ -17,7 +16,7 @@ COUNTS = {"train": 3000, "test": 600}  # canvases that the network is trained an
 
 
 def digit_canvas(
-    *, width: int = 16, shown: int = 256, epochs: int = 12, seed: int = 0, split: Split = "train"
+    *, width: int = 12, shown: int = 256, epochs: int = 12, seed: int = 0, split: Split = "train"
 ) -> Problem:
     """Convolutional network that says which digits are on a 96 × 96 canvas (data card: ``canvas.md``).
 

@@ -15,15 +15,15 @@ class ClassScore(NamedTuple):
 
     Attributes
     ----------
-    index : int
-        Of the logit.
+    label : int
+        Place among the logits.
     name : str
         As torchvision names it.
     probability : float
         Of the softmax over all classes.
     """
 
-    index: int
+    label: int
     name: str
     probability: float
 
@@ -76,4 +76,4 @@ def top_classes(model: nn.Module, image: Tensor, k: int = 5) -> list[ClassScore]
         raise ValueError(f"the model returns {tuple(logits.shape)}, not the logits (1, 1000) of ImageNet")
     found = logits[0].softmax(0).topk(k)
     pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
-    return [ClassScore(index, names[index], probability) for index, probability in pairs]
+    return [ClassScore(label, names[label], probability) for label, probability in pairs]

@@ -65,7 +65,7 @@ class ObjectBox:
     class_name : str
         Of ImageNet.
     box : tuple of int
-        Left, top, right, bottom in pixels of the 224 × 224 crop; right and bottom are the first pixels outside.
+        Left, top, right, bottom in pixels of the 224 × 224 crop; right and bottom are the first outside.
     """
 
     image: str

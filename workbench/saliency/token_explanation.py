@@ -1,4 +1,4 @@
-"""``explain_tokens``: scores of the tokens of a text by many methods at many layers, from one backward pass."""
+"""``explain_tokens``: the part of each token of a text in a prediction, by many methods at many layers."""
 
 import time
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ from workbench.saliency.token_maps import TokenMaps
 DEFAULT_METHODS = ("gradient_norm", "gradient_times_input", "norm_grad")
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def explain_tokens(
     model: nn.Module,
     tokens: Tensor,
@@ -71,8 +73,8 @@ def explain_tokens(
 
     Notes
     -----
-    Cost: one forward pass, and one backward pass per target. In a causal model tokens after the position score
-    0, and at the output of the last block so do those before it: the layers that follow it mix no tokens.
+    Cost: one forward pass, and one backward pass per target. In a causal model tokens after the position
+    score 0, and at the output of the last block so do those before it: what follows it mixes no tokens.
     Sources: of the methods, see ``METHODS``; gradient norms of embeddings: Li, Chen, Hovy and Jurafsky, NAACL
     2016, arXiv:1506.01066.
     """
@@ -89,18 +91,10 @@ def explain_tokens(
             raise ValueError(f"layer {layer!r} returns {tuple(activation.shape)}, not (N, T, C)")
     logits = _logits_at(captured.logits, place, codes.shape[1], class_dim)
     targets = read_targets(target, logits)
-    with torch.enable_grad():
-        scores = target_scores(logits, targets, score)
-    activations = list(captured.activations.values())
-    values = []
-    for k in range(targets.shape[1]):
-        last = k == targets.shape[1] - 1
-        gradients = torch.autograd.grad(scores[:, k].sum(), activations, retain_graph=not last)
-        pairs = [(_row(x.detach()), _row(g)) for x, g in zip(activations, gradients, strict=True)]
-        by_method = [torch.stack([method.map_of(x, g)[:, 0] for x, g in pairs]) for method in chosen]
-        values.append(torch.stack(by_method))
+    scores = target_scores(logits, targets, score)
+    values = _values(chosen, list(captured.activations.values()), scores.sum(0).unbind())
     return TokenMaps(
-        values=torch.stack(values, dim=3),
+        values=values,
         methods=tuple(method.name for method in chosen),
         formulas=tuple(method.formula for method in chosen),
         layers=tuple(captured.activations),
@@ -135,6 +129,16 @@ def default_token_layers(model: nn.Module) -> tuple[str, ...]:
     return (embeddings[0], *max(lists, key=len, default=[]))
 
 
+def _values(methods: Sequence[Method], activations: list[Tensor], scores: Sequence[Tensor]) -> Tensor:
+    """Scores (M, L, N, K, T) of the tokens: one backward pass for each of the K scores."""
+    values = []
+    for score in scores:
+        gradients = torch.autograd.grad(score, activations, retain_graph=score is not scores[-1])
+        pairs = [(_row(x.detach()), _row(g)) for x, g in zip(activations, gradients, strict=True)]
+        values += [method.map_of(x, g)[:, 0] for method in methods for x, g in pairs]
+    return torch.stack(values).unflatten(0, (len(scores), len(methods), len(activations))).movedim(0, 3)
+
+
 def _true_method(method: Any) -> Method:
     found = find_method(method)
     if found.rule != TRUE or found.extract == REAL:
@@ -166,7 +170,9 @@ def _logits_at(outputs: Any, place: int, length: int, class_dim: int | None) -> 
             )
         class_dim = dims[0]
     elif class_dim not in (1, 2) or outputs.shape[3 - class_dim] != length:
-        raise ValueError(f"class_dim={class_dim} does not fit outputs {tuple(outputs.shape)} of {length} tokens")
+        raise ValueError(
+            f"class_dim={class_dim} does not fit outputs {tuple(outputs.shape)} of {length} tokens"
+        )
     return outputs.select(3 - class_dim, place)
 
 

@@ -88,9 +88,7 @@ class TokenMaps(Result):
             }
         )
 
-    def plot(
-        self, ax: "Axes | None" = None, sample: int = 0, target: int = 0, kind: str = "text"
-    ) -> "Axes":
+    def plot(self, ax: "Axes | None" = None, sample: int = 0, target: int = 0, kind: str = "text") -> "Axes":
         """The tokens of one text, a row per method and layer, each row stretched to its own largest size.
 
         Parameters
@@ -126,7 +124,14 @@ class TokenMaps(Result):
             token = self.tokens[sample][place].translate(_INVISIBLE)
             color = "white" if abs(value) > 0.6 else "black"
             ax.text(
-                place, row, token, color=color, fontsize="x-small", family="monospace", ha="center", va="center"
+                place,
+                row,
+                token,
+                color=color,
+                fontsize="x-small",
+                family="monospace",
+                ha="center",
+                va="center",
             )
 
     def _draw_bars(self, ax: "Axes", rows: np.ndarray, sample: int) -> None:

@@ -75,6 +75,8 @@ def find_adapter(adapter: Any) -> Adapter | None:
     if adapter is None or callable(adapter):
         return adapter
     if not isinstance(adapter, str):
-        raise TypeError(f"adapter is a {type(adapter).__name__}: pass a name or a function of tokens (N, T, C)")
+        raise TypeError(
+            f"adapter is a {type(adapter).__name__}: pass a name or a function of tokens (N, T, C)"
+        )
     check_choice("adapter", adapter, tuple(ADAPTERS))
     return ADAPTERS[adapter]

@@ -35,7 +35,7 @@ def test_shapes_and_numbers(drawn: Canvases) -> None:
 
 
 def test_what_a_box_holds_is_a_digit_of_its_class_of_the_right_split() -> None:
-    """Take away the digit of that class and split, and noise is left; no digit of the other split does as well."""
+    """Without the digit of that class and split, noise is left; no digit of the other split does as well."""
     (pictures, labels), (others, _) = digits().test, digits().train
     objects = canvases("test", 8).objects()
     for image, label, (left, top, right, bottom) in zip(*objects[:2], objects.boxes.tolist(), strict=True):

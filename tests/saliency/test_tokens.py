@@ -81,7 +81,7 @@ def test_maps_of_a_vit_are_those_of_its_tokens() -> None:
     model, images = vit()
     maps = explain(
         model, images, 3, ["norm_grad", "gradient_times_input"], ["blocks.0"],
-        adapter=ADAPTERS["vit-with-class-token"],
+        adapter="vit-with-class-token",
     )  # fmt: skip
     patches = model.embedding(images).flatten(2).transpose(1, 2)
     tokens = torch.cat([model.class_token.expand(2, 1, 16), patches], dim=1) + model.position

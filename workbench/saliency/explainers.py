@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from workbench.saliency.explanation import Adapter, explain
+from workbench.saliency.explanation import explain
 from workbench.saliency.methods import Method, find_method
+from workbench.saliency.places import Adapter
 
 MapFunction = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -23,7 +24,7 @@ class Explainer:
         Several are combined.
     score : str
     combine : str, Combination or None
-    adapter : callable or None
+    adapter : str, callable or None
         See :func:`explain`.
     """
 
@@ -31,7 +32,7 @@ class Explainer:
     layers: tuple[str, ...]
     score: str = "logit"
     combine: Any = None
-    adapter: Adapter | None = None
+    adapter: str | Adapter | None = None
 
     def __call__(self, model: nn.Module, inputs: Tensor, target: Any = None) -> Tensor:
         """Maps (N, H, W) of one target per input: None, an int, or N ints."""
@@ -49,7 +50,7 @@ def explainer(
     score: str = "logit",
     *,
     combine: Any = None,
-    adapter: Adapter | None = None,
+    adapter: str | Adapter | None = None,
 ) -> Explainer:
     """Freeze a request for maps of one method at one layer, or at several that are combined.
 

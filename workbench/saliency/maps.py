@@ -10,7 +10,7 @@ from torch import Tensor
 
 from workbench.choices import check_choice, check_count
 from workbench.result import Result, new_axes
-from workbench.saliency.combination import resize, stretch
+from workbench.saliency.pictures import resize, stretch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,6 +48,10 @@ class SaliencyMap(Result):
     def sized(self) -> Tensor:
         """The maps resized to the input, bilinear: (N, T, H, W)."""
         return resize(self.raw, self.size)
+
+    def first_targets(self, count: int) -> "SaliencyMap":
+        """The maps of the first so many targets."""
+        return self if self.raw.shape[1] == count else self.replace(raw=self.raw[:, :count].clone())
 
     def frame(self) -> pd.DataFrame:
         """One row per input and target: extremes, mean, and the place (row, column) of the maximum."""
@@ -102,8 +106,8 @@ class SaliencyMaps(Result):
         ``"logit"``, ``"probability"`` or ``"loss"``.
     inputs : Tensor (N, ...) or None
         For the pictures.
-    forwards, backwards : int
-        Passes over all inputs.
+    forwards, backwards : float
+        Passes over all inputs. Where no layers were named, finding them took a pass of one input.
     seconds : float
         Wall time.
     """
@@ -113,8 +117,8 @@ class SaliencyMaps(Result):
     scores: Tensor
     score: str
     inputs: Tensor | None
-    forwards: int
-    backwards: int
+    forwards: float
+    backwards: float
     seconds: float
 
     @property
@@ -197,7 +201,8 @@ class SaliencyMaps(Result):
         lines = [
             f"{len(self.methods)} methods × {len(self.layers)} layers, {count} inputs × {targets} targets, "
             f"score {self.score}",
-            f"{self.forwards} forward and {self.backwards} backward passes, {1e3 * self.seconds:.1f} ms",
+            f"{self.forwards:.3g} forward and {self.backwards:.3g} backward passes, "
+            f"{1e3 * self.seconds:.1f} ms",
         ]
         blind = [f"{entry.method} at {entry.layer}" for entry in self.maps if entry.class_blind]
         if blind:

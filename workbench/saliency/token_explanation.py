@@ -141,7 +141,7 @@ def _values(methods: Sequence[Method], activations: list[Tensor], scores: Sequen
 
 def _true_method(method: Any) -> Method:
     found = find_method(method)
-    if found.rule != TRUE or found.extract == REAL:
+    if found.rule != TRUE or found.extract == REAL or found.gradient == "sum":
         raise ValueError(f"method {found.name!r} is for images: tokens take those of the true gradient alone")
     return found
 
@@ -177,8 +177,9 @@ def _logits_at(outputs: Any, place: int, length: int, class_dim: int | None) -> 
 
 
 def _row(tokens: Tensor) -> Tensor:
-    """Tokens (N, T, C) as an image (N, C, 1, T)."""
-    return tokens.transpose(1, 2)[:, :, None]
+    """Tokens (N, T, C) as an image (N, C, 1, T), in at least single precision."""
+    row = tokens.transpose(1, 2)[:, :, None]
+    return row.float() if row.element_size() < 4 else row
 
 
 def _written(codes: Tensor, names: Sequence[str] | None) -> tuple[tuple[str, ...], ...]:

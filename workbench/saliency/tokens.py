@@ -2,14 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
 from workbench.choices import check_choice, check_count
-
-Adapter = Callable[[Tensor], Tensor]
+from workbench.saliency.places import Adapter
 
 
 @dataclasses.dataclass(frozen=True)

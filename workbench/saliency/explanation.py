@@ -44,7 +44,7 @@ def explain(
         Or any other tensor that the model takes as its one argument.
     target : None, int, N ints, or (N, T)
         Classes; None is the predicted one. T targets share the forward pass.
-    methods : str, Method, (extract, aggregate), or sequence of these
+    methods : str, Method, or sequence of str, Method and (extract, aggregate)
         Names of ``METHODS``, or points of the grid that have none.
     layers : str or sequence of str, optional
         Names from ``model.named_modules()`` or ``"input"``; by default those of :func:`default_layers`.

@@ -17,7 +17,7 @@ from workbench.saliency.layers import default_layers
 from workbench.saliency.maps import SaliencyMap, SaliencyMaps
 from workbench.saliency.methods import TRUE, Method, find_method
 from workbench.saliency.places import Adapter, Place, on_grid
-from workbench.saliency.rules import RULES, recorder
+from workbench.saliency.rules import RECORDING, RULES, recorder
 from workbench.saliency.scores import extreme_targets, read_targets, target_scores
 
 
@@ -92,7 +92,9 @@ def explain(
             targets = torch.cat([targets, extreme_targets(captured.logits)], dim=1)
         with torch.enable_grad():
             scores = target_scores(captured.logits, targets, score)
+        averages = [rule for rule in rules if rule in AVERAGES]
         averaging = 0
+        positive = len([rule for rule in rules if rule in RECORDING])  # they pass the positive weights, too
         places = _places(captured, adapter)
         size = tuple(inputs.shape[2:]) if inputs.dim() == 4 else None
         maps: list[SaliencyMap] = []
@@ -122,8 +124,8 @@ def explain(
         scores=scores[:, :asked].detach(),
         score=score,
         inputs=inputs.detach() if keep_inputs else None,
-        forwards=1 + averaging + (1 / len(inputs) if layers is None else 0),
-        backwards=(len([rule for rule in rules if rule not in AVERAGES]) + averaging) * targets.shape[1],
+        forwards=1 + averaging + bool(positive) + (1 / len(inputs) if layers is None else 0),
+        backwards=(len(rules) - len(averages) + positive + averaging) * targets.shape[1],
         seconds=time.perf_counter() - started,
     )
 

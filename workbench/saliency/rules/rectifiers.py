@@ -21,7 +21,8 @@ _LOWER_BOUND = {
 }
 _OTHERS = (
     "Celu", "ClampMax", "Elu", "Gelu", "Glu", "Hardshrink", "Hardsigmoid", "Hardswish", "LeakyRelu",
-    "LogSigmoid", "Mish", "PreluKernel", "RreluWithNoise", "Sigmoid", "Silu", "Softplus", "Softshrink", "Tanh",
+    "LogSigmoid", "Mish", "PreluKernel", "RreluWithNoise", "Sigmoid", "Silu", "Softplus", "Softshrink",
+    "Tanh",
 )  # fmt: skip
 _WITHOUT_RULE = {f"{name}Backward0" for name in _OTHERS}
 

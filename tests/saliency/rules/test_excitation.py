@@ -329,6 +329,16 @@ def test_a_batch_with_many_targets_is_its_inputs_one_by_one() -> None:
                 torch.testing.assert_close(together[n, t], alone[0, 0])
 
 
+def test_callers_in_inference_mode_and_memory_formats() -> None:
+    net = residual_net()
+    expected = winning(net, images(), TARGETS, BLOCKS)["input"]
+    with torch.inference_mode():
+        torch.testing.assert_close(winning(net, images(), TARGETS, BLOCKS)["input"], expected)
+    net.to(memory_format=torch.channels_last)
+    inputs = images().to(memory_format=torch.channels_last)
+    torch.testing.assert_close(winning(net, inputs, TARGETS, BLOCKS)["input"], expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_keeps_the_mass(dtype: torch.dtype) -> None:
     net, inputs = residual_net().requires_grad_(False), images()

@@ -98,6 +98,16 @@ def test_the_graph_and_the_model_stay_as_they_were() -> None:
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
+def test_callers_in_inference_mode_and_memory_formats() -> None:
+    net = residual_net()
+    expected = gradients(net, images(), TARGETS)
+    with torch.inference_mode():
+        torch.testing.assert_close(gradients(net, images(), TARGETS), expected)
+    net.to(memory_format=torch.channels_last)
+    found = gradients(net, images().to(memory_format=torch.channels_last), TARGETS)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_and_frozen_parameters(dtype: torch.dtype, frozen: bool) -> None:

@@ -45,8 +45,10 @@ def excitation(
     a linear layer of its own. Max pooling sends p to the winner, a residual addition shares it in proportion
     to the positive parts, a rectifier (ReLU6 in saturation, too) passes it on.
 
-    The paper takes activations for nowhere negative; here negative ones get nothing. A parent that nothing
-    excites loses its p: the sum over a layer is then below 1, which says how much the map leaves out.
+    The paper takes activations for nowhere negative; here negative ones get nothing. A parent that is active
+    by its bias or a norm's shift alone has no child that excites it, and loses its p: the sum over a layer is
+    then below 1, which says how much the map leaves out. Networks whose depthwise layers are often so, such as
+    MobileNetV2, lose most of it.
 
     Parameters
     ----------

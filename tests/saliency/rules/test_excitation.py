@@ -319,6 +319,15 @@ def test_a_forward_pass_that_was_not_recorded_is_refused() -> None:
 # ---- how it is computed ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("rule", ["excitation", "contrastive_excitation", "guided", "deconvnet"])
+def test_a_layer_asked_for_alone_gets_what_it_gets_among_others(rule: str) -> None:
+    net, inputs = residual_net(), images()
+    layers = ["input", "3", "4.first", "4.norm", "4.second", "4.last_norm", "4", "6.second", "6"]
+    together = winning(net, inputs, TARGETS, layers, rule)
+    for layer in layers:
+        torch.testing.assert_close(winning(net, inputs, TARGETS, [layer], rule)[layer], together[layer])
+
+
 def test_a_batch_with_many_targets_is_its_inputs_one_by_one() -> None:
     net, inputs = residual_net(), images()
     for rule in ("excitation", "contrastive_excitation"):
@@ -352,7 +361,7 @@ def test_half_precision_keeps_the_mass(dtype: torch.dtype) -> None:
 
 def test_nothing_is_left_behind() -> None:
     net, inputs = residual_net(), images()
-    operations = Operations()
+    operations = Operations(inputs)
     with operations:
         captured = capture(net, inputs, ["input"])
     graph = weakref.ref(next(iter(operations.found.values())))

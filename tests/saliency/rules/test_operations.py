@@ -11,7 +11,7 @@ from workbench.saliency.rules.operations import Addition, LinearMap, Operation, 
 
 
 def noted(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, list[Operation]]:
-    with Operations() as operations:
+    with Operations(x) as operations:
         output = function(x.clone().requires_grad_())
     return output, list(operations.found.values())
 
@@ -69,7 +69,7 @@ def test_negated_weights_share_by_what_inhibits() -> None:
 )
 def test_an_addition_shares_by_the_positive_parts_before_it(add: Callable[[Tensor, Tensor], Tensor]) -> None:
     x = torch.tensor([[3.0, -1.0, -1.0], [1.0, 2.0, -1.0]], requires_grad=True)
-    with Operations() as operations:
+    with Operations(x) as operations:
         first, second = x[0].clone(), x[1].clone()
         output = add(first, second)
     (found,) = operations.found.values()
@@ -80,13 +80,23 @@ def test_an_addition_shares_by_the_positive_parts_before_it(add: Callable[[Tenso
 
 
 def test_an_addition_that_broadcasts_collects_its_shares() -> None:
-    x, row = torch.ones(2, 3, requires_grad=True), torch.full((3,), 3.0, requires_grad=True)
-    with Operations() as operations:
+    x = torch.ones(2, 3, requires_grad=True)
+    with Operations(x) as operations:
+        row = 1.5 * x.sum(0)
         output = x + row
     output.grad_fn.register_hook(operations.found[output.grad_fn].replacement)
     found = torch.autograd.grad(output, [x, row], torch.ones(2, 3))
-    assert found[0].tolist() == [[0.25] * 3] * 2
     assert found[1].tolist() == [1.5] * 3
+    torch.testing.assert_close(found[0], torch.full((2, 3), 0.25 + 1.5 * 1.5))  # the row's part is 1.5 x
+
+
+def test_a_branch_that_no_gradient_goes_through_gets_its_share_too() -> None:
+    x = torch.ones(3)
+    with Operations(x) as operations:
+        branch = (2 * x).requires_grad_()
+        output = branch + x
+    output.grad_fn.register_hook(operations.found[output.grad_fn].replacement)
+    torch.testing.assert_close(torch.autograd.grad(output, branch, torch.ones(3))[0], torch.full((3,), 2 / 3))
 
 
 @pytest.mark.parametrize(

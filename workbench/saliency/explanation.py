@@ -91,7 +91,7 @@ def explain(
         names = default_layers(model, inputs) if layers is None else _read_layers(layers)
         rules = tuple(dict.fromkeys(method.rule for method in chosen))
         real = any(method.extract == REAL for method in chosen)
-        with recorder(rules) as operations:
+        with recorder(rules, inputs) as operations:
             captured = capture(model, inputs, names, entering=names if real else ())
         targets = read_targets(target, captured.logits)
         asked = targets.shape[1]

@@ -77,7 +77,7 @@ class Canvases:
 
 
 @cache
-def canvases(split: Split, count: int, seed: int = 0) -> Canvases:
+def draw_canvases(split: Split, count: int, seed: int = 0) -> Canvases:
     """Paste digits on canvases: two to four of different classes, of different sizes, beside each other.
 
     The same arguments give the same canvases; they are kept while the process runs (37 kB each).

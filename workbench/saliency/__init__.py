@@ -4,7 +4,11 @@ from workbench.saliency.combination import Combination
 from workbench.saliency.explainers import Explainer, MapFunction, explainer
 from workbench.saliency.explanation import explain
 from workbench.saliency.maps import SaliencyMap, SaliencyMaps
+from workbench.saliency.meta import MetaExplainer, MetaMaps, meta_saliency
 from workbench.saliency.methods import METHODS, Method
+from workbench.saliency.noisy_gradients import NoisyGradients, smooth_gradients
+from workbench.saliency.path_gradients import PathGradients, integrated_gradients
+from workbench.saliency.rules import rule_gradients
 from workbench.saliency.token_explanation import explain_tokens
 from workbench.saliency.token_maps import TokenMaps
 from workbench.saliency.tokens import ADAPTERS, TokenGrid, find_adapter
@@ -15,7 +19,11 @@ __all__ = [
     "Combination",
     "Explainer",
     "MapFunction",
+    "MetaExplainer",
+    "MetaMaps",
     "Method",
+    "NoisyGradients",
+    "PathGradients",
     "SaliencyMap",
     "SaliencyMaps",
     "TokenGrid",
@@ -24,4 +32,8 @@ __all__ = [
     "explain_tokens",
     "explainer",
     "find_adapter",
+    "integrated_gradients",
+    "meta_saliency",
+    "rule_gradients",
+    "smooth_gradients",
 ]

@@ -6,9 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from workbench.choices import check_choice
+from workbench.saliency.combination import find_combination
 from workbench.saliency.explanation import explain
 from workbench.saliency.methods import Method, find_method
 from workbench.saliency.places import Adapter
+from workbench.saliency.scores import SCORES
 
 MapFunction = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -24,7 +27,7 @@ class Explainer:
         Several are combined.
     score : str
     combine : str, Combination or None
-    adapter : str, callable or None
+    adapter : callable or None
         See :func:`explain`.
     """
 
@@ -32,7 +35,7 @@ class Explainer:
     layers: tuple[str, ...]
     score: str = "logit"
     combine: Any = None
-    adapter: str | Adapter | None = None
+    adapter: Adapter | None = None
 
     def __call__(self, model: nn.Module, inputs: Tensor, target: Any = None) -> Tensor:
         """Maps (N, H, W) of one target per input: None, an int, or N ints."""
@@ -50,15 +53,17 @@ def explainer(
     score: str = "logit",
     *,
     combine: Any = None,
-    adapter: str | Adapter | None = None,
+    adapter: Adapter | None = None,
 ) -> Explainer:
     """Freeze a request for maps of one method at one layer, or at several that are combined.
 
     Raises
     ------
     ValueError
-        If the method is unknown, or several layers come without ``combine``.
+        If a name is unknown, or several layers come without ``combine``.
     """
+    check_choice("score", score, SCORES)
+    find_combination(combine)
     layers = (layer,) if isinstance(layer, str) else tuple(layer)
     if len(layers) != 1 and combine is None:
         raise ValueError(

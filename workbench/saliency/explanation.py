@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from workbench.probes import refuse_training_mode
+from workbench.saliency.averages import AVERAGES
 from workbench.saliency.capture import Captured, capture
 from workbench.saliency.combination import Combination, combine_layers, find_combination
 from workbench.saliency.extraction import REAL
@@ -17,7 +19,6 @@ from workbench.saliency.methods import TRUE, Method, find_method
 from workbench.saliency.places import Adapter, Place, on_grid
 from workbench.saliency.rules import RULES, recorder
 from workbench.saliency.scores import extreme_targets, read_targets, target_scores
-from workbench.saliency.tokens import find_adapter
 
 
 def explain(
@@ -29,7 +30,7 @@ def explain(
     score: str = "logit",
     combine: str | Combination | None = None,
     *,
-    adapter: str | Adapter | None = None,
+    adapter: Adapter | None = None,
     keep_inputs: bool = True,
 ) -> SaliencyMaps:
     r"""Show where in each input a score has its reasons, by many methods and at many layers at once.
@@ -50,9 +51,8 @@ def explain(
         What is differentiated; ``"loss"`` is the cross entropy with its sign turned.
     combine : {"sum", "product"} or Combination, optional
         Adds a map per method that is made of all layers.
-    adapter : str or callable, optional
-        Lays out (N, tokens, C) as (N, C, h, w), for layers that return tokens: a name of ``ADAPTERS``, a
-        :class:`TokenGrid`, or a function.
+    adapter : callable, optional
+        Lays out (N, tokens, C) as (N, C, h, w), for layers that return tokens.
     keep_inputs : bool
         Keep the inputs in the result, for its pictures.
 
@@ -79,7 +79,6 @@ def explain(
     refuse_training_mode(model)
     chosen = _read_methods(methods)
     combination = find_combination(combine)
-    lay_out = find_adapter(adapter)
     started = time.perf_counter()
     with torch.inference_mode(False), torch.no_grad():
         names = default_layers(model, inputs) if layers is None else _read_layers(layers)
@@ -93,17 +92,27 @@ def explain(
             targets = torch.cat([targets, extreme_targets(captured.logits)], dim=1)
         with torch.enable_grad():
             scores = target_scores(captured.logits, targets, score)
-        places = _places(captured, lay_out)
+        averaging = 0
+        places = _places(captured, adapter)
         size = tuple(inputs.shape[2:]) if inputs.dim() == 4 else None
         maps: list[SaliencyMap] = []
         for rule in rules:
             members = [method for method in chosen if method.rule == rule]
+            here = places
             if rule == TRUE:
                 gradients = _true_gradients(captured, scores, keep=len(rules) > 1)
+            elif rule in AVERAGES:
+                averaged = {name: AVERAGES[rule](model, inputs, targets, name, score) for name in names}
+                here = [
+                    replace(each, x=on_grid(each.name, averaged[each.name].x, adapter)) for each in places
+                ]
+                means = {name: each.gradient for name, each in averaged.items()}
+                gradients = _each_target(means, targets.shape[1])
+                averaging += sum(each.forwards for each in averaged.values())
             else:
                 pseudo = RULES[rule](captured, targets, score, operations)
                 gradients = _each_target(pseudo, targets.shape[1])
-            maps += _maps(members, places, gradients, size)
+            maps += _maps(members, here, gradients, size)
         if combination is not None:
             maps += combine_layers(maps, combination, asked)
         maps.sort(key=lambda each: [method.name for method in chosen].index(each.method))
@@ -113,8 +122,8 @@ def explain(
         scores=scores[:, :asked].detach(),
         score=score,
         inputs=inputs.detach() if keep_inputs else None,
-        forwards=1 + (1 / len(inputs) if layers is None else 0),
-        backwards=len(rules) * targets.shape[1],
+        forwards=1 + averaging + (1 / len(inputs) if layers is None else 0),
+        backwards=(len([rule for rule in rules if rule not in AVERAGES]) + averaging) * targets.shape[1],
         seconds=time.perf_counter() - started,
     )
 

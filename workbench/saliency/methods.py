@@ -121,7 +121,7 @@ _METHODS = (
     Method("guided", "guided", "bias", "abs_max", "max_c |g|", "Springenberg et al., arXiv:1412.6806"),
     Method("deconvnet", "deconvnet", "bias", "abs_max", "max_c |g|", "Zeiler, Fergus, arXiv:1311.2901"),
     Method("excitation", "excitation", "bias", "sum", "Σ_c p", "Zhang et al., arXiv:1608.00507"),
-    Method("contrastive_excitation", "contrastive_excitation", "bias", "sum", "Σ_c p",
+    Method("contrastive_excitation", "contrastive_excitation", "bias", "positive_sum", "max(0, Σ_c p)",
            "Zhang et al., arXiv:1608.00507"),
     Method("integrated_gradients", "integrated_gradients", "scaling", "sum", "Σ_c (x - x') mean(g)",
            "Sundararajan et al., arXiv:1703.01365"),

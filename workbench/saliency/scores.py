@@ -32,7 +32,10 @@ def read_targets(target: Any, logits: Tensor) -> Tensor:
     count, classes = logits.shape
     if target is None:
         return logits.detach().argmax(dim=1, keepdim=True)
-    targets = torch.as_tensor(target, device=logits.device)
+    try:
+        targets = torch.as_tensor(target, device=logits.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"target={target!r}: pass None, an int, {count} ints, or ({count}, T)") from error
     targets = targets.clone() if targets.is_inference() else targets
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
         raise TypeError(f"target has {targets.dtype}: classes are whole numbers")

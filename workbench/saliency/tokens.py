@@ -2,12 +2,15 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
 from workbench.choices import check_choice, check_count
-from workbench.saliency.places import Adapter
+
+LayOut = Callable[[Tensor], Tensor]  # from (N, T, C) to (N, C, h, w)
+Adapter = str | LayOut  # a name of ADAPTERS stands for one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +57,13 @@ class TokenGrid:
         return side, side
 
 
-ADAPTERS: dict[str, Adapter] = {
+ADAPTERS: dict[str, LayOut] = {
     "patches": TokenGrid(),
     "vit-with-class-token": TokenGrid(leading=1),
 }
 
 
-def find_adapter(adapter: Any) -> Adapter | None:
+def find_adapter(adapter: Any) -> LayOut | None:
     """Return an adapter by name, or a function from (N, T, C) to (N, C, h, w) as it is; None stays None.
 
     Raises

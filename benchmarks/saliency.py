@@ -1,9 +1,9 @@
-"""Saliency maps of 6 methods at 4 layers and at the input, beside captum and pytorch-grad-cam in the same process.
+"""Saliency maps of 6 methods at 4 layers and at the input, beside captum and pytorch-grad-cam.
 
-The unit is one forward and one backward pass to the input. Networks have random frozen weights; each map is
-resized to the input. Rounds are interleaved and medians are told, so that all meet the same load. captum makes one
-map per call; pytorch-grad-cam, which makes one method's maps per call, is measured where it is installed. It
-wants torchvision, which is no dependency of ours: without it,
+The unit is one forward and one backward pass to the input, in the same process. Networks have random frozen
+weights; each map is resized to the input. Rounds are interleaved and medians are told, so that all meet the same
+load. captum makes one map per call; pytorch-grad-cam, which makes one method's maps per call, is measured where
+it is installed. It wants torchvision, which is no dependency of ours: without it,
 
     pip install --no-deps --target PEERS grad-cam ttach
 
@@ -216,20 +216,17 @@ def measure(case: Case, peer: Any, rounds: int) -> bool:
         print(f"  {name:<44}{1e3 * seconds:9.2f} ms {seconds / unit:7.2f}")
     for kind in ("GradCAM", "LayerCAM", "HiResCAM") if peer else ():
         with contextlib.redirect_stdout(io.StringIO()):
-            job = with_grad_cam(
-                case, peer, kind
-            )  # its hooks stay until it is deleted: it has a unit of its own
+            job = with_grad_cam(case, peer, kind)  # its hooks stay: the unit beside it has them, too
             beside = medians({"unit": lambda: plain(case), "peer": job}, max(3, rounds // 2))
         del job
-        ratio = beside["peer"] / beside["unit"]
-        print(
-            f"  pytorch-grad-cam {kind + ', 4 layers averaged':<27}{1e3 * beside['peer']:9.2f} ms {ratio:7.2f}"
-        )
+        name = f"pytorch-grad-cam {kind}, 4 layers averaged"
+        print(f"  {name:<44}{1e3 * beside['peer']:9.2f} ms {beside['peer'] / beside['unit']:7.2f}")
     ratio = found["ours: 6 methods × (4 layers + input)"] / unit
     faster = found["captum: 6 methods × 4 layers, a call each"] / found["ours: 6 methods × 4 layers"]
     held = ratio <= case.gate and faster >= CAPTUM_GATE
-    print(f"  {ratio:.2f} units, {case.gate} allowed; {faster:.1f} × less than captum, {CAPTUM_GATE:.0f} wanted: "
-          f"{'held' if held else 'MISSED'}")  # fmt: skip
+    verdict = "held" if held else "MISSED"
+    wanted = f"{faster:.1f} × less than captum, {CAPTUM_GATE:.0f} wanted"
+    print(f"  {ratio:.2f} units, {case.gate} allowed; {wanted}: {verdict}")
     return held
 
 

@@ -1,6 +1,7 @@
 """One layer of one forward pass: what methods need of it."""
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +10,8 @@ from workbench.saliency.aggregation import Contribution, aggregate
 from workbench.saliency.blindness import blind_reason, spatially_constant
 from workbench.saliency.extraction import REAL
 from workbench.saliency.methods import Method
-from workbench.saliency.tokens import Adapter, find_adapter
 
+Adapter = Callable[[Tensor], Tensor]
 _CACHED = 1 << 16  # numbers of an activation that several methods may read before the cache loses them
 
 
@@ -27,7 +28,7 @@ class Place:
         In at least single precision.
     entering : Tensor or None
         What entered the module, where it was asked for.
-    adapter : str, callable or None
+    adapter : callable or None
         How its tokens are laid out.
     """
 
@@ -90,9 +91,8 @@ def on_grid(name: str, values: Tensor, adapter: Adapter | None) -> Tensor:
     ValueError
         If it is no grid, and no adapter makes it one.
     """
-    lay_out = find_adapter(adapter)
-    if values.dim() != 4 and lay_out is not None:
-        values = lay_out(values)
+    if values.dim() != 4 and adapter is not None:
+        values = adapter(values)
     if values.dim() != 4:
         raise ValueError(
             f"layer {name!r} returns {tuple(values.shape)}, not (N, C, h, w): name one that does, or pass an "

@@ -2,15 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
 from workbench.choices import check_choice, check_count
-
-LayOut = Callable[[Tensor], Tensor]  # from (N, T, C) to (N, C, h, w)
-Adapter = str | LayOut  # a name of ADAPTERS stands for one
+from workbench.saliency.places import Adapter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,13 +54,13 @@ class TokenGrid:
         return side, side
 
 
-ADAPTERS: dict[str, LayOut] = {
+ADAPTERS: dict[str, Adapter] = {
     "patches": TokenGrid(),
     "vit-with-class-token": TokenGrid(leading=1),
 }
 
 
-def find_adapter(adapter: Any) -> LayOut | None:
+def find_adapter(adapter: Any) -> Adapter | None:
     """Return an adapter by name, or a function from (N, T, C) to (N, C, h, w) as it is; None stays None.
 
     Raises

@@ -80,7 +80,8 @@ class Canvases:
 def draw_canvases(split: Split, count: int, seed: int = 0) -> Canvases:
     """Paste digits on canvases: two to four of different classes, of different sizes, beside each other.
 
-    The same arguments give the same canvases; they are kept while the process runs (37 kB each).
+    The same arguments give the same canvases; they are kept while the process runs (37 kB each), so copy them
+    before you change them.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """Saliency maps of 6 methods at 4 layers and at the input, beside captum and pytorch-grad-cam.
 
 The unit is one forward and one backward pass to the input, in the same process. Networks have random frozen
-weights; each map is resized to the input. Rounds are interleaved and medians are told, so that all meet the same
-load. captum makes one map per call; pytorch-grad-cam, which makes one method's maps per call, is measured where
-it is installed. It wants torchvision, which is no dependency of ours: without it,
+weights; each map is resized to the input. Rounds are interleaved and medians are told, so that all meet the
+same load. captum makes one map per call; pytorch-grad-cam makes one method's maps per call, and is measured
+where it is installed. It wants torchvision, which is no dependency of ours: without it,
 
     pip install --no-deps --target PEERS grad-cam ttach
 

@@ -6,6 +6,8 @@ number, whichever class y is, and a map of g alone is constant. Scaling keeps th
 :math:`x_u \odot w_y` weighs the channels.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,22 +18,20 @@ _TOLERANCE = 1e-4  # of what counts as equal, relative to the size of what is co
 
 
 def spatially_constant(g: Tensor) -> bool:
-    """Whether a gradient (N, C, h, w) is the same at all locations, and not zero, for each of the inputs."""
+    """Whether a gradient (N, C, h, w) is the same at all locations for each of the inputs."""
     first, last = g[0, 0, 0, 0].item(), g[0, 0, -1, -1].item()
-    if abs(first - last) > _TOLERANCE * max(
-        abs(first), abs(last)
-    ):  # a glance, which settles nearly all cases
+    if not math.isclose(first, last, rel_tol=_TOLERANCE):  # a glance settles nearly all cases
         return False
     size = g.abs().amax(dim=(1, 2, 3))
     spread = (g - g[:, :, :1, :1]).abs().amax(dim=(1, 2, 3))
-    return bool(((spread <= _TOLERANCE * size) & (size > 0)).all())
+    return bool((spread <= _TOLERANCE * size).all())
 
 
 def blind_reason(method: Method, x: Tensor, g: Tensor, layer: nn.Module | None, raw: Tensor) -> str:
     """Why a map is the same for all classes, where the gradient is constant over space; nothing if it is not.
 
     The map is made again of random gradients that are constant over space, as those of all classes are. It is
-    blind if they give it again up to a factor.
+    blind if they give it again up to a factor; maps that are 0 say nothing either way.
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ def blind_reason(method: Method, x: Tensor, g: Tensor, layer: nn.Module | None, 
     weights = torch.randn(g.shape[:2], generator=generator).to(g)
     other = method.map_of(x, weights[:, :, None, None].expand_as(g), layer)
     likeness = F.cosine_similarity(raw.flatten(2).double(), other.flatten(1)[:, None].double(), dim=2)
-    if not (likeness.abs() > 1 - _TOLERANCE**2).all():
+    likeness = likeness[raw.flatten(2).any(dim=2)]
+    if not len(likeness) or not (likeness.abs() > 1 - _TOLERANCE**2).all():
         return ""
     if method.extract == "bias":
         return "the gradient is constant over space here, and the map is made of it alone: it is constant too"

@@ -48,7 +48,7 @@ def capture(
     model : nn.Module
         Its parameters may be frozen; they get no gradient. No hook is left, also when it raises.
     inputs : Tensor (N, ...)
-        May be an inference tensor, or require a gradient: a detached view of it is used.
+        May be an inference tensor, or require a gradient: the model gets a copy.
     layers : sequence of str
         Names from ``model.named_modules()``, or ``"input"``.
     entering : sequence of str
@@ -61,7 +61,7 @@ def capture(
 
     Notes
     -----
-    Cost: one forward pass, and a copy of each layer's output.
+    Cost: one forward pass, and a copy of the inputs and of each layer's output.
     """
     modules = find_layers(model, layers)
     _refuse_inference_parameters(model)
@@ -86,7 +86,7 @@ def capture(
     handles = []
     try:
         with torch.inference_mode(False), torch.set_grad_enabled(INPUT in layers):
-            inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
+            inputs = inputs.detach().clone()
             if INPUT in layers:
                 found[INPUT] = _leaf(INPUT, inputs)
                 inputs = found[INPUT].clone()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.choices import check_choice
 from workbench.probes import refuse_training_mode
 from workbench.saliency.capture import Captured, capture
 from workbench.saliency.combination import Combination, combine_layers, find_combination
@@ -17,7 +18,7 @@ from workbench.saliency.methods import Method, find_method
 from workbench.saliency.places import Adapter, Place, on_grid
 from workbench.saliency.rules import recorder
 from workbench.saliency.scores import extreme_targets, read_targets, target_scores
-from workbench.saliency.sources import Run, Source, find_source
+from workbench.saliency.sources import RULE_NAMES, Run, Source, find_source
 from workbench.saliency.tokens import find_adapter
 
 
@@ -40,7 +41,7 @@ def explain(
     model : nn.Module
         Returns logits (N, classes); in eval mode. Parameters may be frozen, modules may work in place.
     inputs : Tensor (N, C, H, W)
-        Or whatever else the model takes as its one argument.
+        Or any other tensor that the model takes as its one argument.
     target : None, int, N ints, or (N, T)
         Classes; None is the predicted one. T targets share the forward pass.
     methods : str, Method, (extract, aggregate), or sequence of these
@@ -77,6 +78,10 @@ def explain(
     of half gradients. The inputs of a batch must not influence each other's scores.
     Source: Rebuffi, Fong, Ji, Vedaldi, CVPR 2020, arXiv:2004.02866.
     """
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"inputs is a {type(inputs).__name__}: pass a tensor, to a model that takes one")
+    if not len(inputs):
+        raise ValueError("inputs is empty: there is nothing to explain")
     refuse_training_mode(model)
     chosen = _read_methods(methods)
     combination = find_combination(combine)
@@ -127,6 +132,8 @@ def _read_methods(methods: Any) -> list[Method]:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"method {name!r} is given twice")
+    for method in chosen:
+        check_choice("rule", method.rule, RULE_NAMES)
     return chosen
 
 

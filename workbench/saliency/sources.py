@@ -14,6 +14,7 @@ from workbench.saliency.places import Place, on_grid
 from workbench.saliency.rules import RECORDING, RULES
 
 ByLayer = dict[str, Tensor]
+RULE_NAMES = (TRUE, *RULES, *AVERAGES)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,61 @@
+r"""Maps that cannot depend on the class, found from the gradients themselves.
+
+After the last convolution of a network that ends in an average over space and a linear layer, the gradient
+is the same at each location: :math:`g_u = w_y / hw`. Then :math:`\|x_u\| \|g_u\|` is :math:`\|x_u\|` times a
+number, whichever class y is, and a map of g alone is constant. Scaling keeps the class:
+:math:`x_u \odot w_y` weighs the channels.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from workbench.saliency.methods import Method
+
+_TOLERANCE = 1e-4  # of what counts as equal, relative to the size of what is compared
+
+
+def spatially_constant(g: Tensor) -> bool:
+    """Whether a gradient (N, C, h, w) is the same at all locations for each of the inputs."""
+    first, last = g[0, 0, 0, 0].item(), g[0, 0, -1, -1].item()
+    if not math.isclose(first, last, rel_tol=_TOLERANCE):  # a glance settles nearly all cases
+        return False
+    size = g.abs().amax(dim=(1, 2, 3))
+    spread = (g - g[:, :, :1, :1]).abs().amax(dim=(1, 2, 3))
+    return bool((spread <= _TOLERANCE * size).all())
+
+
+def alike_maps(raw: Tensor, others: Tensor) -> Tensor:
+    """Which methods' maps are those of other gradients up to a factor: (M,) of bool.
+
+    Parameters
+    ----------
+    raw : Tensor (M, N, T, h, w)
+        Maps of M methods, where the gradient is constant over space. Those that are 0 everywhere, as for a
+        saturated score, say nothing either way.
+    others : Tensor (M, N, h, w)
+        Maps of random gradients that are constant over space, as those of all classes are.
+    """
+    maps = raw.flatten(3).double()
+    likeness = F.cosine_similarity(maps, others.flatten(2)[:, :, None].double(), dim=3).abs()
+    empty = ~maps.any(dim=3)
+    return ((likeness > 1 - _TOLERANCE**2) | empty).all(dim=(1, 2)) & ~empty.all(dim=(1, 2))
+
+
+def blind_reason(method: Method) -> str:
+    """Why the maps of a method are the same for all classes where the gradient is constant over space."""
+    if method.extract == "bias":
+        return "the gradient is constant over space here, and the map is made of it alone: it is constant too"
+    return (
+        "the gradient is constant over space here, so that every class gives the same map up to a factor: "
+        "it shows the activation"
+    )
+
+
+def flat_gradient(g: Tensor) -> Tensor:
+    """A random gradient like g that is constant over space, another one for each input."""
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(g.shape[:2], generator=generator).to(g)
+    return weights[:, :, None, None].expand_as(g)

@@ -1,0 +1,181 @@
+"""``explain``: maps of many methods at many layers from one forward and one backward pass."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.choices import check_choice
+from workbench.probes import refuse_training_mode
+from workbench.saliency.capture import Captured, capture
+from workbench.saliency.combination import Combination, combine_layers, find_combination
+from workbench.saliency.extraction import REAL
+from workbench.saliency.layers import default_layers
+from workbench.saliency.maps import SaliencyMap, SaliencyMaps
+from workbench.saliency.methods import Method, find_method
+from workbench.saliency.places import Adapter, Place, on_grid
+from workbench.saliency.rules import recorder
+from workbench.saliency.scores import extreme_targets, read_targets, target_scores
+from workbench.saliency.sources import RULE_NAMES, Run, Source, find_source
+from workbench.saliency.tokens import find_adapter
+
+
+def explain(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Any = None,
+    methods: str | Method | Sequence[str | Method | tuple[str, str]] = ("gradient", "grad_cam", "norm_grad"),
+    layers: str | Sequence[str] | None = None,
+    score: str = "logit",
+    combine: str | Combination | None = None,
+    *,
+    adapter: str | Adapter | None = None,
+    keep_inputs: bool = True,
+) -> SaliencyMaps:
+    r"""Show where in each input a score has its reasons, by many methods and at many layers at once.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Returns logits (N, classes); in eval mode. Parameters may be frozen, modules may work in place.
+    inputs : Tensor (N, C, H, W)
+        Or any other tensor that the model takes as its one argument.
+    target : None, int, N ints, or (N, T)
+        Classes; None is the predicted one. T targets share the forward pass.
+    methods : str, Method, or sequence of str, Method and (extract, aggregate)
+        Names of ``METHODS``, or points of the grid that have none.
+    layers : str or sequence of str, optional
+        Names from ``model.named_modules()`` or ``"input"``; by default those of :func:`default_layers`.
+    score : {"logit", "probability", "loss"}
+        What is differentiated; ``"loss"`` is the cross entropy with its sign turned.
+    combine : {"sum", "product"} or Combination, optional
+        Adds a map per method that is made of all layers.
+    adapter : str or callable, optional
+        Lays out (N, tokens, C) as (N, C, h, w), for layers that return tokens: a name of ``ADAPTERS``, a
+        :class:`TokenGrid`, or a function.
+    keep_inputs : bool
+        Keep the inputs in the result, for its pictures.
+
+    Returns
+    -------
+    SaliencyMaps
+
+    Raises
+    ------
+    ValueError
+        If a name or target is unknown, a layer is not (N, C, h, w) or the score does not depend on it,
+        ``"cam"`` meets a gradient that is not constant over space, or the model is in train mode.
+    TypeError
+        If an argument is of another kind.
+
+    Notes
+    -----
+    Cost: one forward pass, and one backward pass per target down to the first of the layers, for all methods
+    of the true gradient together; no gradient of a parameter is made. Each other rule costs its own backward
+    passes. Without ``layers``, one more forward pass of one input. In half precision, maps are float32, made
+    of half gradients. The inputs of a batch must not influence each other's scores.
+    Source: Rebuffi, Fong, Ji, Vedaldi, CVPR 2020, arXiv:2004.02866.
+    """
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"inputs is a {type(inputs).__name__}: pass a tensor, to a model that takes one")
+    if not len(inputs):
+        raise ValueError("inputs is empty: there is nothing to explain")
+    refuse_training_mode(model)
+    chosen = _read_methods(methods)
+    combination = find_combination(combine)
+    lay_out = find_adapter(adapter)
+    started = time.perf_counter()
+    with torch.inference_mode(False), torch.no_grad():
+        names = default_layers(model, inputs) if layers is None else _read_layers(layers)
+        rules = tuple(dict.fromkeys(method.rule for method in chosen))
+        real = any(method.extract == REAL for method in chosen)
+        with recorder(rules, inputs) as operations:
+            captured = capture(model, inputs, names, entering=names if real else ())
+        targets = read_targets(target, captured.logits)
+        asked = targets.shape[1]
+        if combination is not None and combination.needs_extremes:
+            targets = torch.cat([targets, extreme_targets(captured.logits)], dim=1)
+        with torch.enable_grad():
+            scores = target_scores(captured.logits, targets, score)
+        places = _places(captured, lay_out)
+        run = Run(model, inputs, captured, operations, places, targets, scores, score)
+        size = tuple(inputs.shape[2:]) if inputs.dim() == 4 else None
+        maps: list[SaliencyMap] = []
+        forwards, backwards = 1.0, 0
+        for rule in rules:
+            source = find_source(rule, run, keep=len(rules) > 1)
+            maps += _maps([method for method in chosen if method.rule == rule], source, size)
+            forwards, backwards = forwards + source.forwards, backwards + source.backwards
+        if combination is not None:
+            maps += combine_layers(maps, combination, asked)
+        order = [method.name for method in chosen]
+        maps.sort(key=lambda each: order.index(each.method))
+    return SaliencyMaps(
+        maps=tuple(each.first_targets(asked) for each in maps),
+        targets=targets[:, :asked],
+        scores=scores[:, :asked].detach(),
+        score=score,
+        inputs=inputs.detach().clone() if keep_inputs else None,
+        forwards=forwards + (1 / len(inputs) if layers is None else 0),
+        backwards=backwards,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _read_methods(methods: Any) -> list[Method]:
+    chosen = [find_method(each) for each in ([methods] if isinstance(methods, str | Method) else methods)]
+    names = [method.name for method in chosen]
+    if not names:
+        raise ValueError("methods is empty: name at least one")
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"method {name!r} is given twice")
+    for method in chosen:
+        check_choice("rule", method.rule, RULE_NAMES)
+    return chosen
+
+
+def _read_layers(layers: Any) -> tuple[str, ...]:
+    names = (layers,) if isinstance(layers, str) else tuple(layers)
+    if not names:
+        raise ValueError("layers is empty: name at least one, or pass None for the usual ones")
+    return names
+
+
+def _places(captured: Captured, adapter: Adapter | None) -> list[Place]:
+    places = []
+    for name, activation in captured.activations.items():
+        x = on_grid(name, activation.detach(), adapter)
+        module = captured.modules.get(name)
+        places.append(Place(name, module, x, captured.entering.get(name), adapter))
+    return places
+
+
+def _maps(methods: list[Method], source: Source, size: tuple[int, ...] | None) -> list[SaliencyMap]:
+    """Maps of methods that share their gradients, at all places and for all targets."""
+    parts: dict[str, list[dict[str, Tensor]]] = {place.name: [] for place in source.places}
+    varying: set[str] = set()
+    for by_layer in source.gradients:
+        for place in source.places:
+            found, constant = place.maps(methods, by_layer[place.name])
+            parts[place.name].append(found)
+            if not constant:
+                varying.add(place.name)
+    maps = []
+    for place in source.places:
+        raw = {method.name: _stack([part[method.name] for part in parts[place.name]]) for method in methods}
+        reasons = {} if place.name in varying else place.blind_reasons(methods, raw)
+        for method in methods:
+            values, reason = raw[method.name], reasons.get(method.name, "")
+            shown = size or tuple(values.shape[2:])
+            maps.append(
+                SaliencyMap(method.name, place.name, method.formula, values, shown, bool(reason), reason)
+            )
+    return maps
+
+
+def _stack(maps: list[Tensor]) -> Tensor:
+    """Maps (N, h, w) of T targets as (N, T, h, w)."""
+    return torch.stack(maps, dim=1) if len(maps) > 1 else maps[0][:, None]

@@ -1,0 +1,43 @@
+"""Layers worth a look: the last ones before the resolution changes."""
+
+import torch
+from torch import Tensor, nn
+
+
+def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
+    """Names of the layers whose output is the last of its resolution, before it changes, in order.
+
+    Found by one forward pass of the first input, whose modules are watched as they return (a block after the
+    modules in it, so it is the block that is named). Layers that run more than once are passed over, and so
+    are those of one location.
+
+    Raises
+    ------
+    ValueError
+        If no layer returns (N, C, h, w).
+    """
+    seen: list[tuple[str, tuple[int, ...]]] = []
+
+    def watch(name: str) -> "object":
+        def hook(module: nn.Module, arguments: tuple[object, ...], output: object) -> None:
+            if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2:].numel() > 1:
+                seen.append((name, tuple(output.shape[2:])))
+
+        return hook
+
+    handles = []
+    try:
+        for name, module in model.named_modules():
+            if name:
+                handles.append(module.register_forward_hook(watch(name)))
+        with torch.inference_mode(False), torch.no_grad():
+            model(inputs[:1].clone())
+    finally:
+        for handle in handles:
+            handle.remove()
+    names = [name for name, _ in seen]
+    once = [(name, size) for name, size in seen if names.count(name) == 1]
+    if not once:
+        raise ValueError("no layer of the model returns (N, C, h, w): name layers= and pass an adapter")
+    following = [size for _, size in once[1:]] + [()]
+    return tuple(name for (name, size), after in zip(once, following, strict=True) if size != after)

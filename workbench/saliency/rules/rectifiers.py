@@ -66,7 +66,7 @@ def rectifiers(nodes: Iterable[Any], rule: str) -> list[Any]:
             )
         elif isinstance(node, BackwardCFunction) or name.startswith("torch::jit"):
             raise ValueError(
-                f"rule {rule!r} cannot see what is in {name}: use the model without compiling or scripting it, "
+                f"rule {rule!r} cannot see what is in {name}: use the model neither compiled nor scripted, "
                 "with no autograd Function of your own, and checkpoint with use_reentrant=False"
             )
     return found

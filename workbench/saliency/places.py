@@ -78,7 +78,7 @@ class Place:
         return found
 
     def blind_reasons(self, methods: list[Method], raw: dict[str, Tensor]) -> dict[str, str]:
-        """By method, why maps (N, T, h, w) know nothing of the class where the gradient is constant over space."""
+        """By method, why maps (N, T, h, w) know nothing of the class, where the gradient is flat."""
         entering = self.x if self.entering is None else self.entering
         others = self._maps(methods, self.x, entering, flat_gradient(self.x))
         alike = alike_maps(

@@ -1,4 +1,4 @@
-"""Evidence whether to believe a map: metrics, each with interval and cost, and floors to hold them against."""
+"""Evidence whether to believe a map: metrics, each with its interval and cost, and floors beside them."""
 
 from workbench.saliency.evidence.class_correlation import class_sensitivity
 from workbench.saliency.evidence.energy import energy_pointing

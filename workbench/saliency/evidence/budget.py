@@ -14,8 +14,8 @@ def rows_at_once(
 ) -> int:
     """Inputs that a forward pass, or a forward and a backward, may take together.
 
-    One forward pass of one input tells how much its layers hold: the largest layer's inputs and outputs, or the
-    outputs of all layers if a backward pass follows.
+    One forward pass of one input tells how much its layers hold: the largest layer's inputs and outputs, or
+    the outputs of all layers if a backward pass follows.
 
     Parameters
     ----------

@@ -67,8 +67,9 @@ def class_sensitivity(
             for part, top in zip(inputs.split(rows), most.split(rows), strict=True):
                 with torch.no_grad():
                     bottom = model(part).argmin(1)
-                maps = [make_maps(map_function, model, part, classes, rows) for classes in (top, bottom)]
-                values.extend(compare_maps(*maps, similarity))
+                first = make_maps(map_function, model, part, top, rows)
+                second = make_maps(map_function, model, part, bottom, rows)
+                values.extend(compare_maps(first, second, similarity))
                 advance(len(part))
     except KeyboardInterrupt:
         if not values:

@@ -14,8 +14,8 @@ def energy_pointing(
 ) -> Evidence:
     """Share of the positive values of each map that lies on the object; higher is better.
 
-    Undefined where nothing is positive, a value is not finite, or there is no object. The share of the object in
-    the area, which a flat map gets, is in the notes.
+    Undefined where nothing is positive, a value is not finite, or there is no object. The share of the object
+    in the area, which a flat map gets, is in the notes.
 
     Parameters
     ----------

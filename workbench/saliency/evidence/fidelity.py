@@ -32,8 +32,8 @@ def infidelity(
     r"""Mean of :math:`(I \cdot \Phi - (f(x) - f(x - I)))^2` over perturbations I; lower is better.
 
     With ``scaled``, :math:`\Phi` is first multiplied for each sample by the number that makes this smallest,
-    :math:`E[(I\cdot\Phi)\,\Delta f] / E[(I\cdot\Phi)^2]`, so that maps of any unit can be compared; what is left
-    can be read against :math:`E[\Delta f^2]`, which an empty map has.
+    :math:`E[(I\cdot\Phi)\,\Delta f] / E[(I\cdot\Phi)^2]`, so that maps of any unit can be compared; what is
+    left can be read against :math:`E[\Delta f^2]`, which an empty map has.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def infidelity(
     perturbation : {"square", "gaussian"} or Tensor (P, C, H, W) or (N, P, C, H, W)
         What is taken from the input: a square of it at a random place, noise, or what is given.
     size : float, optional
-        Side of the square in pixels, by default a quarter of the shorter side; standard deviation of the noise,
-        by default 0.2.
+        Side of the square in pixels, by default a quarter of the shorter side; standard deviation of the
+        noise, by default 0.2.
     draws : int
         Perturbations of each input, unless they are given.
     scaled : bool
@@ -119,9 +119,8 @@ class _Perturbations:
         self.inputs, self.kind, self.random = inputs, kind, generator(seed)
         if isinstance(kind, Tensor):
             if kind.shape[-3:] != inputs.shape[1:] or kind.shape[:-4] not in ((), (len(inputs),)):
-                raise ValueError(
-                    f"perturbation has shape {tuple(kind.shape)}, not (P, {', '.join(map(str, inputs.shape[1:]))})"
-                )
+                expected = ("P", *inputs.shape[1:])
+                raise ValueError(f"perturbation has shape {tuple(kind.shape)}, not {expected}")
             self.count, self.name = kind.shape[-4], f"{kind.shape[-4]} given perturbations"
             return
         check_choice("perturbation", kind, PERTURBATIONS)

@@ -9,10 +9,10 @@ _TOLERANCE = 1e-10  # of the residual, relative to the right-hand side
 def linear_imputation(inputs: Tensor, removed: Tensor, noise: Tensor | None = None) -> Tensor:
     r"""Fill removed pixels so that each is the weighted mean of its neighbours, then add noise there.
 
-    Neighbours above, below and beside a pixel weigh 1/6, diagonal ones 1/12; at the border the weights of those
-    that exist are scaled to a sum of 1. The linear system couples removed pixels; it is symmetric and positive
-    definite, and conjugate gradients solve it for all images and channels together, in float64, to a relative
-    residual of 1e-10.
+    Neighbours above, below and beside a pixel weigh 1/6, diagonal ones 1/12; at the border the weights of
+    those that exist are scaled to a sum of 1. The linear system couples removed pixels; it is symmetric and
+    positive definite, and conjugate gradients solve it for all images and channels together, in float64, to a
+    relative residual of 1e-10.
 
     Parameters
     ----------

@@ -27,10 +27,10 @@ def label_randomisation(
     memory: int | str | None = None,
     seed: int = 0,
 ) -> Evidence:
-    """Similarity of the maps of the model to those of one that was trained on permuted labels; lower is better.
+    """Similarity of the maps to those of a model that was trained on permuted labels; lower is better.
 
-    A map that stays similar shows the inputs, not what was learned about them. The target is that of the model at
-    both.
+    A map that stays similar shows the inputs, not what was learned about them. The target is that of the
+    model at both.
 
     Parameters
     ----------

@@ -38,8 +38,8 @@ def perturbed_scores(
     versions : int
         Versions of each input.
     perturb : callable
-        ``perturb(samples, versions)`` makes a batch from two index tensors (rows,): which input, which version.
-        It is called with all versions of the first input first, each pair once, in order.
+        ``perturb(samples, versions)`` makes a batch from two index tensors (rows,): which input, which
+        version. It is called with all versions of the first input first, each pair once, in order.
     score : {"logit", "probability", "loss", "accuracy"}
         As in :func:`~workbench.saliency.scores.target_scores`, or 1 where the target is predicted, else 0.
     memory : int or str, optional

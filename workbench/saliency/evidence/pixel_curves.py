@@ -30,8 +30,8 @@ def deletion(
 ) -> Evidence:
     """Area under the score while the pixels with the largest values of the map are replaced first.
 
-    A low area speaks for the map. At each of the steps an equal share of the pixels, all channels of them, has
-    been replaced by the baseline; the area is the trapezoidal rule over that share, from 0 to 1.
+    A low area speaks for the map. At each of the steps an equal share of the pixels, all channels of them,
+    has been replaced by the baseline; the area is the trapezoidal rule over that share, from 0 to 1.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def deletion(
     steps : int
         Steps from the whole input to the baseline, at most one for each pixel.
     baseline : {"zero", "mean", "blur"} or Tensor
-        What pixels are replaced by: 0, the mean of the channel in that input, a Gaussian blur whose width is a
-        tenth of the shorter side, or a tensor that broadcasts to the inputs.
+        What pixels are replaced by: 0, the mean of the channel in that input, a Gaussian blur whose width is
+        a tenth of the shorter side, or a tensor that broadcasts to the inputs.
     score : {"probability", "logit", "loss", "accuracy"}
         Softmax probability, logit or log-probability of the class, or whether it is the predicted one.
     memory : int or str, optional
@@ -85,9 +85,9 @@ def insertion(
     memory: int | str | None = None,
     seed: int = 0,
 ) -> Evidence:
-    """Area under the score while the pixels with the largest values of the map are put into the baseline first.
+    """Area under the score while the pixels with the largest values of the map appear first.
 
-    A high area speaks for the map. All else is as for :func:`deletion`.
+    They appear on the baseline; a high area speaks for the map. All else is as for :func:`deletion`.
     """
     return _curve("insertion", model, inputs, targets, maps, steps, baseline, score, memory, seed)
 
@@ -139,7 +139,7 @@ def _curve(
 
 
 def pixel_ranks(maps: Tensor) -> Tensor:
-    """Place of each pixel in the order of its map (N, H, W), 0 for the largest; equal ones in reading order."""
+    """Place of each pixel in its map (N, H, W), 0 for the largest; equal ones in reading order."""
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     places = torch.arange(order.shape[1], device=maps.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places).reshape(maps.shape)

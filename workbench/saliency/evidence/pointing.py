@@ -18,8 +18,8 @@ def pointing_game(
     """Share of hits: the maximum of the map is on the object or no farther from it than the tolerance.
 
     The mean is taken over the samples of each class and then over the classes. Where several pixels share the
-    maximum, the value is the share of them that hit, which is what a random choice among them has on average. A
-    constant map points nowhere, and a sample may have no object: undefined.
+    maximum, the value is the share of them that hit, which is what a random choice among them has on average.
+    A constant map points nowhere, and a sample may have no object: undefined.
 
     Parameters
     ----------
@@ -29,7 +29,8 @@ def pointing_game(
     classes : Tensor (N,), optional
         The class of each object; without it the mean is over the samples.
     tolerance : float
-        Distance in pixels between the centres of the maximum and of the nearest pixel of the object, at least 0.
+        Distance in pixels between the centres of the maximum and of the nearest pixel of the object, at least
+        0.
     seed : int
         Of the bootstrap.
 

@@ -18,8 +18,8 @@ def fixed_targets(model: nn.Module, inputs: Tensor, targets: Any) -> Tensor:
     Raises
     ------
     ValueError
-        If the inputs are no images, the model is in training mode or returns no logits (N, classes), or there is
-        not one class that exists for each input.
+        If the inputs are no images, the model is in training mode or returns no logits (N, classes), or there
+        is not one class that exists for each input.
     TypeError
         If the targets are no whole numbers.
     """

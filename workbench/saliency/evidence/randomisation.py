@@ -94,9 +94,9 @@ def cascading_randomisation(
 ) -> Randomisation:
     """Similarity of the maps to the original ones as layers become random, from the output to the input.
 
-    A map that stays similar does not depend on what the network has learned. The target is that of the untouched
-    model at every stage, so that a change of the map is not one of the question. The model is copied, never
-    touched.
+    A map that stays similar does not depend on what the network has learned. The target is that of the
+    untouched model at every stage, so that a change of the map is not one of the question. The model is
+    copied, never touched.
 
     Parameters
     ----------

@@ -15,8 +15,8 @@ def region_masks(regions: Regions, maps: Tensor) -> Tensor:
     Parameters
     ----------
     regions : Tensor (N, 4), sequence of N tensors (k, 4), or Tensor (N, H, W) of bool
-        Boxes are left, top, right, bottom in pixels; right and bottom are the first pixels outside. Several boxes
-        of one sample are joined; there may be none.
+        Boxes are left, top, right, bottom in pixels; right and bottom are the first pixels outside. Several
+        boxes of one sample are joined; there may be none.
     maps : Tensor (N, H, W)
         What they belong to.
 
@@ -47,7 +47,7 @@ def _joined(boxes: Tensor, maps: Tensor) -> Tensor:
     """Mask (H, W) of all boxes (k, 4) of one sample."""
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(
-            f"boxes have shape {tuple(boxes.shape)}: a sample has (k, 4): left, top, right, bottom; masks are bool"
+            f"a sample has boxes of shape {tuple(boxes.shape)}, not (k, 4): left, top, right, bottom"
         )
     left, top, right, bottom = boxes[:, :, None, None].unbind(1)
     if (right < left).any() or (bottom < top).any():

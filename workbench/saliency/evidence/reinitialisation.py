@@ -10,8 +10,8 @@ from torch import Tensor, nn
 def weighted_layers(model: nn.Module, inputs: Tensor) -> list[str]:
     """Names of the modules with parameters of their own, from input to output.
 
-    The order is that of their first call. A module that is not called itself, such as the projection inside an
-    attention, comes with the nearest module around it that is.
+    The order is that of their first call. A module that is not called itself, such as the projection inside
+    an attention, comes with the nearest module around it that is.
 
     Parameters
     ----------
@@ -46,8 +46,9 @@ def weighted_layers(model: nn.Module, inputs: Tensor) -> list[str]:
 def reinitialise(module: nn.Module, seed: int) -> None:
     """Give a module's own parameters, in place, the values of a new module.
 
-    ``reset_parameters`` is what a new module of torch calls; it resets the statistics of a normalisation, too.
-    Where there is none, each parameter keeps its values in a random order. The global random state comes back.
+    ``reset_parameters`` is what a new module of torch calls; it resets the statistics of a normalisation,
+    too. Where there is none, each parameter keeps its values in a random order. The global random state comes
+    back.
     """
     drawn = copy.deepcopy(module).cpu()  # drawn on the CPU, so that the device does not matter
     with torch.random.fork_rng(devices=[]):

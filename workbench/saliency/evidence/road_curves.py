@@ -35,9 +35,9 @@ def road(
 ) -> Evidence:
     """Remove and debias: the mean score over the percentages of pixels that are removed and imputed.
 
-    A pixel is replaced by the weighted mean of its neighbours and a little noise, so that the shape of what was
-    removed tells the model little. With the most relevant pixels removed first, a low mean speaks for the map,
-    with the least relevant first a high one.
+    A pixel is replaced by the weighted mean of its neighbours and a little noise, so that the shape of what
+    was removed tells the model little. With the most relevant pixels removed first, a low mean speaks for the
+    map, with the least relevant first a high one.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def road(
     Notes
     -----
     Cost: a forward pass over the inputs for each percentage, and as many imputations.
-    Source: Rong et al., "A consistent and efficient evaluation strategy for attribution methods", ICML 2022; the
-    mean over the percentages as one figure is chosen here.
+    Source: Rong et al., "A consistent and efficient evaluation strategy for attribution methods", ICML 2022;
+    the mean over the percentages as one figure is chosen here.
     """
     classes = fixed_targets(model, inputs, targets)
     check_maps(maps, inputs)

@@ -27,10 +27,10 @@ def max_sensitivity(
     memory: int | str | None = None,
     seed: int = 0,
 ) -> Evidence:
-    r"""Largest :math:`\lVert\Phi(x+\delta)-\Phi(x)\rVert` over draws of :math:`\lVert\delta\rVert_\infty \le r`.
+    r"""Largest change of a map over draws of a small change of its input; lower is better.
 
-    Lower is better. The maximum over finitely many draws is a lower bound of that over the ball. The target
-    stays fixed.
+    The change is :math:`\lVert\Phi(x+\delta)-\Phi(x)\rVert` for :math:`\lVert\delta\rVert_\infty \le r`. The
+    maximum over finitely many draws is a lower bound of that over the ball. The target stays fixed.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def max_sensitivity(
         values=values,
         better="lower",
         notes=(
-            f"{'relative ' if relative else ''}change of the map, largest of {draws} draws within {radius:g}, "
-            "which bounds the maximum from below; target fixed",
+            f"{'relative ' if relative else ''}change of the map, the largest of {draws} draws within "
+            f"{radius:g}, which bounds the maximum from below; target fixed",
         ),
         maps_made=done * (draws + 1),
         seed=seed,

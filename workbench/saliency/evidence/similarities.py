@@ -1,4 +1,4 @@
-"""How similar two maps are: correlations of values and of ranks, structural similarity, gradients' directions."""
+"""How similar two maps are: correlation of values or ranks, structural similarity, directions of edges."""
 
 import math
 from collections.abc import Callable
@@ -26,12 +26,12 @@ def compare_maps(first: Tensor, second: Tensor, similarity: str) -> np.ndarray:
     first, second : Tensor (N, H, W)
     similarity : {"pearson", "spearman", "spearman_abs", "ssim", "hog"}
         - ``"pearson"``: correlation of the values.
-        - ``"spearman"``: correlation of the ranks, equal values sharing theirs; ``"spearman_abs"``: of absolute
-          values.
+        - ``"spearman"``: correlation of the ranks, equal values sharing theirs.
+        - ``"spearman_abs"``: the same of the absolute values.
         - ``"ssim"``: mean structural similarity over windows of 7 × 7 (the largest odd size that fits, for
           smaller maps), each map scaled to [0, 1].
-        - ``"hog"``: correlation of histograms of oriented gradients, 8 directions in 14 cells along the shorter
-          side (at least 2 pixels each), each map scaled to [0, 1].
+        - ``"hog"``: correlation of histograms of oriented gradients, 8 directions in 14 cells along the
+          shorter side (at least 2 pixels each), each map scaled to [0, 1].
 
     Returns
     -------

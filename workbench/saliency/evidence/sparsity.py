@@ -12,7 +12,8 @@ def sparseness(maps: Tensor, *, seed: int = 0) -> Evidence:
     r"""Gini index of the absolute values of each map: 0 if all are equal, towards 1 if one pixel has all.
 
     With the sorted values :math:`a_1 \le \dots \le a_d`, it is
-    :math:`\sum_i (2i - d - 1)\, a_i / (d \sum_i a_i)`. A map that is 0 everywhere, or not finite, is undefined.
+    :math:`\sum_i (2i - d - 1)\, a_i / (d \sum_i a_i)`. A map that is 0 everywhere, or not finite, is
+    undefined.
 
     Parameters
     ----------
@@ -32,6 +33,7 @@ def sparseness(maps: Tensor, *, seed: int = 0) -> Evidence:
     Notes
     -----
     Cost: no pass through a model.
+    A sparse map is easier to read, not more true: neither end is better by itself.
     Source: Chalasani et al., "Concise explanations of neural networks using adversarial training", ICML 2020.
     """
     if maps.ndim != 3 or not maps.numel():
@@ -42,4 +44,4 @@ def sparseness(maps: Tensor, *, seed: int = 0) -> Evidence:
     gini = sizes @ weights / (count * sizes.sum(1))
     values = gini.cpu().numpy()
     values[(~maps.flatten(1).isfinite().all(1) | (sizes[:, -1] == 0)).cpu().numpy()] = math.nan
-    return Evidence("sparseness", values, better="higher", notes=("Gini index of |map|",), seed=seed)
+    return Evidence("sparseness", values, notes=("Gini index of |map|",), seed=seed)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from workbench.choices import suggestion
 from workbench.colors import BLUE
 from workbench.progress import progress
-from workbench.result import Result, new_axes
+from workbench.result import Result
 from workbench.saliency.evidence.budget import rows_at_once
 from workbench.saliency.evidence.class_correlation import class_sensitivity
 from workbench.saliency.evidence.energy import energy_pointing
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FLOOR_GREY = "0.6"
+_FLOOR_LINES = (":", "--", "-")
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -77,13 +78,21 @@ class EvidenceTable(Result):
         return pd.DataFrame(rows)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw a column per metric and a row per explainer, with intervals; a floor is a grey line, named on top.
+        """Draw a column per metric and a row per explainer, with intervals; the floors are grey lines.
 
-        A metric that is undefined for all samples has no point.
+        The arrow points to what is better. What is undefined for all samples has no point.
         """
-        ax = new_axes(ax)
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            size = (1 + 1.2 * len(self.metrics), 1.5 + 0.3 * len(self.evidence))
+            ax = Figure(figsize=size, layout="constrained").subplots()
         names = [name for name in self.evidence if name not in self.floors]
         ax.set_axis_off()
+        for floor, line in zip(self.floors, _FLOOR_LINES, strict=False):
+            ax.plot([], [], color=_FLOOR_GREY, linestyle=line, label=floor)
+        if self.floors:
+            ax.legend(loc="upper center", ncols=len(self.floors), fontsize="x-small", frameon=False)
         width = 1 / max(len(self.metrics), 1)
         for column, metric in enumerate(self.metrics):
             panel = ax.inset_axes((column * width, 0.0, 0.88 * width, 0.85))
@@ -94,7 +103,7 @@ class EvidenceTable(Result):
         return ax
 
     def summary(self) -> str:
-        """What was compared, and for each metric which explainer is best and which floors it does not beat."""
+        """What was compared; for each metric which explainer is best, and which floors it does not beat."""
         count = len(self.evidence) - len(self.floors)
         note = ", INTERRUPTED before the rest" if self.interrupted else ""
         lines = [f"{count} explainers and {len(self.floors)} floors by {len(self.metrics)} metrics{note}"]
@@ -103,9 +112,10 @@ class EvidenceTable(Result):
     def _verdict(self, metric: str) -> str:
         found = {name: each[metric] for name, each in self.evidence.items() if metric in each}
         ranked = {name: each for name, each in found.items() if each.n and name not in self.floors}
-        if not ranked:
+        better = next(iter(found.values())).better
+        if not ranked or not better:
             return ""
-        sign = -1 if next(iter(ranked.values())).better == "lower" else 1
+        sign = -1 if better == "lower" else 1
         best = max(ranked, key=lambda name: sign * ranked[name].mean)
         mean, low, high = ranked[best].mean, ranked[best].low, ranked[best].high
         unbeaten = [
@@ -116,14 +126,10 @@ class EvidenceTable(Result):
         return f"{metric}: {best} {mean:.3g} [{low:.3g}, {high:.3g}]{note}"
 
     def _plot_metric(self, panel: "Axes", metric: str, names: Sequence[str]) -> None:
-        for floor in self.floors:
+        for floor, line in zip(self.floors, _FLOOR_LINES, strict=False):
             found = self.evidence[floor].get(metric)
             if found is not None and found.n:
-                panel.axvline(found.mean, color=_FLOOR_GREY, linewidth=1)
-                panel.annotate(
-                    floor, (found.mean, 1), xycoords=("data", "axes fraction"), xytext=(1, 2),
-                    textcoords="offset points", rotation=60, fontsize=5, color="0.4",
-                )  # fmt: skip
+                panel.axvline(found.mean, color=_FLOOR_GREY, linestyle=line, linewidth=1)
         for row, name in enumerate(names):
             found = self.evidence[name].get(metric)
             if found is not None and found.n:
@@ -218,9 +224,9 @@ def evidence_table(
     explainers : mapping of str to MapFunction
         By the names to show, e.g. ``{"Grad-CAM": explainer("grad_cam", "block3")}``.
     metrics : sequence of str, or mapping of str to mapping, optional
-        Names from ``METRICS``, or options of the metric for each name, such as ``{"deletion": {"steps": 50}}``. By
-        default all but ``"label_randomisation"``, which needs ``train`` and ``labels``, and those that need boxes
-        only with boxes. The randomisations of weights take ``similarity``, one word.
+        Names from ``METRICS``, or options of the metric for each name, such as ``{"deletion": {"steps":
+        50}}``. By default all but ``"label_randomisation"``, which needs ``train`` and ``labels``, and those
+        that need boxes only with boxes. The randomisations of weights take ``similarity``, one word.
     boxes : boxes or masks, optional
         Where the object of each target is, see :func:`~.regions.region_masks`.
     floors : bool

@@ -37,7 +37,7 @@ def edge_map(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Sobel's gradient magnitude of the mean of the channels, edges continued; scaled as in scikit-image."""
     grey = F.pad(inputs.detach().mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
     smooth = torch.tensor([1.0, 2.0, 1.0]).to(inputs) / 4
-    slope = torch.tensor([1.0, 0.0, -1.0]).to(inputs) / 2
+    slope = torch.tensor([1.0, 0.0, -1.0]).to(inputs)
     kernels = torch.stack([slope[:, None] * smooth, smooth[:, None] * slope])[:, None]
     return F.conv2d(grey, kernels).square().mean(1).sqrt()
 

@@ -35,7 +35,7 @@ def test_every_plane_solves_its_system(share: float) -> None:
     filled = linear_imputation(x, removed)
     for image, found, gone in zip(x, filled, removed, strict=True):
         for plane, solution in zip(image.numpy(), found.numpy(), strict=True):
-            np.testing.assert_allclose(solution, dense(plane, gone.numpy()), atol=1e-8)
+            np.testing.assert_allclose(solution, dense(plane, gone.numpy()), atol=1e-12)
     assert torch.equal(filled[~removed[:, None].expand_as(x)], x[~removed[:, None].expand_as(x)])
 
 
@@ -59,11 +59,11 @@ def test_images_do_not_depend_on_their_batch_and_keep_their_type() -> None:
     assert together.dtype == torch.float32
 
 
-def test_nothing_left_or_nothing_finite_is_refused() -> None:
+def test_nothing_left_is_refused_and_what_is_not_finite_stays_in_its_image() -> None:
     x, removed = images(2, 1, 4, 4), torch.zeros(2, 4, 4, dtype=torch.bool)
     removed[1] = True
     with pytest.raises(ValueError, match="nothing is left"):
         linear_imputation(x, removed)
     x[0, 0, 0, 0] = torch.nan
-    with pytest.raises(RuntimeError, match="finite"):
-        linear_imputation(x[:1], holes(0.5, 1, 4, 4))
+    found = linear_imputation(x, holes(0.5, 2, 4, 4))
+    assert found[1].isfinite().all()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 
 
 def graph_nodes(output: Tensor) -> Iterator[Any]:
@@ -26,3 +27,23 @@ def reaches(output: Tensor, leaves: Iterable[Tensor]) -> bool:
         id(getattr(node, "variable", None)) in wanted or "CheckpointFunction" in node.name()
         for node in graph_nodes(output)
     )
+
+
+def nodes_between(output: Tensor, inputs: Iterable[Tensor]) -> list[Any]:
+    """Nodes on the paths from ``output`` to any of the inputs, without those that made the inputs."""
+    ends = {(edge.node, edge.output_nr) for edge in map(get_gradient_edge, inputs)}
+    on_path: dict[Any, bool] = {}
+    stack = [output.grad_fn]
+    while stack:
+        node = stack[-1]
+        if node is None or node in on_path:
+            stack.pop()
+            continue
+        waiting = [each for each, _ in node.next_functions if each is not None and each not in on_path]
+        if waiting:
+            stack.extend(waiting)
+            continue
+        on_path[stack.pop()] = any(
+            edge in ends or on_path.get(edge[0], False) for edge in node.next_functions
+        )
+    return [node for node, wanted in on_path.items() if wanted]

@@ -1,84 +1,165 @@
-r"""Phase 2: one number per location of its contribution :math:`e_u`, without building it.
+r"""Phase 2: one number per location of its contribution :math:`e_u`.
 
-With :math:`e_u = p_u \otimes q_u` in each group of channels, all aggregates follow from a few numbers per group
-and location: the cost is that of reading x and g, not of their outer product. The forms are derived here.
+A contribution is either a vector of C entries, or an outer product :math:`p_u \otimes q_u` that is never
+built: all aggregates of a product follow from a few numbers of p and of q. The forms are derived here.
 """
 
-from collections.abc import Callable
+import dataclasses
+from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from workbench.saliency.extraction import Contribution
-
-Aggregation = Callable[[Contribution], Tensor]
+AGGREGATIONS = ("norm", "positive_norm", "sum", "positive_sum", "max", "abs_max")
 
 
-def norm(e: Contribution) -> Tensor:
-    r""":math:`\|e_u\| = \sqrt{\sum_G \|p_u\|^2 \|q_u\|^2}`, a map (N, h, w)."""
-    if e.groups == 1 and e.window.trivial:
-        return torch.linalg.vector_norm(e.patches, dim=1) * torch.linalg.vector_norm(e.gradient, dim=1)
-    return (_patch_sum(e, e.patches.square()) * _sum(e, e.gradient.square())).sum(1).sqrt()
+class Contribution(Protocol):
+    """What every location contributes; each aggregate is a map (N, h, w)."""
+
+    def norm(self) -> Tensor:
+        r""":math:`\|e_u\|`, Frobenius."""
+
+    def positive_norm(self) -> Tensor:
+        r""":math:`\|\max(e_u, 0)\|`."""
+
+    def sum(self) -> Tensor:
+        """Sum of all entries, which has a sign."""
+
+    def max(self) -> Tensor:
+        """Largest entry."""
+
+    def abs_max(self) -> Tensor:
+        """Largest size of an entry."""
 
 
-def positive_norm(e: Contribution) -> Tensor:
-    r""":math:`\|\max(e_u, 0)\|`: positive entries are products of two positive or of two negative numbers."""
-    p, q = e.patches, e.gradient
-    both = _patch_sum(e, p.relu().square()) * _sum(e, q.relu().square())
-    if q.numel() > 1:
-        both = both + _patch_sum(e, (-p).relu().square()) * _sum(e, (-q).relu().square())
-    return both.sum(1).sqrt()
+def aggregate(contribution: Contribution, name: str) -> Tensor:
+    """Map (N, h, w) by one of ``AGGREGATIONS``; ``"positive_sum"`` is max(sum, 0)."""
+    if name == "positive_sum":
+        return contribution.sum().relu()
+    found: Tensor = getattr(contribution, name)()
+    return found
 
 
-def total(e: Contribution) -> Tensor:
-    r""":math:`\sum e_u = \sum_G (\sum p_u)(\sum q_u)`, which has a sign."""
-    return (_patch_sum(e, e.patches) * _sum(e, e.gradient)).sum(1)
+@dataclasses.dataclass(frozen=True)
+class Vectors:
+    """Contributions that are vectors: ``entries`` (N, C, h, w) at u."""
+
+    entries: Tensor
+
+    def norm(self) -> Tensor:
+        return self.entries.square().sum(1).sqrt_()  # several times as fast as vector_norm over channels
+
+    def positive_norm(self) -> Tensor:
+        return self.entries.relu().square_().sum(1).sqrt_()
+
+    def sum(self) -> Tensor:
+        return self.entries.sum(1)
+
+    def max(self) -> Tensor:
+        return self.entries.amax(1)
+
+    def abs_max(self) -> Tensor:
+        return self.entries.abs().amax(1)
 
 
-def positive_total(e: Contribution) -> Tensor:
-    r""":math:`\max(\sum e_u, 0)`."""
-    return total(e).relu()
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """The zero-padded footprint of a convolution; 1 × 1 by default.
+
+    Attributes
+    ----------
+    kernel, stride, dilation : (int, int)
+    padding : (int, int, int, int)
+        Left, right, above, below.
+    """
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Sum of each channel over the patch of each location."""
+        if self == _ONE_BY_ONE:
+            return x
+        ones = x.new_ones(x.shape[1], 1, *self.kernel)
+        return F.conv2d(self._pad(x), ones, None, self.stride, 0, self.dilation, groups=x.shape[1])
+
+    def max(self, x: Tensor) -> Tensor:
+        """Largest entry of each channel in the patch of each location; the padding's zeros are entries."""
+        if self == _ONE_BY_ONE:
+            return x
+        return F.max_pool2d(self._pad(x), self.kernel, self.stride, 0, self.dilation)
+
+    def _pad(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.padding) if any(self.padding) else x
 
 
-def maximum(e: Contribution) -> Tensor:
-    r""":math:`\max e_u`: the largest product of an extreme entry of p and one of q."""
-    high_p, low_p = _patch_max(e, e.patches), -_patch_max(e, -e.patches)
-    high_q, low_q = _max(e, e.gradient), -_max(e, -e.gradient)
-    products = (high_p * high_q, low_p * low_q, high_p * low_q, low_p * high_q)
-    return torch.stack(products).amax(dim=(0, 2))
+_ONE_BY_ONE = Window()
 
 
-def absolute_maximum(e: Contribution) -> Tensor:
-    r""":math:`\max |e_u| = \max_G \|p_u\|_\infty \|q_u\|_\infty`."""
-    return (_patch_max(e, e.patches.abs()) * _max(e, e.gradient.abs())).amax(1)
+@dataclasses.dataclass(frozen=True)
+class Products:
+    r"""Contributions :math:`e_u = p_u \otimes q_u`, one for each group of channels.
 
+    Attributes
+    ----------
+    patched : Tensor (N, C, h', w')
+        Its patch at u, in the channels of a group, is :math:`p_u`.
+    gradient : Tensor (N, C', h, w)
+        Its channels of the group at u are :math:`q_u`.
+    window : Window
+        The patch.
+    groups : int
+        Channels of different groups are not multiplied.
+    """
 
-def _sum(e: Contribution, values: Tensor) -> Tensor:
-    """Sum over the channels of each group: (N, groups, h, w)."""
-    if e.groups == values.shape[1]:
-        return values
-    return values.unflatten(1, (e.groups, -1)).sum(2)
+    patched: Tensor
+    gradient: Tensor
+    window: Window = _ONE_BY_ONE
+    groups: int = 1
 
+    def norm(self) -> Tensor:
+        # ‖p ⊗ q‖² = ‖p‖² ‖q‖², and groups add. Roots before the product: gradients are small.
+        p, q = self._window_sum(self.patched.square()), self._sum(self.gradient.square())
+        if self.groups == 1:
+            return (p.sqrt_() * q.sqrt_()).squeeze(1)
+        return (p * q).sum(1).sqrt_()
 
-def _max(e: Contribution, values: Tensor) -> Tensor:
-    if e.groups == values.shape[1]:
-        return values
-    return values.unflatten(1, (e.groups, -1)).amax(2)
+    def positive_norm(self) -> Tensor:
+        # Positive entries are products of two positive or of two negative numbers.
+        p, q = self.patched, self.gradient
+        positive = self._window_sum(p.relu().square_()) * self._sum(q.relu().square_())
+        negative = self._window_sum(p.clamp(max=0).square_()) * self._sum(q.clamp(max=0).square_())
+        return (positive + negative).sum(1).sqrt_()
 
+    def sum(self) -> Tensor:
+        # Σ p ⊗ q = (Σ p)(Σ q).
+        return (self._window_sum(self.patched) * self._sum(self.gradient)).sum(1)
 
-def _patch_sum(e: Contribution, values: Tensor) -> Tensor:
-    return e.window.sum(_sum(e, values))
+    def max(self) -> Tensor:
+        # The largest product is one of an extreme entry of p and an extreme entry of q.
+        high_p, low_p = self._window_max(self.patched), -self._window_max(-self.patched)
+        high_q, low_q = self._max(self.gradient), -self._max(-self.gradient)
+        products = (high_p * high_q, low_p * low_q, high_p * low_q, low_p * high_q)
+        return torch.stack(products).amax(dim=(0, 2))
 
+    def abs_max(self) -> Tensor:
+        # ‖p ⊗ q‖_∞ = ‖p‖_∞ ‖q‖_∞.
+        return (self._window_max(self.patched.abs()) * self._max(self.gradient.abs())).amax(1)
 
-def _patch_max(e: Contribution, values: Tensor) -> Tensor:
-    return e.window.max(_max(e, values))
+    def _sum(self, values: Tensor) -> Tensor:
+        """Sum over the channels of each group: (N, groups, h, w)."""
+        if self.groups == 1:
+            return values.sum(1, keepdim=True)
+        return values if self.groups == values.shape[1] else values.unflatten(1, (self.groups, -1)).sum(2)
 
+    def _max(self, values: Tensor) -> Tensor:
+        return values if self.groups == values.shape[1] else values.unflatten(1, (self.groups, -1)).amax(2)
 
-AGGREGATIONS: dict[str, Aggregation] = {
-    "norm": norm,
-    "positive_norm": positive_norm,
-    "sum": total,
-    "positive_sum": positive_total,
-    "max": maximum,
-    "abs_max": absolute_maximum,
-}
+    def _window_sum(self, values: Tensor) -> Tensor:
+        return self.window.sum(self._sum(values))
+
+    def _window_max(self, values: Tensor) -> Tensor:
+        return self.window.max(self._max(values))

@@ -24,11 +24,14 @@ class Captured:
         By layer, in the order asked for; ``"input"`` is a leaf of its own, not the caller's tensor.
     entering : dict of Tensor
         Inputs of those layers whose own inputs were asked for, detached copies.
+    modules : dict of nn.Module
+        Of the layers, without ``"input"``.
     """
 
     logits: Tensor
     activations: dict[str, Tensor]
     entering: dict[str, Tensor]
+    modules: dict[str, nn.Module]
 
 
 def capture(
@@ -61,6 +64,7 @@ def capture(
     Cost: one forward pass, and a copy of each layer's output.
     """
     modules = find_layers(model, layers)
+    _refuse_inference_parameters(model)
     found: dict[str, Tensor] = {}
     entered: dict[str, Tensor] = {}
 
@@ -71,7 +75,7 @@ def capture(
             raise ValueError(
                 f"layer {name!r} returns a {type(output).__name__}, not a tensor: name one in it"
             )
-        if name in entering:
+        if name in entering and arguments and isinstance(arguments[0], Tensor):
             entered[name] = arguments[0].detach().clone()
         if not output.requires_grad:
             output = _leaf(name, output)
@@ -95,7 +99,16 @@ def capture(
     for name in layers:
         if name not in found:
             raise ValueError(f"layer {name!r} does not run in a forward pass: name one that does")
-    return Captured(logits, {name: found[name] for name in layers}, entered)
+    return Captured(logits, {name: found[name] for name in layers}, entered, modules)
+
+
+def _refuse_inference_parameters(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if parameter.is_inference():
+            raise ValueError(
+                f"parameter {name!r} was made in inference mode, and takes part in no gradient: "
+                "build the model outside of it, or copy.deepcopy(model) there"
+            )
 
 
 def find_layers(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]:

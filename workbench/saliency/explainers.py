@@ -6,8 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from workbench.saliency.explanation import Adapter, explain
+from workbench.choices import check_choice
+from workbench.saliency.combination import find_combination
+from workbench.saliency.explanation import explain
 from workbench.saliency.methods import Method, find_method
+from workbench.saliency.places import Adapter
+from workbench.saliency.scores import SCORES
 
 MapFunction = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -56,8 +60,10 @@ def explainer(
     Raises
     ------
     ValueError
-        If the method is unknown, or several layers come without ``combine``.
+        If a name is unknown, or several layers come without ``combine``.
     """
+    check_choice("score", score, SCORES)
+    find_combination(combine)
     layers = (layer,) if isinstance(layer, str) else tuple(layer)
     if len(layers) != 1 and combine is None:
         raise ValueError(

@@ -1,114 +1,66 @@
 r"""Phase 1: what each location contributes to the weight gradient of a virtual identity layer.
 
-A layer's output x (N, C, h, w) goes through a convolution that changes nothing; its weight gradient is a sum
-over locations u of :math:`e_u = p_u \otimes q_u`, where p is made of patches of x and q of the gradient
-g = ∂score/∂x. No :math:`e_u` is ever built: ``Contribution`` holds the two factors.
+A layer's output x (N, C, h, w) goes through a module that changes nothing; with g = ∂score/∂x, the gradient
+of that module's weights is a sum over locations u. Its summands :math:`e_u` are the contributions.
+Source: Rebuffi, Fong, Ji, Vedaldi, CVPR 2020, arXiv:2004.02866.
 """
 
-import dataclasses
 from collections.abc import Callable
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from workbench.saliency.aggregation import Contribution, Products, Vectors, Window
 
-@dataclasses.dataclass(frozen=True)
-class Window:
-    """The footprint of a convolution, zero-padded; 1 × 1 by default."""
-
-    kernel: tuple[int, int] = (1, 1)
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-
-    @property
-    def trivial(self) -> bool:
-        """Whether a patch is one location."""
-        return self == Window()
-
-    def sum(self, x: Tensor) -> Tensor:
-        """Sum of each channel over the patch of each location."""
-        if self.trivial:
-            return x
-        ones = x.new_ones(x.shape[1], 1, *self.kernel)
-        return F.conv2d(x, ones, None, self.stride, self.padding, self.dilation, groups=x.shape[1])
-
-    def max(self, x: Tensor) -> Tensor:
-        """Largest entry of each channel in the patch of each location; the padding's zeros are entries."""
-        if self.trivial:
-            return x
-        down, right = self.padding
-        padded = F.pad(x, (right, right, down, down))
-        return F.max_pool2d(padded, self.kernel, self.stride, 0, self.dilation)
-
-
-@dataclasses.dataclass(frozen=True)
-class Contribution:
-    r"""The factors of :math:`e_u`: per group of channels, all entries of a patch times all of a gradient.
-
-    Attributes
-    ----------
-    patches : Tensor (N, C, h', w')
-        Its patch at u, channels of one group, is :math:`p_u`.
-    gradient : Tensor (N, C', h, w)
-        Its channels of the same group at u are :math:`q_u`.
-    window : Window
-        The patch.
-    groups : int
-        Channels of different groups are not multiplied.
-    """
-
-    patches: Tensor
-    gradient: Tensor
-    window: Window = Window()
-    groups: int = 1
-
-
-Extraction = Callable[[Tensor, Tensor], Contribution]
+REAL = "real"  # the layer of the network itself in place of a virtual one
 
 
 def bias(x: Tensor, g: Tensor) -> Contribution:
-    """Weight gradient of x + b at b = 0: :math:`e_u = g_u`."""
-    return Contribution(g, g.new_ones(()).expand(1, 1, 1, 1))
+    """Of x + b at b = 0: :math:`e_u = g_u`."""
+    return Vectors(g)
 
 
 def scaling(x: Tensor, g: Tensor) -> Contribution:
-    r"""Weight gradient of α ⊙ x at α = 1: :math:`e_u = x_u \odot g_u`."""
-    return Contribution(x * g, g.new_ones(()).expand(1, 1, 1, 1))
+    r"""Of α ⊙ x at α = 1: :math:`e_u = x_u \odot g_u`."""
+    return Vectors(x * g)
 
 
 def convolution(x: Tensor, g: Tensor, size: int = 1) -> Contribution:
-    r"""Weight gradient of an identity convolution: :math:`e_u = \mathrm{patch}_u(x) \otimes g_u`."""
-    return Contribution(x, g, _same(size))
+    r"""Of an identity convolution: :math:`e_u = \mathrm{patch}_u(x) \otimes g_u`, C² size² entries."""
+    return Products(x, g, _around(size))
 
 
 def depthwise(x: Tensor, g: Tensor, size: int = 3) -> Contribution:
-    r"""Weight gradient of an identity depthwise convolution: :math:`e_{u,c} = \mathrm{patch}_u(x_c)\, g_{u,c}`."""
-    return Contribution(x, g, _same(size), groups=x.shape[1])
+    r"""Of an identity depthwise convolution: :math:`e_{u,c} = \mathrm{patch}_u(x_c)\, g_{u,c}`."""
+    return Products(x, g, _around(size), groups=x.shape[1])
 
 
-def own_layer(layer: nn.Module, entering: Tensor, g: Tensor) -> Contribution:
-    """Weight gradient of the network's own convolution, of its inputs and the gradient of its outputs.
+def own_layer(layer: nn.Module | None, entering: Tensor, g: Tensor) -> Contribution:
+    """Of the network's own convolution: patches of what enters it times the gradient of its output.
 
     Raises
     ------
     ValueError
-        If the layer is not a Conv2d with zero padding.
+        If the layer is not a Conv2d that pads with zeros.
     """
-    if not isinstance(layer, nn.Conv2d) or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
-        raise ValueError(
-            f"extract='real' needs an nn.Conv2d with zero padding given in numbers, not a {type(layer).__name__}: "
-            "name such a layer, or extract with a virtual one"
-        )
-    pairs = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-    return Contribution(entering, g, Window(*((int(a), int(b)) for a, b in pairs)), layer.groups)
+    if not isinstance(layer, nn.Conv2d) or layer.padding_mode != "zeros":
+        kind = "the input" if layer is None else f"a {type(layer).__name__}"
+        raise ValueError(f"extract='real' at {kind}: it needs an nn.Conv2d with zero padding; name one")
+    down, right = layer.padding if not isinstance(layer.padding, str) else (0, 0)
+    padding = (right, right, down, down)
+    if layer.padding == "same":  # left and above get the smaller half
+        extra = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+        (above, below), (left, right) = ((each // 2, each - each // 2) for each in extra)
+        padding = (left, right, above, below)
+    (a, b), (c, d), (e, f) = layer.kernel_size, layer.stride, layer.dilation
+    return Products(entering, g, Window((a, b), (c, d), padding, (e, f)), layer.groups)
 
 
-def _same(size: int) -> Window:
-    return Window((size, size), (1, 1), (size // 2, size // 2))
+def _around(size: int) -> Window:
+    half = size // 2
+    return Window((size, size), padding=(half, half, half, half))
 
 
-EXTRACTIONS: dict[str, Extraction] = {
+EXTRACTIONS: dict[str, Callable[[Tensor, Tensor], Contribution]] = {
     "bias": bias,
     "scaling": scaling,
     "conv1x1": convolution,
@@ -117,4 +69,3 @@ EXTRACTIONS: dict[str, Extraction] = {
     "depthwise3x3": depthwise,
     "depthwise5x5": lambda x, g: depthwise(x, g, 5),
 }
-REAL = "real"

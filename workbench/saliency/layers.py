@@ -37,9 +37,7 @@ def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
             handle.remove()
     names = [name for name, _ in seen]
     once = [(name, size) for name, size in seen if names.count(name) == 1]
-    last = [
-        name for (name, size), (_, after) in zip(once, [*once[1:], ("", ())], strict=True) if size != after
-    ]
-    if not last:
+    if not once:
         raise ValueError("no layer of the model returns (N, C, h, w): name layers= and pass an adapter")
-    return tuple(last)
+    following = [size for _, size in once[1:]] + [()]
+    return tuple(name for (name, size), after in zip(once, following, strict=True) if size != after)

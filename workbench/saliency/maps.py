@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from workbench.choices import check_choice, check_count
+from workbench.colors import VERMILION
 from workbench.result import Result, new_axes
-from workbench.saliency.combination import resize, stretch
+from workbench.saliency.pictures import resize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +50,10 @@ class SaliencyMap(Result):
         """The maps resized to the input, bilinear: (N, T, H, W)."""
         return resize(self.raw, self.size)
 
+    def first_targets(self, count: int) -> "SaliencyMap":
+        """The maps of the first so many targets."""
+        return self if self.raw.shape[1] == count else self.replace(raw=self.raw[:, :count].clone())
+
     def frame(self) -> pd.DataFrame:
         """One row per input and target: extremes, mean, and the place (row, column) of the maximum."""
         count, targets = self.raw.shape[:2]
@@ -68,16 +73,20 @@ class SaliencyMap(Result):
         return table.assign(method=self.method, layer=self.layer, class_blind=self.class_blind)
 
     def plot(self, ax: "Axes | None" = None, sample: int = 0, target: int = 0) -> "Axes":
-        """The map of one input and target, stretched to its own range."""
+        """The map of one input and target; where it has a sign, red speaks for the class and blue against."""
         ax = new_axes(ax)
-        ax.imshow(stretch(self.sized[sample, target]).cpu().numpy(), cmap="inferno", vmin=0, vmax=1)
+        values = self.sized[sample, target].cpu().numpy()
+        high = float(np.abs(values).max()) or 1.0
+        if values.min() < 0:
+            ax.imshow(values, cmap="RdBu_r", vmin=-high, vmax=high)
+        else:
+            ax.imshow(values, cmap="inferno", vmin=0, vmax=high)
         ax.set_axis_off()
-        ax.set_title(self.title(), fontsize="x-small")
+        note = " · CLASS-BLIND" if self.class_blind else ""
+        ax.set_title(f"{self.method} · {self.layer}{note}", fontsize="x-small")
+        if note:
+            ax.title.set_color(VERMILION)
         return ax
-
-    def title(self) -> str:
-        """Method and layer, and whether the class plays no part."""
-        return f"{self.method} · {self.layer}" + (" · CLASS-BLIND" if self.class_blind else "")
 
     def summary(self) -> str:
         """What the map is, and why it may not be believed."""
@@ -102,8 +111,8 @@ class SaliencyMaps(Result):
         ``"logit"``, ``"probability"`` or ``"loss"``.
     inputs : Tensor (N, ...) or None
         For the pictures.
-    forwards, backwards : int
-        Passes over all inputs.
+    forwards, backwards : float
+        Passes over all inputs. Where no layers were named, finding them took a pass of one input.
     seconds : float
         Wall time.
     """
@@ -113,8 +122,8 @@ class SaliencyMaps(Result):
     scores: Tensor
     score: str
     inputs: Tensor | None
-    forwards: int
-    backwards: int
+    forwards: float
+    backwards: float
     seconds: float
 
     @property
@@ -164,9 +173,12 @@ class SaliencyMaps(Result):
         """
         check_count("sample", sample, 0, len(self.targets) - 1)
         check_count("target", target, 0, self.targets.shape[1] - 1)
-        ax = new_axes(ax)
-        ax.set_axis_off()
         methods, layers = self.methods, self.layers
+        if ax is None:
+            ax = new_axes(None)
+            figure: Any = ax.figure
+            figure.set_size_inches(1 + 2.2 * len(layers), 0.5 + 2.2 * len(methods))
+        ax.set_axis_off()
         height, width = 1 / len(methods), 1 / len(layers)
         picture = None if self.inputs is None else _picture(self.inputs[sample])
         for entry in self.maps:
@@ -197,7 +209,8 @@ class SaliencyMaps(Result):
         lines = [
             f"{len(self.methods)} methods × {len(self.layers)} layers, {count} inputs × {targets} targets, "
             f"score {self.score}",
-            f"{self.forwards} forward and {self.backwards} backward passes, {1e3 * self.seconds:.1f} ms",
+            f"{self.forwards:.3g} forward and {self.backwards:.3g} backward passes, "
+            f"{1e3 * self.seconds:.1f} ms",
         ]
         blind = [f"{entry.method} at {entry.layer}" for entry in self.maps if entry.class_blind]
         if blind:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from workbench.choices import check_choice, suggestion
-from workbench.saliency.aggregation import AGGREGATIONS
+from workbench.saliency.aggregation import AGGREGATIONS, Contribution, aggregate
 from workbench.saliency.extraction import EXTRACTIONS, REAL, own_layer
 
 TRUE = "true"  # the rule of the gradient itself
@@ -45,21 +45,29 @@ class Method:
 
     def __post_init__(self) -> None:
         check_choice("extract", self.extract, (*EXTRACTIONS, REAL))
-        check_choice("aggregate", self.aggregate, tuple(AGGREGATIONS))
+        check_choice("aggregate", self.aggregate, AGGREGATIONS)
         check_choice("gradient", self.gradient, GRADIENTS)
 
-    def map_of(self, x: Tensor, g: Tensor, layer: nn.Module | None = None) -> Tensor:
-        """Map (N, h, w) of the gradient g (N, C, h, w) at x: its activation, or what enters ``layer`` for
-        ``"real"``.
+    def contribution(self, x: Tensor, g: Tensor, layer: nn.Module | None = None) -> Contribution:
+        """Phase 1 at one layer; ``"real"`` takes what enters the layer for x, and the layer.
+
+        Parameters
+        ----------
+        x, g : Tensor (N, C, h, w)
+            Activation and gradient.
+        layer : nn.Module, optional
+
+        Raises
+        ------
+        ValueError
+            If ``"real"`` meets a layer that is no convolution.
         """
         g = _gradient(self.gradient, g)
-        if self.extract == REAL:
-            if layer is None:
-                raise ValueError("extract='real' needs a layer with weights, not the inputs")
-            contribution = own_layer(layer, x, g)
-        else:
-            contribution = EXTRACTIONS[self.extract](x, g)
-        return AGGREGATIONS[self.aggregate](contribution)
+        return own_layer(layer, x, g) if self.extract == REAL else EXTRACTIONS[self.extract](x, g)
+
+    def map_of(self, x: Tensor, g: Tensor, layer: nn.Module | None = None) -> Tensor:
+        """Map (N, h, w) of an activation and a gradient: both phases."""
+        return aggregate(self.contribution(x, g, layer), self.aggregate)
 
 
 def find_method(method: Any) -> Method:
@@ -87,9 +95,9 @@ def find_method(method: Any) -> Method:
 
 def _gradient(kind: str, g: Tensor) -> Tensor:
     if kind == "mean":
-        return g.mean(dim=(2, 3), keepdim=True).expand_as(g)
+        return g.flatten(2).mean(2)[:, :, None, None].expand_as(g)
     if kind == "sum":
-        return g.sum(dim=(2, 3), keepdim=True).expand_as(g)
+        return g.flatten(2).sum(2)[:, :, None, None].expand_as(g)
     return g.relu() if kind == "positive" else g
 
 
@@ -97,6 +105,7 @@ _NORMGRAD = "Rebuffi, Fong, Ji, Vedaldi, CVPR 2020, arXiv:2004.02866"
 _SIMONYAN = "Simonyan, Vedaldi, Zisserman, arXiv:1312.6034"
 _METHODS = (
     Method("gradient", TRUE, "bias", "abs_max", "max_c |g|", _SIMONYAN),
+    Method("gradient_norm", TRUE, "bias", "norm", "‖g‖", "Li et al., arXiv:1506.01066"),
     Method("gradient_times_input", TRUE, "scaling", "sum", "Σ_c x g", "Shrikumar et al., arXiv:1605.01713"),
     Method("linear_approximation", TRUE, "scaling", "sum", "Σ_c x g", _NORMGRAD),
     Method("grad_cam", TRUE, "scaling", "positive_sum", "max(0, Σ_c x mean(g))",
@@ -112,7 +121,7 @@ _METHODS = (
     Method("guided", "guided", "bias", "abs_max", "max_c |g|", "Springenberg et al., arXiv:1412.6806"),
     Method("deconvnet", "deconvnet", "bias", "abs_max", "max_c |g|", "Zeiler, Fergus, arXiv:1311.2901"),
     Method("excitation", "excitation", "bias", "sum", "Σ_c p", "Zhang et al., arXiv:1608.00507"),
-    Method("contrastive_excitation", "contrastive_excitation", "bias", "sum", "Σ_c p",
+    Method("contrastive_excitation", "contrastive_excitation", "bias", "positive_sum", "max(0, Σ_c p)",
            "Zhang et al., arXiv:1608.00507"),
     Method("integrated_gradients", "integrated_gradients", "scaling", "sum", "Σ_c (x - x') mean(g)",
            "Sundararajan et al., arXiv:1703.01365"),

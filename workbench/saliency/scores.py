@@ -32,7 +32,11 @@ def read_targets(target: Any, logits: Tensor) -> Tensor:
     count, classes = logits.shape
     if target is None:
         return logits.detach().argmax(dim=1, keepdim=True)
-    targets = torch.as_tensor(target, device=logits.device)
+    try:
+        targets = torch.as_tensor(target, device=logits.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"target={target!r}: pass None, an int, {count} ints, or ({count}, T)") from error
+    targets = targets.clone() if targets.is_inference() else targets
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
         raise TypeError(f"target has {targets.dtype}: classes are whole numbers")
     if targets.dim() == 0:
@@ -69,6 +73,12 @@ def target_scores(logits: Tensor, targets: Tensor, kind: str = "logit") -> Tenso
         return logits.gather(1, targets)
     if logits.shape[1] == 1:
         raise ValueError(f"score={kind!r} is constant for a single logit: use 'logit'")
+    logits = logits.float() if logits.element_size() < 4 else logits
     if kind == "probability":
         return logits.softmax(dim=1).gather(1, targets)
     return logits.log_softmax(dim=1).gather(1, targets)
+
+
+def extreme_targets(logits: Tensor) -> Tensor:
+    """The classes (N, 2) of the largest and the smallest logit."""
+    return torch.stack([logits.detach().argmax(dim=1), logits.detach().argmin(dim=1)], dim=1)

@@ -1,0 +1,70 @@
+"""A model as a function of what a layer returns, or of its inputs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.saliency.capture import INPUT, capture, find_layers
+from workbench.saliency.scores import target_scores
+
+
+def layer_values(model: nn.Module, inputs: Tensor, layer: str) -> Tensor:
+    """What the layer returns for these inputs; for ``"input"``, the inputs."""
+    if layer == INPUT:
+        return inputs
+    return capture(model, inputs, (layer,)).activations[layer].detach()
+
+
+def logits_of(model: nn.Module, inputs: Tensor, rows: int) -> Tensor:
+    """Logits (N, classes), with at most so many inputs at once; no graph is built."""
+    with torch.no_grad():
+        return torch.cat([model(part) for part in inputs.split(rows)])
+
+
+def scores_from(
+    model: nn.Module, inputs: Tensor, layer: str, values: Tensor, targets: Tensor, score: str
+) -> Tensor:
+    """Scores (n, T) of the model when the layer returns the values (n, ...), attached to the values.
+
+    Parameters
+    ----------
+    model : nn.Module
+        No hook is left, also when it raises.
+    inputs : Tensor (n, ...)
+        What the model is called with; for ``"input"`` the values are, instead.
+    layer : str
+        Runs once in a forward pass.
+    values : Tensor (n, ...)
+    targets : Tensor (n, T)
+    score : {"logit", "probability", "loss"}
+    """
+    with torch.enable_grad():
+        if layer == INPUT:
+            return target_scores(model(values.clone()), targets, score)
+        (module,) = find_layers(model, (layer,)).values()
+        with _returning(module, values):
+            return target_scores(model(inputs), targets, score)
+
+
+def gradients_at(scores: Tensor, values: Tensor) -> Tensor:
+    """Gradients (n, T, ...) of scores (n, T), of which each depends on its own row of the values alone."""
+    with torch.enable_grad():
+        columns = scores.sum(dim=0).unbind()
+    last = len(columns) - 1
+    found = [torch.autograd.grad(each, values, retain_graph=t < last)[0] for t, each in enumerate(columns)]
+    return torch.stack(found, dim=1)
+
+
+@contextmanager
+def _returning(module: nn.Module, values: Tensor) -> Iterator[None]:
+    def hook(module: nn.Module, arguments: Any, output: Any) -> Tensor:
+        return values.clone()  # what follows may work in place
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -6,6 +6,9 @@ import torch
 from evidence_cases import Interrupted, gradient_map, images, linear, network
 from torch import Tensor, nn
 
+import workbench as wb
+from workbench.problems.datasets import digits
+from workbench.saliency import explainer
 from workbench.saliency.evidence import centre_map, class_sensitivity
 
 
@@ -54,3 +57,16 @@ def test_the_similarity_can_be_chosen_and_an_interrupt_keeps_what_is_done() -> N
     found = class_sensitivity(Interrupted(network(), 2 + 7), images(4), gradient_map, memory=1)
     assert found.interrupted
     np.testing.assert_allclose(found.values, class_sensitivity(network(), images(4), gradient_map).values[:2])
+
+
+def test_maps_at_the_last_convolution_before_a_mean_and_a_linear_layer_do_not_see_the_class() -> None:
+    # The gradient is the same at all pixels there, and NormGrad the norm of the activation times a constant.
+    problem = wb.load_problem("digits-cnn", epochs=1)
+    inputs = digits().test[0][:32]
+    gradient = class_sensitivity(problem.model, inputs, explainer("gradient", "block3"))
+    assert (gradient.n, gradient.undefined) == (0, 32)
+    assert np.isnan(gradient.mean)
+    assert "32 UNDEFINED" in gradient.summary()
+    blind = class_sensitivity(problem.model, inputs, explainer("norm_grad", "block3"))
+    assert blind.values == pytest.approx(1, abs=1e-5)
+    assert class_sensitivity(problem.model, inputs, explainer("grad_cam", "block3")).mean < 0.5

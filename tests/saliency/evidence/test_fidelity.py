@@ -43,7 +43,7 @@ def test_given_perturbations_are_those_of_a_loop() -> None:
 
 
 def test_noise_of_a_linear_model_has_its_expectation() -> None:
-    # I is normal with variance s² and the error is I·(map - gradient): its mean square is s² ‖map - gradient‖².
+    # I is normal with variance s², and the error I·(map - gradient) has mean square s² ‖map - gradient‖².
     model = linear()
     wrong = MAPS[:, None] - input_gradient(model, X, Y)
     found = infidelity(model, X, Y, MAPS, perturbation="gaussian", size=0.3, draws=20_000, scaled=False)

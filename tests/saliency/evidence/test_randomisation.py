@@ -10,6 +10,8 @@ from evidence_cases import gradient_map, images, linear, network
 from torch import Tensor, nn
 
 import workbench as wb
+from workbench.problems.datasets import digits
+from workbench.saliency import explainer
 from workbench.saliency.evidence import (
     Randomisation,
     cascading_randomisation,
@@ -134,3 +136,14 @@ def test_what_cannot_be_done_is_refused() -> None:
         cascading_randomisation(nn.Flatten(), X, 0, gradient_map)
     with pytest.raises(ValueError, match="did you mean 'ssim'"):
         cascading_randomisation(linear(), X, 0, gradient_map, similarities=["sim"])
+
+
+def test_a_random_classifier_leaves_norm_grad_at_the_last_convolution_as_it_was() -> None:
+    # Its map there is the norm of the activation times a constant: it fails the check, and the table says so.
+    model = wb.load_problem("digits-cnn", epochs=1).model
+    found = independent_randomisation(model, digits().test[0][:16], None, explainer("norm_grad", "block3"))
+    for name in ("spearman", "ssim"):
+        curves = found.evidence[name].curves
+        assert curves is not None
+        np.testing.assert_allclose(curves[:, found.layers.index("output")], 1, atol=1e-4)
+        assert np.nanmean(curves[:, found.layers.index("block3.convolution")]) < 0.9

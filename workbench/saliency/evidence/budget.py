@@ -15,7 +15,8 @@ def rows_at_once(
     """Inputs that a forward pass, or a forward and a backward, may take together.
 
     One forward pass of one input tells how much its layers hold: the largest layer's inputs and outputs, or
-    the outputs of all layers if a backward pass follows.
+    the outputs of all layers if a backward pass follows. A map function that evaluates several versions of an
+    input together needs as many times more.
 
     Parameters
     ----------

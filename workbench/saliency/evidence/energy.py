@@ -43,7 +43,7 @@ def energy_pointing(
     Source: Wang et al., "Score-CAM", CVPR workshops 2020, for maps without negative values.
     """
     masks = region_masks(regions, maps)
-    positive = maps.double().clamp(min=0)
+    positive = maps.detach().double().clamp(min=0)
     total = positive.sum((1, 2))
     values = ((positive * masks).sum((1, 2)) / total).cpu().numpy()
     known = maps.flatten(1).isfinite().all(1) & (total > 0) & masks.any(2).any(1)

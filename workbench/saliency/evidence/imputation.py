@@ -6,17 +6,17 @@ from scipy.sparse import csc_array
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-_STRAIGHT, _DIAGONAL = 1 / 6, 1 / 12  # weights of the neighbours
-_FORWARD = {(0, 1): _STRAIGHT, (1, 0): _STRAIGHT, (1, 1): _DIAGONAL, (1, -1): _DIAGONAL}  # the others mirror these
+# Weights of neighbours by their offset (down, right); the other four mirror these.
+_WEIGHTS = {(0, 1): 1 / 6, (1, 0): 1 / 6, (1, 1): 1 / 12, (1, -1): 1 / 12}
 
 
 def linear_imputation(inputs: Tensor, removed: Tensor, noise: Tensor | None = None) -> Tensor:
     """Fill removed pixels so that each is the weighted mean of its neighbours, then add noise there.
 
     Neighbours above, below and beside a pixel weigh 1/6, diagonal ones 1/12; at the border the weights of
-    those that exist are scaled to a sum of 1. The linear system couples removed pixels. It is sparse, symmetric
-    and positive definite, the same for all channels, and one factorisation in float64 on the CPU solves all
-    images together.
+    those that exist are scaled to a sum of 1. The linear system couples removed pixels. It is sparse,
+    symmetric and positive definite, the same for all channels, and one factorisation in float64 on the CPU
+    solves all images together.
 
     Parameters
     ----------
@@ -60,13 +60,13 @@ def linear_imputation(inputs: Tensor, removed: Tensor, noise: Tensor | None = No
 
 
 def _system(removed: np.ndarray, weights: np.ndarray) -> csc_array:
-    """Matrix of all removed pixels of all images: weights on the diagonal, minus those of removed neighbours."""
+    """Matrix of the removed pixels of all images: sums of weights, and minus those of removed neighbours."""
     count = len(weights)
     numbers = np.full(removed.shape, -1)
     numbers[removed] = np.arange(count)
     rows, columns, values = [np.arange(count)], [np.arange(count)], [weights]
     height, width = removed.shape[1:]
-    for (down, right), weight in _FORWARD.items():
+    for (down, right), weight in _WEIGHTS.items():
         left = max(0, -right)
         here = numbers[:, : height - down, left : width - max(0, right)]
         there = numbers[:, down:, left + right : width + min(0, right)]

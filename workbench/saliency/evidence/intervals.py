@@ -31,23 +31,21 @@ def bootstrap_interval(
     """95 % percentile interval of :func:`grouped_mean` when the samples are drawn again with replacement.
 
     1000 draws of all samples, the undefined ones too, so that the number of defined ones varies as it would.
-    Fewer than two defined samples have no interval: nan.
+    A draw without any counts as the mean. Fewer than two defined samples have no interval: nan.
 
     Returns
     -------
     low, high : ndarray () or (s,)
     """
     count = len(values)
-    if count == 0:
-        return np.full((2, *values.shape[1:]), math.nan)[0], np.full((2, *values.shape[1:]), math.nan)[1]
-    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=_DRAWS)
-    means = np.sort(_means(weights.astype(float), values, groups), axis=0)  # nan sorts last
-    usable = np.isfinite(means).sum(axis=0)
-    tail = (1 - LEVEL) / 2
-    low, high = (np.floor(share * (np.maximum(usable, 1) - 1)).astype(int) for share in (tail, 1 - tail))
-    ends = [np.take_along_axis(means, place[None], axis=0)[0] for place in (low, high + (high < usable - 1))]
     known = np.isfinite(values).sum(axis=0) >= 2
-    return np.where(known, ends[0], math.nan), np.where(known, ends[1], math.nan)
+    if not known.any():
+        return np.full(values.shape[1:], math.nan), np.full(values.shape[1:], math.nan)
+    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=_DRAWS)
+    means = _means(weights.astype(float), values, groups)
+    means = np.where(np.isfinite(means), means, grouped_mean(values, groups))
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return np.where(known, low, math.nan), np.where(known, high, math.nan)
 
 
 def _means(weights: np.ndarray, values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -61,8 +60,16 @@ def _pearson(first: Tensor, second: Tensor) -> np.ndarray:
 
 
 def _spearman(first: Tensor, second: Tensor) -> np.ndarray:
-    ranks = [torch.from_numpy(rankdata(maps.flatten(1).numpy(), axis=1)) for maps in (first, second)]
-    return _pearson(*ranks)
+    return _pearson(_ranks(first), _ranks(second))
+
+
+def _ranks(maps: Tensor) -> Tensor:
+    """Rank of each value in its map, from 0; equal values share the mean of theirs."""
+    values = maps.flatten(1)
+    ordered = values.sort(dim=1).values
+    first = torch.searchsorted(ordered, values)
+    behind = torch.searchsorted(ordered, values, right=True)
+    return (first + behind - 1).double() / 2
 
 
 def _ssim(first: Tensor, second: Tensor) -> np.ndarray:

@@ -38,7 +38,7 @@ def sparseness(maps: Tensor, *, seed: int = 0) -> Evidence:
     """
     if maps.ndim != 3 or not maps.numel():
         raise ValueError(f"maps have shape {tuple(maps.shape)}: they must be (N, H, W)")
-    sizes = maps.flatten(1).double().abs().sort(dim=1).values
+    sizes = maps.detach().flatten(1).double().abs().sort(dim=1).values
     count = sizes.shape[1]
     weights = 2 * torch.arange(1, count + 1, device=maps.device, dtype=torch.float64) - count - 1
     gini = sizes @ weights / (count * sizes.sum(1))

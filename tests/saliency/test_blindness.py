@@ -64,11 +64,20 @@ def test_other_scores_change_nothing_of_it() -> None:
         assert [entry.class_blind for entry in found.maps] == [True, False]
 
 
-def test_a_flat_gradient_is_one_over_all_space_and_not_zero() -> None:
+def test_inputs_whose_score_is_saturated_change_nothing_of_it() -> None:
+    model, inputs = network(), images()
+    inputs[1] *= 1e6
+    found = explain(model, inputs, None, ["norm_grad", "grad_cam"], "second", "probability")
+    assert [entry.zeros for entry in found.maps] == [1, 1]
+    assert [entry.class_blind for entry in found.maps] == [True, False]
+    assert "ZERO everywhere: 1 of 3 of norm_grad at second" in found.summary()
+
+
+def test_a_flat_gradient_is_one_over_all_space() -> None:
     g = torch.ones(2, 3, 4, 4)
     assert spatially_constant(g)
-    assert not spatially_constant(torch.zeros(2, 3, 4, 4))
-    assert not spatially_constant(g * torch.tensor([1.0, 0.0])[:, None, None, None])
+    assert spatially_constant(torch.zeros(2, 3, 4, 4))
+    assert spatially_constant(g * torch.tensor([1.0, 0.0])[:, None, None, None])
     for place in ((0, 0, 0, 0), (1, 2, 2, 1), (0, 1, 3, 3)):
         other = g.clone()
         other[place] = 2

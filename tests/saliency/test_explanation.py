@@ -322,6 +322,26 @@ def test_nothing_outlives_the_call_but_the_result() -> None:
         gc.enable()
 
 
+class Overwriting(nn.Module):
+    """Normalises its inputs in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.sub_(1)).relu_().mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize("layers", ["input", "conv", None])
+def test_a_model_that_overwrites_its_inputs_does_not_overwrite_the_callers(layers: str | None) -> None:
+    inputs = images()
+    found = explain(Overwriting().double().eval(), inputs, 0, "linear_approximation", layers)
+    assert torch.equal(inputs, images())
+    assert found.inputs is not None
+    assert torch.equal(found.inputs, images())
+
+
 # ---- refusals --------------------------------------------------------------------------------------------
 
 
@@ -329,6 +349,7 @@ def test_nothing_outlives_the_call_but_the_result() -> None:
     ("arguments", "error", "message"),
     [
         ({"methods": "gradcam"}, ValueError, "did you mean 'grad_cam'"),
+        ({"methods": [Method("own", "guide", "bias", "sum")]}, ValueError, "did you mean 'guided'"),
         ({"methods": []}, ValueError, "methods is empty"),
         ({"methods": ["gradient", "gradient"]}, ValueError, "given twice"),
         ({"methods": 3}, TypeError, "int"),
@@ -347,6 +368,13 @@ def test_what_cannot_be_explained_is_refused_in_one_line(arguments: Any, error: 
     with pytest.raises(error, match=message) as caught:
         explain(network(), images(), **arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_inputs_that_are_none_are_refused() -> None:
+    with pytest.raises(TypeError, match="inputs is a list: pass a tensor"):
+        explain(network(), [images()])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="inputs is empty"):
+        explain(network(), images()[:0])
 
 
 def test_train_mode_is_refused() -> None:

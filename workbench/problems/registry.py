@@ -55,6 +55,8 @@ _BUILT_IN = {
         ProblemCard("text-gpt", "character-level GPT on English prose", "text"),
         ProblemCard("diabetes-mlp", "regression of the progression of a disease", "diabetes"),
         ProblemCard("faces-cnn", "convolutional classifier of faces and background", "faces"),
+        ProblemCard("digit-canvas", "convolutional network that says which digits are on a canvas", "canvas"),
+        ProblemCard("imagenet-mobilenet", "MobileNetV2, trained on ImageNet, on photographs", "imagenet"),
     )
 }
 
@@ -79,7 +81,7 @@ def load_problem(name: str, **options: Any) -> "Problem":
     Returns
     -------
     Problem
-        A built-in problem is trained at its first use (under a minute on two cores) and then cached.
+        A built-in problem is trained at its first use (about a minute on two cores at most) and then cached.
 
     Raises
     ------

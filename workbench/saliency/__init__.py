@@ -10,8 +10,12 @@ from workbench.saliency.methods import METHODS, Method
 from workbench.saliency.noisy_gradients import NoisyGradients, smooth_gradients
 from workbench.saliency.path_gradients import PathGradients, integrated_gradients
 from workbench.saliency.rules import rule_gradients
+from workbench.saliency.token_explanation import explain_tokens
+from workbench.saliency.token_maps import TokenMaps
+from workbench.saliency.tokens import ADAPTERS, TokenGrid, find_adapter
 
 __all__ = [
+    "ADAPTERS",
     "METHODS",
     "Combination",
     "Explainer",
@@ -23,9 +27,13 @@ __all__ = [
     "PathGradients",
     "SaliencyMap",
     "SaliencyMaps",
+    "TokenGrid",
+    "TokenMaps",
     "evidence",
     "explain",
+    "explain_tokens",
     "explainer",
+    "find_adapter",
     "integrated_gradients",
     "meta_saliency",
     "rule_gradients",

@@ -60,7 +60,7 @@ class Vectors:
         return self.entries.amax(1)
 
     def abs_max(self) -> Tensor:
-        return self.entries.abs().amax(1)
+        return torch.maximum(self.entries.amax(1), -self.entries.amin(1))  # writes no |e|
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,7 +48,7 @@ def capture(
     model : nn.Module
         Its parameters may be frozen; they get no gradient. No hook is left, also when it raises.
     inputs : Tensor (N, ...)
-        May be an inference tensor, or require a gradient: a detached view of it is used.
+        May be an inference tensor, or require a gradient: the model gets a copy.
     layers : sequence of str
         Names from ``model.named_modules()``, or ``"input"``.
     entering : sequence of str
@@ -57,14 +57,15 @@ def capture(
     Raises
     ------
     ValueError
-        If a name is unknown, a layer does not run or runs more than once, or does not return a tensor.
+        If a name is unknown, a layer does not run or runs more than once, or does not return a tensor, or if
+        the model was made in inference mode.
 
     Notes
     -----
-    Cost: one forward pass, and a copy of each layer's output.
+    Cost: one forward pass, and a copy of the inputs and of each layer's output.
     """
     modules = find_layers(model, layers)
-    _refuse_inference_parameters(model)
+    _refuse_inference_tensors(model)
     found: dict[str, Tensor] = {}
     entered: dict[str, Tensor] = {}
 
@@ -86,7 +87,7 @@ def capture(
     handles = []
     try:
         with torch.inference_mode(False), torch.set_grad_enabled(INPUT in layers):
-            inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
+            inputs = inputs.detach().clone()
             if INPUT in layers:
                 found[INPUT] = _leaf(INPUT, inputs)
                 inputs = found[INPUT].clone()
@@ -102,11 +103,11 @@ def capture(
     return Captured(logits, {name: found[name] for name in layers}, entered, modules)
 
 
-def _refuse_inference_parameters(model: nn.Module) -> None:
-    for name, parameter in model.named_parameters():
-        if parameter.is_inference():
+def _refuse_inference_tensors(model: nn.Module) -> None:
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_inference():
             raise ValueError(
-                f"parameter {name!r} was made in inference mode, and takes part in no gradient: "
+                f"{name!r} of the model was made in inference mode, and takes part in no gradient: "
                 "build the model outside of it, or copy.deepcopy(model) there"
             )
 

@@ -27,7 +27,7 @@ class Explainer:
         Several are combined.
     score : str
     combine : str, Combination or None
-    adapter : callable or None
+    adapter : str, callable or None
         See :func:`explain`.
     """
 
@@ -35,7 +35,7 @@ class Explainer:
     layers: tuple[str, ...]
     score: str = "logit"
     combine: Any = None
-    adapter: Adapter | None = None
+    adapter: str | Adapter | None = None
 
     def __call__(self, model: nn.Module, inputs: Tensor, target: Any = None) -> Tensor:
         """Maps (N, H, W) of one target per input: None, an int, or N ints."""
@@ -53,7 +53,7 @@ def explainer(
     score: str = "logit",
     *,
     combine: Any = None,
-    adapter: Adapter | None = None,
+    adapter: str | Adapter | None = None,
 ) -> Explainer:
     """Freeze a request for maps of one method at one layer, or at several that are combined.
 

@@ -1,24 +1,25 @@
 """``explain``: maps of many methods at many layers from one forward and one backward pass."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from workbench.choices import check_choice
 from workbench.probes import refuse_training_mode
-from workbench.saliency.averages import AVERAGES
 from workbench.saliency.capture import Captured, capture
 from workbench.saliency.combination import Combination, combine_layers, find_combination
 from workbench.saliency.extraction import REAL
 from workbench.saliency.layers import default_layers
 from workbench.saliency.maps import SaliencyMap, SaliencyMaps
-from workbench.saliency.methods import TRUE, Method, find_method
+from workbench.saliency.methods import Method, find_method
 from workbench.saliency.places import Adapter, Place, on_grid
-from workbench.saliency.rules import RULES, recorder
+from workbench.saliency.rules import recorder
 from workbench.saliency.scores import extreme_targets, read_targets, target_scores
+from workbench.saliency.sources import RULE_NAMES, Run, Source, find_source
+from workbench.saliency.tokens import find_adapter
 
 
 def explain(
@@ -30,7 +31,7 @@ def explain(
     score: str = "logit",
     combine: str | Combination | None = None,
     *,
-    adapter: Adapter | None = None,
+    adapter: str | Adapter | None = None,
     keep_inputs: bool = True,
 ) -> SaliencyMaps:
     r"""Show where in each input a score has its reasons, by many methods and at many layers at once.
@@ -40,10 +41,10 @@ def explain(
     model : nn.Module
         Returns logits (N, classes); in eval mode. Parameters may be frozen, modules may work in place.
     inputs : Tensor (N, C, H, W)
-        Or whatever else the model takes as its one argument.
+        Or any other tensor that the model takes as its one argument.
     target : None, int, N ints, or (N, T)
         Classes; None is the predicted one. T targets share the forward pass.
-    methods : str, Method, (extract, aggregate), or sequence of these
+    methods : str, Method, or sequence of str, Method and (extract, aggregate)
         Names of ``METHODS``, or points of the grid that have none.
     layers : str or sequence of str, optional
         Names from ``model.named_modules()`` or ``"input"``; by default those of :func:`default_layers`.
@@ -51,8 +52,9 @@ def explain(
         What is differentiated; ``"loss"`` is the cross entropy with its sign turned.
     combine : {"sum", "product"} or Combination, optional
         Adds a map per method that is made of all layers.
-    adapter : callable, optional
-        Lays out (N, tokens, C) as (N, C, h, w), for layers that return tokens.
+    adapter : str or callable, optional
+        Lays out (N, tokens, C) as (N, C, h, w), for layers that return tokens: a name of ``ADAPTERS``, a
+        :class:`TokenGrid`, or a function.
     keep_inputs : bool
         Keep the inputs in the result, for its pictures.
 
@@ -76,15 +78,20 @@ def explain(
     of half gradients. The inputs of a batch must not influence each other's scores.
     Source: Rebuffi, Fong, Ji, Vedaldi, CVPR 2020, arXiv:2004.02866.
     """
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"inputs is a {type(inputs).__name__}: pass a tensor, to a model that takes one")
+    if not len(inputs):
+        raise ValueError("inputs is empty: there is nothing to explain")
     refuse_training_mode(model)
     chosen = _read_methods(methods)
     combination = find_combination(combine)
+    lay_out = find_adapter(adapter)
     started = time.perf_counter()
     with torch.inference_mode(False), torch.no_grad():
         names = default_layers(model, inputs) if layers is None else _read_layers(layers)
         rules = tuple(dict.fromkeys(method.rule for method in chosen))
         real = any(method.extract == REAL for method in chosen)
-        with recorder(rules) as operations:
+        with recorder(rules, inputs) as operations:
             captured = capture(model, inputs, names, entering=names if real else ())
         targets = read_targets(target, captured.logits)
         asked = targets.shape[1]
@@ -92,38 +99,27 @@ def explain(
             targets = torch.cat([targets, extreme_targets(captured.logits)], dim=1)
         with torch.enable_grad():
             scores = target_scores(captured.logits, targets, score)
-        averaging = 0
-        places = _places(captured, adapter)
+        places = _places(captured, lay_out)
+        run = Run(model, inputs, captured, operations, places, targets, scores, score)
         size = tuple(inputs.shape[2:]) if inputs.dim() == 4 else None
         maps: list[SaliencyMap] = []
+        forwards, backwards = 1.0, 0
         for rule in rules:
-            members = [method for method in chosen if method.rule == rule]
-            here = places
-            if rule == TRUE:
-                gradients = _true_gradients(captured, scores, keep=len(rules) > 1)
-            elif rule in AVERAGES:
-                averaged = {name: AVERAGES[rule](model, inputs, targets, name, score) for name in names}
-                here = [
-                    replace(each, x=on_grid(each.name, averaged[each.name].x, adapter)) for each in places
-                ]
-                means = {name: each.gradient for name, each in averaged.items()}
-                gradients = _each_target(means, targets.shape[1])
-                averaging += sum(each.forwards for each in averaged.values())
-            else:
-                pseudo = RULES[rule](captured, targets, score, operations)
-                gradients = _each_target(pseudo, targets.shape[1])
-            maps += _maps(members, here, gradients, size)
+            source = find_source(rule, run, keep=len(rules) > 1)
+            maps += _maps([method for method in chosen if method.rule == rule], source, size)
+            forwards, backwards = forwards + source.forwards, backwards + source.backwards
         if combination is not None:
             maps += combine_layers(maps, combination, asked)
-        maps.sort(key=lambda each: [method.name for method in chosen].index(each.method))
+        order = [method.name for method in chosen]
+        maps.sort(key=lambda each: order.index(each.method))
     return SaliencyMaps(
         maps=tuple(each.first_targets(asked) for each in maps),
         targets=targets[:, :asked],
         scores=scores[:, :asked].detach(),
         score=score,
-        inputs=inputs.detach() if keep_inputs else None,
-        forwards=1 + averaging + (1 / len(inputs) if layers is None else 0),
-        backwards=(len([rule for rule in rules if rule not in AVERAGES]) + averaging) * targets.shape[1],
+        inputs=inputs.detach().clone() if keep_inputs else None,
+        forwards=forwards + (1 / len(inputs) if layers is None else 0),
+        backwards=backwards,
         seconds=time.perf_counter() - started,
     )
 
@@ -136,6 +132,8 @@ def _read_methods(methods: Any) -> list[Method]:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"method {name!r} is given twice")
+    for method in chosen:
+        check_choice("rule", method.rule, RULE_NAMES)
     return chosen
 
 
@@ -155,56 +153,29 @@ def _places(captured: Captured, adapter: Adapter | None) -> list[Place]:
     return places
 
 
-def _true_gradients(captured: Captured, scores: Tensor, *, keep: bool) -> Iterator[dict[str, Tensor]]:
-    """Gradients by layer, target after target: a loop is as fast as one batched backward pass on a CPU."""
-    tensors = list(captured.activations.values())
-    count = scores.shape[1]
-    for t in range(count):
-        one = torch.zeros_like(scores)
-        one[:, t] = 1
-        retain = keep or t < count - 1
-        found = torch.autograd.grad(scores, tensors, one, retain_graph=retain, allow_unused=True)
-        for name, gradient in zip(captured.activations, found, strict=True):
-            if gradient is None:
-                raise ValueError(f"the score does not depend on layer {name!r}: name one that leads to it")
-        yield dict(zip(captured.activations, found, strict=True))
-
-
-def _each_target(gradients: dict[str, Tensor], count: int) -> Iterator[dict[str, Tensor]]:
-    for t in range(count):
-        yield {name: gradient[:, t] for name, gradient in gradients.items()}
-
-
-def _maps(
-    methods: list[Method],
-    places: list[Place],
-    gradients: Iterator[dict[str, Tensor]],
-    size: tuple[int, ...] | None,
-) -> list[SaliencyMap]:
+def _maps(methods: list[Method], source: Source, size: tuple[int, ...] | None) -> list[SaliencyMap]:
     """Maps of methods that share their gradients, at all places and for all targets."""
-    raw: dict[tuple[str, str], list[Tensor]] = {}
+    parts: dict[str, list[dict[str, Tensor]]] = {place.name: [] for place in source.places}
     varying: set[str] = set()
-    for by_layer in gradients:
-        for place in places:
+    for by_layer in source.gradients:
+        for place in source.places:
             found, constant = place.maps(methods, by_layer[place.name])
+            parts[place.name].append(found)
             if not constant:
                 varying.add(place.name)
-            for name, values in found.items():
-                raw.setdefault((name, place.name), []).append(values)
     maps = []
-    for method in methods:
-        for place in places:
-            values = torch.stack(raw[method.name, place.name], dim=1)
-            reason = "" if place.name in varying else place.blind_reason(method, values)
+    for place in source.places:
+        raw = {method.name: _stack([part[method.name] for part in parts[place.name]]) for method in methods}
+        reasons = {} if place.name in varying else place.blind_reasons(methods, raw)
+        for method in methods:
+            values, reason = raw[method.name], reasons.get(method.name, "")
+            shown = size or tuple(values.shape[2:])
             maps.append(
-                SaliencyMap(
-                    method=method.name,
-                    layer=place.name,
-                    formula=method.formula,
-                    raw=values,
-                    size=size or tuple(values.shape[2:]),
-                    class_blind=bool(reason),
-                    reason=reason,
-                )
+                SaliencyMap(method.name, place.name, method.formula, values, shown, bool(reason), reason)
             )
     return maps
+
+
+def _stack(maps: list[Tensor]) -> Tensor:
+    """Maps (N, h, w) of T targets as (N, T, h, w)."""
+    return torch.stack(maps, dim=1) if len(maps) > 1 else maps[0][:, None]

@@ -31,7 +31,7 @@ def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
             if name:
                 handles.append(module.register_forward_hook(watch(name)))
         with torch.inference_mode(False), torch.no_grad():
-            model(inputs[:1])
+            model(inputs[:1].clone())
     finally:
         for handle in handles:
             handle.remove()

@@ -50,6 +50,11 @@ class SaliencyMap(Result):
         """The maps resized to the input, bilinear: (N, T, H, W)."""
         return resize(self.raw, self.size)
 
+    @property
+    def zeros(self) -> int:
+        """How many of the maps are 0 everywhere: of a saturated score, or of nothing that is positive."""
+        return int((~self.raw.flatten(2).any(dim=2)).sum())
+
     def first_targets(self, count: int) -> "SaliencyMap":
         """The maps of the first so many targets."""
         return self if self.raw.shape[1] == count else self.replace(raw=self.raw[:, :count].clone())
@@ -215,6 +220,10 @@ class SaliencyMaps(Result):
         blind = [f"{entry.method} at {entry.layer}" for entry in self.maps if entry.class_blind]
         if blind:
             lines.append(f"CLASS-BLIND: {', '.join(blind)}")
+        empty = [(f"{entry.method} at {entry.layer}", entry.zeros) for entry in self.maps if entry.zeros]
+        if empty:
+            total = count * targets
+            lines.append("ZERO everywhere: " + ", ".join(f"{n} of {total} of {name}" for name, n in empty))
         return "\n".join(lines)
 
 

@@ -61,18 +61,18 @@ def rule_gradients(
     refuse_training_mode(model)
     for rule in rules:
         check_choice("rule", rule, tuple(RULES))
-    with recorder(rules) as operations:
-        captured = capture(model, inputs, layers)
-    targets = read_targets(target, captured.logits)
-    activations = {name: x.detach() for name, x in captured.activations.items()}
-    found = {}
-    for rule in rules:
-        with torch.inference_mode(False):
+    with torch.inference_mode(False):
+        with recorder(rules, inputs) as operations:
+            captured = capture(model, inputs, layers)
+        targets = read_targets(target, captured.logits)
+        activations = {name: x.detach() for name, x in captured.activations.items()}
+        found = {}
+        for rule in rules:
             gradients = RULES[rule](captured, targets, score, operations)
-        found[rule] = {name: (activations[name], g) for name, g in gradients.items()}
+            found[rule] = {name: (activations[name], g) for name, g in gradients.items()}
     return found
 
 
-def recorder(rules: Sequence[str]) -> "Operations | nullcontext[None]":
-    """Context of a forward pass that these rules will go back through."""
-    return Operations() if any(rule in RECORDING for rule in rules) else nullcontext()
+def recorder(rules: Sequence[str], inputs: Tensor) -> "Operations | nullcontext[None]":
+    """Context of a forward pass of these inputs that these rules will go back through."""
+    return Operations(inputs) if any(rule in RECORDING for rule in rules) else nullcontext()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from workbench.graph import nodes_between
 from workbench.saliency.capture import Captured
-from workbench.saliency.rules.operations import Addition, LinearMap, Operations, Passage
+from workbench.saliency.rules.operations import Addition, LinearMap, Operations, Passage, behind_copies
 from workbench.saliency.rules.propagation import Gradients, Replacement, propagate
 from workbench.saliency.rules.rectifiers import is_rectifier
 
@@ -23,15 +23,15 @@ _NEUTRAL = frozenset(
     f"{name}Backward{number}"
     for number in range(3)
     for name in (
-        "AdaptiveMaxPool2D", "AdaptiveMaxPool3D", "Alias", "Cat", "Clone", "ConstantPadNd", "Expand", "Flip",
-        "Index", "MaxPool2DWithIndices", "MaxPool3DWithIndices", "Permute", "ReflectionPad2D", "Repeat",
-        "ReplicationPad2D", "ReshapeAlias", "Roll", "Select", "Slice", "Split", "SplitWithSizes", "Squeeze",
-        "Stack", "T", "ToCopy", "Transpose", "Unbind", "UnsafeView", "Unsqueeze", "UpsampleNearest2D", "View",
+        "AdaptiveMaxPool2D", "AdaptiveMaxPool3D", "Alias", "AsStrided", "Cat", "Clone", "ConstantPadNd",
+        "Expand", "Flip", "Index", "MaxPool2DWithIndices", "MaxPool3DWithIndices", "Permute",
+        "ReflectionPad2D", "Repeat", "ReplicationPad2D", "ReshapeAlias", "Roll", "Select", "Slice",
+        "Split", "SplitWithSizes", "Squeeze", "Stack", "T", "ToCopy", "Transpose", "Unbind",
+        "UnsafeView", "Unsqueeze", "UpsampleNearest2D", "View",
     )
 )  # fmt: skip
-_HALF_SCALE = (
-    2.0**14
-)  # p of a pixel may be below what float16 can hold; all of p stays below its largest number
+# In float16, p of a pixel may be too small to be held; scaled by this, all of it is still not too large.
+_HALF_SCALE = 2.0**14
 
 
 def excitation(
@@ -45,8 +45,10 @@ def excitation(
     a linear layer of its own. Max pooling sends p to the winner, a residual addition shares it in proportion
     to the positive parts, a rectifier (ReLU6 in saturation, too) passes it on.
 
-    The paper takes activations for nowhere negative; here negative ones get nothing. A parent that nothing
-    excites loses its p: the sum over a layer is then below 1, which says how much the map leaves out.
+    The paper takes activations for nowhere negative; here negative ones get nothing. A parent that is active
+    by its bias or a norm's shift alone has no child that excites it, and loses its p: the sum over a layer is
+    then below 1, which says how much the map leaves out. Networks whose depthwise layers are often so, such
+    as MobileNetV2, lose most of it.
 
     Parameters
     ----------
@@ -126,7 +128,7 @@ def _winning(captured: Captured, targets: Tensor, replacements: dict[Any, Replac
 def _replacements(captured: Captured, operations: Operations | None, rule: str) -> dict[Any, Replacement]:
     if operations is None:
         raise ValueError(
-            f"rule {rule!r} needs the operations of the forward pass: run it within Operations()"
+            f"rule {rule!r} needs the operations of the forward pass: run it within Operations(inputs)"
         )
     nodes = nodes_between(captured.logits, captured.activations.values())
     _check_folds(nodes, operations)
@@ -145,7 +147,12 @@ def _replacements(captured: Captured, operations: Operations | None, rule: str) 
 
 
 def _check_folds(nodes: Sequence[Any], operations: Operations) -> None:
-    readers = Counter(each for node in nodes for each, _ in node.next_functions)
+    readers = Counter(
+        behind_copies(each)
+        for node in nodes
+        if node is behind_copies(node)
+        for each, _ in node.next_functions
+    )
     for node in nodes:
         noted = operations.found.get(node)
         if not isinstance(noted, LinearMap) or noted.sign is None or readers[node] == 1:

@@ -5,13 +5,14 @@ needs it.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from workbench.saliency.rules.propagation import Gradients, replaced
 
@@ -23,7 +24,10 @@ _AVERAGE = (
 _NORM = ("NativeBatchNormBackward0", "CudnnBatchNormBackward0", "MiopenBatchNormBackward0")
 _ADD = ("AddBackward0",)
 # One operation may leave these behind the node that does its work.
-_LAYOUT = ("ViewBackward0", "UnsafeViewBackward0", "SqueezeBackward0", "SqueezeBackward1", "CloneBackward0")
+_LAYOUT = (
+    "ViewBackward0", "UnsafeViewBackward0", "SqueezeBackward0", "SqueezeBackward1", "AsStridedBackward0",
+    "AsStridedBackward1",
+)  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -53,6 +57,10 @@ class LinearMap:
     def __post_init__(self) -> None:
         self._version = self.x._version
         self._positive: dict[bool, tuple[Tensor, Tensor]] = {}
+
+    def takes_norm(self, output: Tensor) -> bool:
+        """Whether a batch norm of its output can be folded in: the channels are the map's outputs."""
+        return self.sign is None and self.nodes != _NORM and (self.nodes != _MATRIX or output.dim() == 2)
 
     def share(self, p: Tensor, *, negated: bool = False) -> Tensor:
         r"""Send p of the outputs to the inputs: :math:`x^+_j \sum_i w^+_{ij} p_i / \sum_k w^+_{ik} x^+_k`.
@@ -139,15 +147,24 @@ Operation = LinearMap | Addition | Passage
 class Operations(TorchFunctionMode):
     """Within this context, the operations of a forward pass are noted, by their nodes in the autograd graph.
 
+    Parameters
+    ----------
+    inputs : Tensor
+        What the model is called with. What is computed from it gets a share of p where it is added to
+        something; constants and what is computed from parameters alone get none.
+
     Attributes
     ----------
     found : dict of Operation
         It holds what the operations saw until this object goes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: Tensor) -> None:
         super().__init__()
         self.found: dict[Any, Operation] = {}
+        # What depends on what is noted here, too: the graph begins with the first layer asked for only.
+        self._from_inputs = WeakTensorKeyDictionary({inputs: True})
+        self._made_by = WeakTensorKeyDictionary()  # a tensor: the layer with weights that returned it
 
     def __torch_function__(
         self,
@@ -159,9 +176,17 @@ class Operations(TorchFunctionMode):
         kwargs = kwargs or {}
         # Read before the call, which may overwrite its operands.
         operation = self._read(func, args, kwargs)
+        maker = self._made_by.get(args[0]) if func in _COPIES else operation
         result = func(*args, **kwargs)
-        if operation is not None:
-            self._note(operation, result)
+        if any(each in self._from_inputs for each in _tensors((args, *kwargs.values()))):
+            for each in _tensors(result):
+                self._from_inputs[each] = True
+        if isinstance(result, Tensor):
+            self._made_by.pop(result, None)  # it may have been overwritten
+            if isinstance(maker, LinearMap) and maker.weight is not None:
+                self._made_by[result] = maker
+            if operation is not None:
+                self._note(operation, result)
         return result
 
     def _read(
@@ -174,7 +199,7 @@ class Operations(TorchFunctionMode):
         if func in _AVERAGES:
             return _average(func, *args, **kwargs)
         if func in _ADDITIONS:
-            return _addition(*args, **kwargs)
+            return self._addition(*args, **kwargs)
         if func is F.batch_norm:
             return self._batch_norm(*args, **kwargs)
         return None
@@ -208,11 +233,8 @@ class Operations(TorchFunctionMode):
         if training or running_var is None:
             return None
         scale = (running_var + eps).rsqrt() * (1 if weight is None else weight.detach())
-        node = input.grad_fn
-        while node is not None and node not in self.found and node.name() in _LAYOUT:
-            node = node.next_functions[0][0]
-        before = self.found.get(node)
-        if isinstance(before, LinearMap) and before.weight is not None and before.sign is None:
+        before = self._made_by.get(input)
+        if before is not None and before.takes_norm(input):
             before.sign = scale.sign()
             return Passage(_NORM)
 
@@ -221,6 +243,31 @@ class Operations(TorchFunctionMode):
             return x * weight.view(-1, *[1] * (x.dim() - 2))
 
         return LinearMap(input.detach(), scale, apply, _NORM)
+
+    def _addition(
+        self, input: Any, other: Any, *, alpha: float = 1, out: Tensor | None = None
+    ) -> Operation | None:
+        if alpha != 1 or out is not None:
+            return None
+        if not all(isinstance(each, Tensor) and each in self._from_inputs for each in (input, other)):
+            return Passage(_ADD)
+        dtype = torch.promote_types(torch.result_type(input, other), torch.float32)
+        return Addition((input.detach().to(dtype).clamp(min=0), other.detach().to(dtype).clamp(min=0)))
+
+
+def behind_copies(node: Any) -> Any:
+    """The node that made what a node copies: a layer that is captured hands on a copy."""
+    while node is not None and node.name() == "CloneBackward0":
+        node = node.next_functions[0][0]
+    return node
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, list | tuple):
+        for each in values:
+            yield from _tensors(each)
 
 
 def _dense(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Operation:
@@ -247,23 +294,7 @@ def _average(func: Callable[..., Tensor], input: Tensor, *args: Any, **options: 
     return LinearMap(input.detach(), None, lambda x, _: func(x, *args, **options), _AVERAGE)
 
 
-def _addition(input: Any, other: Any, *, alpha: float = 1, out: Tensor | None = None) -> Operation | None:
-    if alpha != 1 or out is not None:
-        return None
-    if not all(isinstance(each, Tensor) and _moves(each) for each in (input, other)):
-        return Passage(_ADD)
-    first, second = (
-        each.detach().to(torch.promote_types(each.dtype, torch.float32)).clamp(min=0)
-        for each in (input, other)
-    )
-    return Addition((first, second))
-
-
-def _moves(tensor: Tensor) -> bool:
-    """Whether it depends on a layer asked for, rather than being a constant or a parameter."""
-    return tensor.requires_grad and not isinstance(tensor, torch.nn.Parameter)
-
-
+_COPIES = {Tensor.clone, Tensor.detach, Tensor.requires_grad_}
 _CONVOLUTIONS = {F.conv1d, F.conv2d, F.conv3d}
 _AVERAGES = {
     F.avg_pool1d, F.avg_pool2d, F.avg_pool3d, F.adaptive_avg_pool1d, F.adaptive_avg_pool2d,

@@ -20,8 +20,9 @@ _LOWER_BOUND = {
     "ThresholdBackward0": "_saved_threshold",
 }
 _OTHERS = (
-    "ClampMax", "Elu", "Gelu", "Glu", "Hardshrink", "Hardsigmoid", "Hardswish", "LeakyRelu", "LogSigmoid",
-    "Mish", "PreluKernel", "RreluWithNoise", "Sigmoid", "Silu", "Softplus", "Softshrink", "Tanh",
+    "Celu", "ClampMax", "Elu", "Gelu", "Glu", "Hardshrink", "Hardsigmoid", "Hardswish", "LeakyRelu",
+    "LogSigmoid", "Mish", "PreluKernel", "RreluWithNoise", "Sigmoid", "Silu", "Softplus", "Softshrink",
+    "Tanh",
 )  # fmt: skip
 _WITHOUT_RULE = {f"{name}Backward0" for name in _OTHERS}
 

@@ -1,0 +1,55 @@
+"""Which nodes of the autograd graph are rectifiers."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from workbench.graph import nodes_between
+from workbench.saliency.rules.rectifiers import is_rectifier, rectifiers
+
+
+def node_of(function: Callable[[Tensor], Tensor]) -> object:
+    return function(torch.randn(3, requires_grad=True).clone()).grad_fn
+
+
+@pytest.mark.parametrize(
+    "function",
+    [F.relu, F.relu_, torch.relu, Tensor.relu_, nn.ReLU(), nn.ReLU(inplace=True), F.relu6,
+     nn.ReLU6(inplace=True), lambda x: F.hardtanh(x, 0, 1), lambda x: x.clamp(min=0),
+     lambda x: x.clamp_min(0), lambda x: x.clamp(0, 4), lambda x: F.threshold(x, 0, 0)],
+)  # fmt: skip
+def test_rectifiers(function: Callable[[Tensor], Tensor]) -> None:
+    assert is_rectifier(node_of(function))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [F.gelu, F.silu, F.elu, F.mish, torch.tanh, torch.sigmoid, F.softplus, F.leaky_relu, F.hardswish,
+     F.hardtanh, F.hardsigmoid, F.logsigmoid, lambda x: x.clamp(min=-1), lambda x: x.clamp(max=1),
+     lambda x: F.threshold(x, 1, 0), F.celu, F.selu, F.glu, F.softshrink, F.hardshrink],
+)  # fmt: skip
+def test_other_activation_functions_are_none_and_are_refused(function: Callable[[Tensor], Tensor]) -> None:
+    leaf = torch.randn(4, requires_grad=True)
+    output = function(leaf.clone())
+    assert not is_rectifier(output.grad_fn)
+    with pytest.raises(ValueError, match=r"rule 'guided' has no meaning for \w+Backward"):
+        rectifiers(nodes_between(output, [leaf]), "guided")
+
+
+def test_linear_operations_are_neither() -> None:
+    leaf = torch.randn(2, 4, requires_grad=True)
+    output = F.layer_norm(nn.Linear(4, 4)(leaf), (4,)).softmax(1).relu()
+    assert [node.name() for node in rectifiers(nodes_between(output, [leaf]), "guided")] == ["ReluBackward0"]
+
+
+def test_a_reentrant_checkpoint_is_refused_and_the_other_kind_is_seen_through() -> None:
+    leaf = torch.randn(4, requires_grad=True)
+    output = checkpoint(torch.relu, leaf, use_reentrant=False)
+    assert len(rectifiers(nodes_between(output, [leaf]), "guided")) == 1
+    output = checkpoint(torch.relu, leaf, use_reentrant=True)
+    with pytest.raises(ValueError, match="cannot see into CheckpointFunctionBackward"):
+        rectifiers(nodes_between(output, [leaf]), "guided")

@@ -1,0 +1,80 @@
+"""Adapters from tokens to a grid: where in the image a vision transformer's tokens belong."""
+
+import dataclasses
+import math
+from typing import Any
+
+from torch import Tensor
+
+from workbench.choices import check_choice, check_count
+from workbench.saliency.places import Adapter
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenGrid:
+    """Lays tokens (N, T, C) out as (N, C, h, w): row by row, as patches are usually cut.
+
+    Attributes
+    ----------
+    leading : int
+        Tokens before the first patch, which belong to no place and are left out: a class token, registers.
+    shape : (int, int), optional
+        Rows h and columns w of the patches; by default a square.
+    """
+
+    leading: int = 0
+    shape: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        check_count("leading", self.leading, low=0)
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Lay out tokens (N, T, C).
+
+        Raises
+        ------
+        ValueError
+            If they have other dimensions, or their number fills no such grid.
+        """
+        if tokens.dim() != 3:
+            raise ValueError(f"tokens have the shape (N, T, C), not {tuple(tokens.shape)}")
+        patches = tokens[:, self.leading :]
+        rows, columns = self.shape or self._square(patches.shape[1])
+        if not patches.shape[1] or rows * columns != patches.shape[1]:
+            wanted = f"{rows} × {columns} patches" if self.shape else "a square of patches"
+            raise ValueError(
+                f"{tokens.shape[1]} tokens, {self.leading} of them leading, are not {wanted}: pass "
+                "TokenGrid(leading=, shape=(rows, columns))"
+            )
+        return patches.transpose(1, 2).unflatten(2, (rows, columns))
+
+    @staticmethod
+    def _square(count: int) -> tuple[int, int]:
+        side = math.isqrt(count)
+        return side, side
+
+
+ADAPTERS: dict[str, Adapter] = {
+    "patches": TokenGrid(),
+    "vit-with-class-token": TokenGrid(leading=1),
+}
+
+
+def find_adapter(adapter: Any) -> Adapter | None:
+    """Return an adapter by name, or a function from (N, T, C) to (N, C, h, w) as it is; None stays None.
+
+    Raises
+    ------
+    ValueError
+        If the name is none of ``ADAPTERS``.
+    TypeError
+        If it is neither.
+    """
+    if adapter is None or callable(adapter):
+        return adapter
+    if not isinstance(adapter, str):
+        raise TypeError(
+            f"adapter is a {type(adapter).__name__}: pass a name or a function of tokens (N, T, C)"
+        )
+    check_choice("adapter", adapter, tuple(ADAPTERS))
+    return ADAPTERS[adapter]

@@ -13,7 +13,7 @@ from workbench.curvature.eigensolver import eigenpairs
 from workbench.curvature.lanczos import warn_if_asymmetric
 from workbench.curvature.operators import CurvatureOperator, as_operator
 from workbench.curvature.pairs import Eigenpairs
-from workbench.curvature.recurrence import GUARDED, Recurrences
+from workbench.curvature.recurrence import Recurrences
 from workbench.memory import free_bytes
 from workbench.progress import progress
 from workbench.random_vectors import PROBES, generator, random_vectors
@@ -24,6 +24,8 @@ _WIDTH = 1 / 200  # of the Gaussian, as a share of the spectrum's range
 _NULL = 1e-3  # of the largest magnitude: what counts as near zero
 _TAIL = 4.0  # widths of the Gaussian beyond the outermost Ritz values
 _LOCKSTEP = 16  # probes that share the passes over the data, memory permitting
+_GUARDED = 24  # steps within which outliers converge
+_CACHE = 2**23  # bytes of a probe's vectors that are no trouble to go through at every step
 _VECTORS = 6  # of each probe beside those that it keeps: three steps', two products, one drawn in float64
 
 
@@ -78,9 +80,10 @@ def spectral_density(
     Notes
     -----
     Cost: probes × steps products, up to 16 probes in one block, and those of the search if ``deflate`` is a
-    number. Memory: 30 vectors per probe of a block at most; the blocks are made smaller so that this stays
-    within a quarter of the free memory. Vectors are orthogonalised against outliers only
-    (:class:`~.recurrence.Recurrences`): nodes that are not atoms may be copies of one eigenvalue.
+    number. Memory: 30 vectors per probe of a block; the blocks are made smaller so that this stays within a
+    quarter of the free memory. If steps vectors take no more than 8 MB they are all kept orthogonal to each
+    other. Otherwise that is done to outliers only (:class:`~.recurrence.Recurrences`): other nodes may be
+    copies, which costs the near-null mass some resolution and the sums nothing.
 
     Source: Ghorbani, Krishnan and Xiao, "An investigation into neural net optimization via Hessian eigenvalue
     density", 2019; Ubaru, Chen and Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos
@@ -104,11 +107,12 @@ def spectral_density(
     interrupted = False
     with progress("spectral density", probes * steps) as advance:
         try:
-            together = _lockstep(op)
+            guarded = _guarded(op, steps)
+            together = _lockstep(op, guarded)
             for first in range(0, probes, together):
                 count = min(probes - first, together)
                 starts = random_vectors(count, n, source, distribution).to(op.device, op.dtype)
-                groups.append(Recurrences(starts, steps, op.precision, removed))
+                groups.append(Recurrences(starts, steps, op.precision, guarded, removed))
                 _run(op, groups[-1], advance)
         except KeyboardInterrupt:
             finished = [group for group in groups if group.done]
@@ -160,9 +164,14 @@ def _run(op: CurvatureOperator, group: Recurrences, advance: Callable[[int], obj
         advance(count)
 
 
-def _lockstep(op: CurvatureOperator) -> int:
+def _guarded(op: CurvatureOperator, steps: int) -> int:
+    """Number of steps whose vectors are all kept: each of them if a cache holds them."""
+    return steps if steps * op.shape[0] * op.dtype.itemsize <= _CACHE else min(_GUARDED, steps)
+
+
+def _lockstep(op: CurvatureOperator, guarded: int) -> int:
     """Number of probes whose vectors fit into a quarter of the free memory, from 1 to 16."""
-    each = (GUARDED + _VECTORS) * op.shape[0] * op.dtype.itemsize
+    each = (guarded + _VECTORS) * op.shape[0] * op.dtype.itemsize
     return int(min(max(free_bytes(op.device) // 4 // each, 1), _LOCKSTEP))
 
 

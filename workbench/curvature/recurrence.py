@@ -6,7 +6,6 @@ from torch import Tensor
 
 from workbench.curvature.lanczos import ROUNDINGS
 
-GUARDED = 24  # steps within which outliers converge; until then every vector is kept
 _PART = 1 << 14  # entries of each row that are summed before float64 takes over
 
 
@@ -18,8 +17,8 @@ class Recurrences:
 
     In rounded arithmetic new vectors turn back to the eigenvectors that have been found, and copies of their
     eigenvalues appear. These share the weight of the first, so that sums over the measure stay what they are,
-    but each copy takes the place of a node elsewhere. Outliers do this soon and often. So the first 24
-    vectors are kept and new ones made orthogonal to them; after that only the Ritz vectors stand guard that
+    but each copy takes the place of a node elsewhere. Outliers do this soon and often. So a number of first
+    vectors is kept and new ones made orthogonal to them; after that only the Ritz vectors stand guard that
     have converged by then (selective orthogonalisation, looked at once). What converges later may be copied:
     eigenvalues that are to be counted, and eigenvectors, want :class:`~.lanczos.Lanczos`.
 
@@ -34,6 +33,8 @@ class Recurrences:
         Largest number of steps.
     precision : float
         Relative rounding error of a product.
+    guarded : int
+        Steps after which converged Ritz vectors alone are kept; with as many as there are steps, all vectors.
     removed : Tensor (n, m), optional
         Orthonormal columns: all vectors are kept orthogonal to them, so that A is what it is on their
         complement.
@@ -50,19 +51,22 @@ class Recurrences:
     perturbed Lanczos and conjugate-gradient recurrences", 1989, for what rounding does.
     """
 
-    def __init__(self, starts: Tensor, steps: int, precision: float, removed: Tensor | None = None) -> None:
+    def __init__(
+        self, starts: Tensor, steps: int, precision: float, guarded: int, removed: Tensor | None = None
+    ) -> None:
         count, size = starts.shape
         self.steps = steps
         self.precision = precision
         self.sizes = np.zeros(count, dtype=int)
         self.closed = np.zeros(count, dtype=bool)
+        self._guarded = min(guarded, steps)
         self._removed = removed
         self._diagonals = np.zeros((count, steps))
         self._couplings = np.zeros((count, steps + 1))  # entry j leads to vector j
         self._norms = np.zeros(count)
         self._squared_skews = np.zeros(count)
         self._active = np.arange(count)
-        self._guards = starts.new_empty(count, min(GUARDED, steps), size)
+        self._guards = starts.new_empty(count, self._guarded, size)
         self._guarding = 0  # how many of each process' guards there are
         self._rows = self._orthogonalized(starts)
         self._rows /= _dots(self._rows, self._rows).sqrt().to(starts)[:, None]
@@ -102,7 +106,7 @@ class Recurrences:
         coupling = torch.from_numpy(self._couplings[active, step]).to(rows)[:, None]
         diagonal = _dots(rows, products)
         skew = _dots(previous, products) - _dots(self._previous_products, rows)
-        if step < GUARDED:
+        if step < self._guarded:
             self._guards[:, step] = rows
             self._guarding = step + 1
         # In the memory of the vectors that no one needs any more.
@@ -116,7 +120,7 @@ class Recurrences:
         self._previous, self._previous_products = rows, products
         self._rows = rest.div_(lengths.to(rows)[:, None])
         self._retire()
-        if step + 1 == GUARDED < self.steps:
+        if step + 1 == self._guarded < self.steps:
             self._dismiss()
 
     def rules(self) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -164,7 +164,7 @@ class Recurrences:
     def _dismiss(self) -> None:
         """Keep of the guards the Ritz vectors that have converged, filled up with zeros."""
         converged = []
-        for index in self._active:
+        for index in self._active.tolist():
             values, coordinates = self._ritz(index)
             residuals = self._couplings[index, self.sizes[index]] * np.abs(coordinates[-1])
             converged.append(coordinates[:, residuals <= np.sqrt(self.precision) * np.abs(values)])

@@ -71,7 +71,7 @@ def test_too_few_steps_say_so_and_lie_above() -> None:
 
 def test_an_interrupt_returns_what_there_is() -> None:
     def interrupt(description: str, done: int, total: int | None) -> None:
-        if done == 25 * 16:  # the first group of probes is done, the second is not
+        if done == 24 * 16 + 8:  # the first group of probes is done, the second is not
             raise KeyboardInterrupt
 
     with listening(interrupt):

@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from typing import Self
 
 import numpy as np
 import torch
@@ -197,11 +196,6 @@ class Lanczos:
         self._projected[:kept, kept:known] = border.T
         self._known = known
         self.size = kept
-
-    def without_basis(self) -> Self:
-        """Give the memory of the basis back; the projection stays."""
-        self._rows = self._rows.new_empty(0, 0)
-        return self
 
     def _current_skew(self) -> float:
         skew = self._skew[: self.size, : self.size]

@@ -10,9 +10,10 @@ import torch
 from workbench.choices import check_choice, check_count
 from workbench.curvature.density import SpectralDensity, broaden
 from workbench.curvature.eigensolver import eigenpairs
-from workbench.curvature.lanczos import Lanczos, warn_if_asymmetric
-from workbench.curvature.operators import CurvatureOperator, Deflated, as_operator
+from workbench.curvature.lanczos import warn_if_asymmetric
+from workbench.curvature.operators import CurvatureOperator, as_operator
 from workbench.curvature.pairs import Eigenpairs
+from workbench.curvature.recurrence import Recurrences
 from workbench.memory import free_bytes
 from workbench.progress import progress
 from workbench.random_vectors import PROBES, generator, random_vectors
@@ -23,6 +24,9 @@ _WIDTH = 1 / 200  # of the Gaussian, as a share of the spectrum's range
 _NULL = 1e-3  # of the largest magnitude: what counts as near zero
 _TAIL = 4.0  # widths of the Gaussian beyond the outermost Ritz values
 _LOCKSTEP = 16  # probes that share the passes over the data, memory permitting
+_GUARDED = 24  # steps within which outliers converge
+_CACHE = 2**23  # bytes of a probe's vectors that are no trouble to go through at every step
+_VECTORS = 6  # of each probe beside those that it keeps: three steps', two products, one drawn in float64
 
 
 def spectral_density(
@@ -76,8 +80,10 @@ def spectral_density(
     Notes
     -----
     Cost: probes × steps products, up to 16 probes in one block, and those of the search if ``deflate`` is a
-    number. Memory: steps + 1 vectors per probe
-    of a block; the blocks are made smaller so that this stays within a quarter of the free memory.
+    number. Memory: 30 vectors per probe of a block; the blocks are made smaller so that this stays within a
+    quarter of the free memory. If steps vectors take no more than 8 MB they are all kept orthogonal to each
+    other. Otherwise that is done to outliers only (:class:`~.recurrence.Recurrences`): other nodes may be
+    copies, which costs the near-null mass some resolution and the sums nothing.
 
     Source: Ghorbani, Krishnan and Xiao, "An investigation into neural net optimization via Hessian eigenvalue
     density", 2019; Ubaru, Chen and Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos
@@ -95,35 +101,35 @@ def spectral_density(
     n = op.shape[0]
     before = op.matvecs
     atoms, vectors = _known_pairs(op, deflate, seed)
-    rest = Deflated(op, vectors)
+    removed = torch.linalg.qr(vectors.to(op.device, op.dtype))[0] if len(atoms) else None
     steps = min(steps, n - len(atoms))
-    processes: list[Lanczos] = []
-    group: list[Lanczos] = []
+    groups: list[Recurrences] = []
     interrupted = False
     with progress("spectral density", probes * steps) as advance:
         try:
-            while len(processes) < probes:
-                count = min(probes - len(processes), _lockstep(op, steps))
-                group = [
-                    Lanczos(rest.project(start.to(op.device, op.dtype)), steps, op.precision)
-                    for start in random_vectors(count, n, source, distribution)
-                ]
-                _run(rest, group, steps, advance)
-                processes += [process.without_basis() for process in group]
+            guarded = _guarded(op, steps)
+            together = _lockstep(op, guarded)
+            for first in range(0, probes, together):
+                count = min(probes - first, together)
+                starts = random_vectors(count, n, source, distribution).to(op.device, op.dtype)
+                groups.append(Recurrences(starts, steps, op.precision, guarded, removed))
+                _run(op, groups[-1], advance)
         except KeyboardInterrupt:
-            processes = processes or [process for process in group if process.size]
-            if not processes:
+            finished = [group for group in groups if group.done]
+            groups = finished or [group for group in groups if group.sizes.all()]
+            if not groups:
                 raise
             interrupted = True
+    norm = max(*(group.norm for group in groups), np.abs(atoms).max(initial=0.0))
     result = make_density(
         op,
-        [_quadrature(process, atoms, n) for process in processes],
+        [with_atoms(*rule, atoms, n) for group in groups for rule in group.rules()],
         atoms,
         width=width,
-        steps=max(process.size for process in processes),
-        exact=tuple(process.closed for process in processes),
+        steps=max(int(group.sizes.max()) for group in groups),
+        exact=tuple(closed for group in groups for closed in group.closed.tolist()),
         matvecs=op.matvecs - before,
-        asymmetry=max(_asymmetry(process, atoms) for process in processes),
+        asymmetry=max(group.skew for group in groups) / norm if norm else 0.0,
         interrupted=interrupted,
     )
     warn_if_asymmetric(result.asymmetry, op.precision)
@@ -150,21 +156,23 @@ def _known_pairs(
     return deflate.values[found].numpy(), deflate.vectors[:, found]
 
 
-def _run(op: CurvatureOperator, group: list[Lanczos], steps: int, advance: Callable[[int], object]) -> None:
+def _run(op: CurvatureOperator, group: Recurrences, advance: Callable[[int], object]) -> None:
     """Advance all processes side by side, so that a pass over the data serves all of them."""
-    active = group
-    while active:
-        products = op @ torch.stack([process.newest for process in active], dim=1)
-        for process, product in zip(active, products.T, strict=True):
-            process.absorb(product)
-        advance(len(active))
-        active = [process for process in active if process.size < steps and not process.closed]
+    while not group.done:
+        count = len(group.newest)
+        group.absorb((op @ group.newest.T).T)
+        advance(count)
 
 
-def _lockstep(op: CurvatureOperator, steps: int) -> int:
-    """Number of probes whose bases fit into a quarter of the free memory, from 1 to 16."""
-    basis = (steps + 1) * op.shape[0] * op.dtype.itemsize
-    return int(min(max(free_bytes(op.device) // 4 // basis, 1), _LOCKSTEP))
+def _guarded(op: CurvatureOperator, steps: int) -> int:
+    """Number of steps whose vectors are all kept: each of them if a cache holds them."""
+    return steps if steps * op.shape[0] * op.dtype.itemsize <= _CACHE else min(_GUARDED, steps)
+
+
+def _lockstep(op: CurvatureOperator, guarded: int) -> int:
+    """Number of probes whose vectors fit into a quarter of the free memory, from 1 to 16."""
+    each = (guarded + _VECTORS) * op.shape[0] * op.dtype.itemsize
+    return int(min(max(free_bytes(op.device) // 4 // each, 1), _LOCKSTEP))
 
 
 def make_density(
@@ -208,18 +216,6 @@ def make_density(
         precision=op.precision,
         **known,
     )
-
-
-def _asymmetry(process: Lanczos, atoms: np.ndarray) -> float:
-    """Relative to the norm of the whole operator: what is left beside its atoms may be rounding alone."""
-    norm = max(process.norm, float(np.abs(atoms).max(initial=0.0)))
-    return process.asymmetry * process.norm / norm if norm else 0.0
-
-
-def _quadrature(process: Lanczos, atoms: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes, ascending, and weights of one probe, the atoms among them."""
-    values, coordinates, _ = process.ritz()
-    return with_atoms(values, coordinates[0] ** 2, atoms, size)
 
 
 def with_atoms(

@@ -1,5 +1,6 @@
 """Where in its input has a score its reasons? One framework for maps by backpropagation."""
 
+from workbench.saliency import evidence
 from workbench.saliency.combination import Combination
 from workbench.saliency.explainers import Explainer, MapFunction, explainer
 from workbench.saliency.explanation import explain
@@ -28,6 +29,7 @@ __all__ = [
     "SaliencyMaps",
     "TokenGrid",
     "TokenMaps",
+    "evidence",
     "explain",
     "explain_tokens",
     "explainer",

@@ -1,0 +1,303 @@
+"""``evidence_table``: several metrics of several explainers, beside maps that know nothing of the network."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+from torch import Tensor, nn
+
+from workbench.choices import suggestion
+from workbench.colors import BLUE
+from workbench.progress import progress
+from workbench.result import Result
+from workbench.saliency.evidence.budget import rows_at_once
+from workbench.saliency.evidence.class_correlation import class_sensitivity
+from workbench.saliency.evidence.energy import energy_pointing
+from workbench.saliency.evidence.evidence_result import Evidence
+from workbench.saliency.evidence.fidelity import infidelity
+from workbench.saliency.evidence.floors import FLOORS
+from workbench.saliency.evidence.label_permutation import label_randomisation
+from workbench.saliency.evidence.pixel_curves import deletion, insertion
+from workbench.saliency.evidence.pointing import pointing_game
+from workbench.saliency.evidence.questions import fixed_targets, make_maps
+from workbench.saliency.evidence.randomisation import cascading_randomisation, independent_randomisation
+from workbench.saliency.evidence.regions import Regions
+from workbench.saliency.evidence.road_curves import road
+from workbench.saliency.evidence.robustness import max_sensitivity
+from workbench.saliency.evidence.sparsity import sparseness
+from workbench.saliency.explainers import MapFunction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_FLOOR_GREY = "0.6"
+_FLOOR_LINES = (":", "--", "-")
+
+
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+class EvidenceTable(Result):
+    """Metrics of explainers and of floors, on the same inputs.
+
+    Attributes
+    ----------
+    evidence : dict of str to dict of str to Evidence
+        By explainer and metric.
+    floors : tuple of str
+        Which of the explainers know nothing of the network.
+    interrupted : bool
+        Whether there was more to do.
+    """
+
+    evidence: dict[str, dict[str, Evidence]]
+    floors: tuple[str, ...]
+    interrupted: bool = False
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics, in order."""
+        return tuple(dict.fromkeys(name for each in self.evidence.values() for name in each))
+
+    def frame(self) -> pd.DataFrame:
+        """One row per explainer and metric: mean, 95 % interval, defined and undefined samples."""
+        rows = [
+            {
+                "explainer": explainer,
+                "metric": metric,
+                "mean": found.mean,
+                "low": found.low,
+                "high": found.high,
+                "n": found.n,
+                "undefined": found.undefined,
+                "better": found.better,
+                "floor": explainer in self.floors,
+            }
+            for explainer, metrics in self.evidence.items()
+            for metric, found in metrics.items()
+        ]
+        return pd.DataFrame(rows)
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw a column per metric and a row per explainer, with intervals; the floors are grey lines.
+
+        The arrow points to what is better. What is undefined for all samples has no point.
+        """
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            size = (1 + 1.2 * len(self.metrics), 1.5 + 0.3 * len(self.evidence))
+            ax = Figure(figsize=size, layout="constrained").subplots()
+        names = [name for name in self.evidence if name not in self.floors]
+        ax.set_axis_off()
+        for floor, line in zip(self.floors, _FLOOR_LINES, strict=False):
+            ax.plot([], [], color=_FLOOR_GREY, linestyle=line, label=floor)
+        if self.floors:
+            ax.legend(loc="upper center", ncols=len(self.floors), fontsize="x-small", frameon=False)
+        width = 1 / max(len(self.metrics), 1)
+        for column, metric in enumerate(self.metrics):
+            panel = ax.inset_axes((column * width, 0.0, 0.88 * width, 0.85))
+            self._plot_metric(panel, metric, names)
+            panel.set_yticks(range(len(names)), names if column == 0 else [""] * len(names))
+            panel.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_title(self.summary().splitlines()[0], fontsize="small")
+        return ax
+
+    def summary(self) -> str:
+        """What was compared; for each metric which explainer is best, and which floors it does not beat."""
+        count = len(self.evidence) - len(self.floors)
+        note = ", INTERRUPTED before the rest" if self.interrupted else ""
+        lines = [f"{count} explainers and {len(self.floors)} floors by {len(self.metrics)} metrics{note}"]
+        return "\n".join([*lines, *(line for metric in self.metrics if (line := self._verdict(metric)))])
+
+    def _verdict(self, metric: str) -> str:
+        found = {name: each[metric] for name, each in self.evidence.items() if metric in each}
+        ranked = {name: each for name, each in found.items() if each.n and name not in self.floors}
+        better = next(iter(found.values())).better
+        if not ranked or not better:
+            return ""
+        sign = -1 if better == "lower" else 1
+        best = max(ranked, key=lambda name: sign * ranked[name].mean)
+        mean, low, high = ranked[best].mean, ranked[best].low, ranked[best].high
+        unbeaten = [
+            name for name in self.floors if name in found and found[name].n
+            and sign * found[name].mean >= sign * mean
+        ]  # fmt: skip
+        note = f", NOT better than the {' and the '.join(unbeaten)}" if unbeaten else ""
+        return f"{metric}: {best} {mean:.3g} [{low:.3g}, {high:.3g}]{note}"
+
+    def _plot_metric(self, panel: "Axes", metric: str, names: Sequence[str]) -> None:
+        for floor, line in zip(self.floors, _FLOOR_LINES, strict=False):
+            found = self.evidence[floor].get(metric)
+            if found is not None and found.n:
+                panel.axvline(found.mean, color=_FLOOR_GREY, linestyle=line, linewidth=1)
+        for row, name in enumerate(names):
+            found = self.evidence[name].get(metric)
+            if found is not None and found.n:
+                panel.plot(found.mean, row, "o", color=BLUE, markersize=4)
+                panel.hlines(row, found.low, found.high, color=BLUE)
+        better = next(iter(each[metric].better for each in self.evidence.values() if metric in each))
+        arrow = {"higher": " →", "lower": " ←"}.get(better, "")
+        panel.set_xlabel(metric.replace("_", "\n") + arrow, fontsize="x-small")
+        panel.tick_params(labelsize=6)
+        panel.locator_params(axis="x", nbins=3)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Case:
+    """One explainer, and all that a metric may need of it."""
+
+    model: nn.Module
+    inputs: Tensor
+    targets: Tensor
+    map_function: MapFunction
+    maps: Tensor
+    boxes: Regions | None
+    common: dict[str, Any]
+
+    def by_maps(self, metric: Callable[..., Evidence], **options: Any) -> Evidence:
+        """A metric of given maps."""
+        return metric(self.model, self.inputs, self.targets, self.maps, **self.common, **options)
+
+    def by_function(self, metric: Callable[..., Any], **options: Any) -> Any:
+        """A metric for which maps are made anew."""
+        return metric(self.model, self.inputs, self.targets, self.map_function, **self.common, **options)
+
+    def by_boxes(self, metric: Callable[..., Evidence], **options: Any) -> Evidence:
+        """A metric of maps and boxes."""
+        return metric(self.maps, self.boxes, self.targets, seed=self.common["seed"], **options)
+
+    def by_weights(
+        self, metric: Callable[..., Any], similarity: str = "spearman", **options: Any
+    ) -> Evidence:
+        """A randomisation of weights, in one similarity."""
+        return self.by_function(metric, similarities=[similarity], **options).evidence[similarity]
+
+
+class _Metric(NamedTuple):
+    run: Callable[..., Evidence]
+    default: bool = True
+    needs_boxes: bool = False
+
+
+METRICS: dict[str, _Metric] = {
+    "class_sensitivity": _Metric(
+        lambda case, **o: class_sensitivity(case.model, case.inputs, case.map_function, **case.common, **o)
+    ),
+    "cascading_randomisation": _Metric(lambda case, **o: case.by_weights(cascading_randomisation, **o)),
+    "independent_randomisation": _Metric(lambda case, **o: case.by_weights(independent_randomisation, **o)),
+    "label_randomisation": _Metric(
+        lambda case, **o: case.by_function(label_randomisation, **o), default=False
+    ),
+    "pointing_game": _Metric(lambda case, **o: case.by_boxes(pointing_game, **o), needs_boxes=True),
+    "energy_pointing": _Metric(lambda case, **o: case.by_boxes(energy_pointing, **o), needs_boxes=True),
+    "insertion": _Metric(lambda case, **o: case.by_maps(insertion, **o)),
+    "deletion": _Metric(lambda case, **o: case.by_maps(deletion, **o)),
+    "road": _Metric(lambda case, **o: case.by_maps(road, **o)),
+    "infidelity": _Metric(lambda case, **o: case.by_maps(infidelity, **o)),
+    "max_sensitivity": _Metric(lambda case, **o: case.by_function(max_sensitivity, **o)),
+    "sparseness": _Metric(lambda case, **o: sparseness(case.maps, seed=case.common["seed"], **o)),
+}
+
+
+def evidence_table(
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Any,
+    explainers: Mapping[str, MapFunction],
+    metrics: Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None,
+    boxes: Regions | None = None,
+    *,
+    floors: bool = True,
+    memory: int | str | None = None,
+    seed: int = 0,
+) -> EvidenceTable:
+    """Measure several explainers by several metrics, with a random, a centre and an edge map as floors.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Returns logits (N, classes).
+    inputs : Tensor (N, C, H, W)
+        Inputs of the model.
+    targets : Tensor (N,), int or None
+        The class that is explained; None for the predicted one.
+    explainers : mapping of str to MapFunction
+        By the names to show, e.g. ``{"Grad-CAM": explainer("grad_cam", "block3")}``.
+    metrics : sequence of str, or mapping of str to mapping, optional
+        Names from ``METRICS``, or options of the metric for each name, such as ``{"deletion": {"steps":
+        50}}``. By default all but ``"label_randomisation"``, which needs ``train`` and ``labels``, and those
+        that need boxes only with boxes. The randomisations of weights take ``similarity``, one word.
+    boxes : boxes or masks, optional
+        Where the object of each target is, see :func:`~.regions.region_masks`.
+    floors : bool
+        Whether the floors are measured, too.
+    memory : int or str, optional
+        Bound on a batch, see :func:`~.budget.rows_at_once`.
+    seed : int
+        Of all that is drawn.
+
+    Returns
+    -------
+    EvidenceTable
+        After an interrupt, what was done.
+
+    Raises
+    ------
+    ValueError
+        If a metric is unknown or needs boxes that are not given, or an explainer has the name of a floor.
+
+    Notes
+    -----
+    Cost: that of each metric, for each explainer and for each of three floors.
+    """
+    options = _read_metrics(metrics, boxes)
+    taken = [name for name in explainers if name in FLOORS]
+    if taken:
+        raise ValueError(f"explainer {taken[0]!r} has the name of a floor: {', '.join(map(repr, FLOORS))}")
+    classes = fixed_targets(model, inputs, targets)
+    rows = rows_at_once(model, inputs, memory, backward=True)
+    names = (*explainers, *(FLOORS if floors else ()))
+    evidence: dict[str, dict[str, Evidence]] = {}
+    interrupted = False
+    try:
+        with progress("evidence", len(names) * len(options)) as advance:
+            for name in names:
+                made = evidence.setdefault(name, {})
+                maps = make_maps(_map_function(name, explainers, seed), model, inputs, classes, rows)
+                for metric, chosen in options.items():
+                    function = _map_function(name, explainers, seed + 1)  # other draws than those of the maps
+                    common = {"memory": memory, "seed": seed}
+                    case = _Case(model, inputs, classes, function, maps, boxes, common)
+                    made[metric] = METRICS[metric].run(case, **chosen)
+                    if made[metric].interrupted:
+                        raise KeyboardInterrupt
+                    advance(1, f"{name}, {metric}")
+    except KeyboardInterrupt:
+        if not any(evidence.values()):
+            raise
+        interrupted = True
+    evidence = {name: made for name, made in evidence.items() if made}
+    return EvidenceTable(evidence, tuple(name for name in FLOORS if name in evidence), interrupted)
+
+
+def _map_function(name: str, explainers: Mapping[str, MapFunction], seed: int) -> MapFunction:
+    return explainers[name] if name in explainers else FLOORS[name](seed)
+
+
+def _read_metrics(
+    metrics: Sequence[str] | Mapping[str, Mapping[str, Any]] | None, boxes: Regions | None
+) -> dict[str, dict[str, Any]]:
+    """Options by metric, in order."""
+    if metrics is None:
+        return {
+            name: {}
+            for name, metric in METRICS.items()
+            if metric.default and (boxes is not None or not metric.needs_boxes)
+        }
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    for name in names:
+        if name not in METRICS:
+            raise ValueError(f"metric {name!r} is not one of {', '.join(METRICS)}{suggestion(name, METRICS)}")
+        if METRICS[name].needs_boxes and boxes is None:
+            raise ValueError(f"metric {name!r} needs boxes=")
+    return {name: dict(metrics[name]) if isinstance(metrics, Mapping) else {} for name in names}

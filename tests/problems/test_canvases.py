@@ -5,13 +5,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workbench.problems.canvases import Canvases, canvases
+from workbench.problems.canvases import Canvases, draw_canvases
 from workbench.problems.datasets import digits
 
 
 @pytest.fixture(scope="module")
 def drawn() -> Canvases:
-    return canvases("test", 150)
+    return draw_canvases("test", 150)
 
 
 def area(boxes: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def test_shapes_and_numbers(drawn: Canvases) -> None:
 def test_what_a_box_holds_is_a_digit_of_its_class_of_the_right_split() -> None:
     """Without the digit of that class and split, noise is left; no digit of the other split does as well."""
     (pictures, labels), (others, _) = digits().test, digits().train
-    objects = canvases("test", 8).objects()
+    objects = draw_canvases("test", 8).objects()
     for image, label, (left, top, right, bottom) in zip(*objects[:2], objects.boxes.tolist(), strict=True):
         side = right - left
         inside = image[:, top:bottom, left:right]
@@ -61,7 +61,7 @@ def test_boxes_do_not_overlap_and_only_noise_is_outside(drawn: Canvases) -> None
 
 
 def test_digits_stand_everywhere(drawn: Canvases) -> None:
-    left, top, right, bottom = canvases("train", 600).objects().boxes.double().unbind(-1)
+    left, top, right, bottom = draw_canvases("train", 600).objects().boxes.double().unbind(-1)
     for center in ((left + right) / 2, (top + bottom) / 2):
         assert center.mean() == pytest.approx(48, abs=3)
         assert center.min() < 12
@@ -86,12 +86,12 @@ def test_the_objects_are_those_of_the_canvases(drawn: Canvases) -> None:
 
 
 def test_the_same_arguments_give_the_same_canvases(drawn: Canvases) -> None:
-    assert canvases("test", 150) is drawn
-    fewer = canvases("test", 20)
+    assert draw_canvases("test", 150) is drawn
+    fewer = draw_canvases("test", 20)
     assert fewer.images.equal(drawn.images[:20])
     assert fewer.boxes.equal(drawn.boxes[:20])
-    assert not canvases("test", 20, seed=1).images.equal(fewer.images)
-    assert not canvases("train", 20).images.equal(fewer.images)
+    assert not draw_canvases("test", 20, seed=1).images.equal(fewer.images)
+    assert not draw_canvases("train", 20).images.equal(fewer.images)
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,4 @@ def test_bad_arguments_are_refused(
     arguments: tuple[object, ...], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        canvases(*arguments)  # type: ignore[arg-type]
+        draw_canvases(*arguments)  # type: ignore[arg-type]

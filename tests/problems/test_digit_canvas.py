@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from workbench.problems import load_problem
-from workbench.problems.canvases import canvases
+from workbench.problems.canvases import draw_canvases
 from workbench.problems.digit_canvas import canvases_right, classes_right
 
 
@@ -18,7 +18,7 @@ def test_measures() -> None:
 
 def test_the_problem_holds_the_first_canvases_and_ends_in_a_mean_and_a_linear_layer() -> None:
     problem = load_problem("digit-canvas", width=1, epochs=0, shown=70, split="test")
-    drawn = canvases("test", 70)
+    drawn = draw_canvases("test", 70)
     assert [len(targets) for (_, targets), _ in problem.batches()] == [64, 6]
     with torch.no_grad():
         logits = problem.model(drawn.images)

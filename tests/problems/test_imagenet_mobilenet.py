@@ -157,6 +157,8 @@ def test_top_classes_of_what_is_no_image_or_no_network_of_imagenet(network: Mobi
     assert top_classes(network, image[None], 2) == top_classes(network, image, 2)
     with pytest.raises(ValueError, match=r"shape \(2, 3, 224, 224\)"):
         top_classes(network, torch.stack([image, image]))
+    with pytest.raises(ValueError, match="is in train mode"):
+        top_classes(MobileNetV2(), image)
     with pytest.raises(ValueError, match="k=0 is out of range"):
         top_classes(network, image, 0)
     with pytest.raises(ValueError, match=r"returns \(1, 10\), not the logits \(1, 1000\)"):

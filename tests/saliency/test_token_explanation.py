@@ -163,6 +163,9 @@ def test_default_layers() -> None:
         ({"position": 7}, ValueError, "position=7 is out of range: it must be from -7 to 6"),
         ({"position": 1.0}, TypeError, "position=1.0 is a float"),
         ({"target": 11}, ValueError, "target=11 is out of range"),
+        ({"methods": []}, ValueError, "methods is empty"),
+        ({"layers": []}, ValueError, "layers is empty"),
+        ({"methods": ["norm_grad", "norm_grad"]}, ValueError, "'norm_grad' is given twice"),
         ({"methods": "gradnorm"}, ValueError, "'gradnorm' is none of"),
         ({"methods": ["norm_grad", "guided"]}, ValueError, "method 'guided' is for images"),
         ({"methods": "norm_grad_without_virtual_layer"}, ValueError, "is for images"),
@@ -191,6 +194,20 @@ def test_models_without_logits_per_token_are_refused() -> None:
         explain_tokens(Pooled(), codes(), layers="embedding")
     with pytest.raises(ValueError, match=r"layer 'output' returns \(2, 5\), not \(N, T, C\)"):
         explain_tokens(SumOfTokens(), codes(), layers="output")
+
+
+def test_a_layer_that_leads_nowhere_is_refused() -> None:
+    class TwoEmbeddings(SumOfTokens):
+        def __init__(self) -> None:
+            super().__init__()
+            self.other = nn.Embedding(len(LETTERS), 4)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            self.other(tokens)
+            return super().forward(tokens)
+
+    with pytest.raises(ValueError, match="does not depend on layer 'other'"):
+        explain_tokens(TwoEmbeddings(), codes(), layers=["embedding", "other"])
 
 
 def test_all_methods_of_the_true_gradient_are_taken() -> None:

@@ -51,6 +51,18 @@ def test_scores_of_zero_and_line_breaks_can_be_drawn() -> None:
     assert axes.texts[1].get_text() == "⏎"
 
 
+@pytest.mark.parametrize("kind", ["text", "bars"])
+def test_dollars_are_no_formula_and_every_sign_has_a_glyph(
+    kind: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    words = (r"$\frac$", "$$", "\n\t")
+    found = maps().replace(tokens=(words, words), target_names=(("$^$",), ("e",)))
+    axes = found.plot(kind=kind)
+    axes.figure.draw_without_rendering()
+    assert axes.get_title() == "logit of '$^$' = 0.5"
+    assert not [each for each in recwarn if "Glyph" in str(each.message)]
+
+
 def test_bars_point_up_for_the_class_and_down_against_it() -> None:
     bars = maps().plot(kind="bars")
     assert bars.get_ylim()[0] > bars.get_ylim()[1]  # the first row on top: up is negative
@@ -63,8 +75,8 @@ def test_bars_point_up_for_the_class_and_down_against_it() -> None:
 
 def test_the_summary_names_the_tokens_that_count_most() -> None:
     lines = maps().summary().splitlines()
-    assert lines[1] == "size at embedding: 'c' (2), ' ' (1), 'a' (0)"
-    assert lines[2].startswith("sign at embedding: 'a' (0), 'c' (2)")
+    assert lines[1] == "size at embedding, most in text 0: 'c' (2), ' ' (1), 'a' (0)"
+    assert lines[2].startswith("sign at embedding, most in text 0: 'a' (0), 'c' (2)")
     assert "1 forward and 1 backward passes" in lines[3]
 
 

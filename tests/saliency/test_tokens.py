@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from workbench.problems.digits_transformer import DigitsTransformer
 from workbench.problems.transformer import Block
-from workbench.saliency import ADAPTERS, TokenGrid, explain, find_adapter
+from workbench.saliency import ADAPTERS, TokenGrid, explain, find_adapter, meta_saliency
 
 
 class ClassTokenViT(nn.Module):
@@ -144,3 +144,13 @@ def test_an_adapter_by_name_or_as_it_is() -> None:
         find_adapter(3)
     with pytest.raises(ValueError, match="leading=-1 is out of range"):
         TokenGrid(leading=-1)
+
+
+def test_meta_saliency_takes_the_same_adapters() -> None:
+    model, images = vit()
+    plain = explain(model, images, 3, "norm_grad", "blocks.0", adapter="vit-with-class-token")
+    options = {"method": "norm_grad", "layer": "blocks.0", "step": 0.0}
+    found = meta_saliency(model, images, 3, adapter="vit-with-class-token", **options)
+    torch.testing.assert_close(found.maps, plain.maps[0].raw, rtol=1e-8, atol=1e-12)
+    with pytest.raises(ValueError, match="did you mean 'patches'"):
+        meta_saliency(model, images, 3, adapter="patch", **options)

@@ -16,7 +16,7 @@ SIDE = 96  # pixels of a side of the canvas
 SMALLEST, LARGEST = 16, 40  # pixels of a side of a digit
 MOST_DISTRACTORS = 3
 NOISE = 0.1  # standard deviation, where ink is 1
-# The "difficult" objects of VOC 2007 cover less than 1/4 of their image and have a distractor beside them.
+# "Difficult" as in the pointing game, arXiv:1608.00507: small and among others; these thresholds are ours.
 DIFFICULT_AREA = SIDE**2 / 16
 DIFFICULT_DISTRACTORS = 2
 
@@ -77,10 +77,11 @@ class Canvases:
 
 
 @cache
-def canvases(split: Split, count: int, seed: int = 0) -> Canvases:
+def draw_canvases(split: Split, count: int, seed: int = 0) -> Canvases:
     """Paste digits on canvases: two to four of different classes, of different sizes, beside each other.
 
-    The same arguments give the same canvases; they are kept while the process runs (37 kB each).
+    The same arguments give the same canvases; they are kept while the process runs (37 kB each), so copy them
+    before you change them.
 
     Parameters
     ----------

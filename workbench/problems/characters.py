@@ -15,7 +15,7 @@ def alphabet() -> str:
 
 
 def encode(words: str) -> Tensor:
-    """Return the codes (T,) of a text, to be given to the model of ``text-gpt`` as (1, T).
+    """Return the codes (T,) of a text; the model of ``text-gpt`` takes them as (1, T), T at most its context.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from workbench.choices import check_choice, check_count
 from workbench.problem import Problem
 from workbench.problems import canvases as _canvases
-from workbench.problems.canvases import canvases
+from workbench.problems.canvases import draw_canvases
 from workbench.problems.datasets import SPLITS, Dataset, Split
 from workbench.problems.recipe import Recipe
 
@@ -47,7 +47,7 @@ def digit_canvas(
     check_count("seed", seed, low=0)
     check_choice("split", split, SPLITS)
     check_count("shown", shown, 1, COUNTS[split])
-    train, test = (canvases(cast(Split, part), count) for part, count in COUNTS.items())
+    train, test = (draw_canvases(cast(Split, part), count) for part, count in COUNTS.items())
     data = Dataset(train=(train.images, train.targets), test=(test.images, test.targets))
     loss = nn.BCEWithLogitsLoss()
     trained = Recipe(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from workbench import paths
 from workbench.choices import check_count, suggestion
+from workbench.probes import refuse_training_mode
 
 
 class ClassScore(NamedTuple):
@@ -63,13 +64,15 @@ def top_classes(model: nn.Module, image: Tensor, k: int = 5) -> list[ClassScore]
     Raises
     ------
     ValueError
-        If ``image`` is not one image, ``k`` is out of range, or the model has another number of classes.
+        If ``image`` is not one image, ``k`` is out of range, the model has another number of classes, or
+        dropout or BatchNorm is in train mode.
     """
     names = class_names()
     check_count("k", k, 1, len(names))
     images = image[None] if image.dim() == 3 else image
     if images.dim() != 4 or len(images) != 1:
         raise ValueError(f"image has shape {tuple(image.shape)}, not (3, h, w) or (1, 3, h, w)")
+    refuse_training_mode(model)
     with torch.no_grad():
         logits = model(images)
     if logits.shape != (1, len(names)):

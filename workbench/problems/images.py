@@ -187,7 +187,7 @@ def _read(file: Path) -> Image.Image:
     try:
         with Image.open(file) as opened:
             image = ImageOps.exif_transpose(opened)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file} is not a readable image: {error}") from error
     if image.mode.startswith("I;16"):  # grey values up to 65535, which convert() would cut off at 255
         image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))

@@ -24,6 +24,7 @@ from workbench.saliency.methods import TRUE, Method, find_method
 from workbench.saliency.pictures import resize
 from workbench.saliency.places import Adapter, on_grid
 from workbench.saliency.scores import SCORES, read_targets
+from workbench.saliency.tokens import find_adapter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,7 +144,7 @@ class MetaExplainer:
     infinitesimal: bool = False
     score: str = "logit"
     rows: int = 8
-    adapter: Adapter | None = None
+    adapter: str | Adapter | None = None
 
     def __call__(self, model: nn.Module, inputs: Tensor, target: Any = None) -> Tensor:
         """Maps (N, H, W) of one target per input: None, an int, or N ints."""
@@ -166,7 +167,7 @@ def meta_saliency(
     infinitesimal: bool = False,
     score: str = "logit",
     rows: int = 8,
-    adapter: Adapter | None = None,
+    adapter: str | Adapter | None = None,
 ) -> MetaMaps:
     r"""Map of each input at parameters that a step of gradient descent on this input and target has moved.
 
@@ -194,7 +195,7 @@ def meta_saliency(
         What the map explains; the step is always one on the cross entropy.
     rows : int
         At most so many pairs of input and target at once, each with a copy of all parameters.
-    adapter : callable, optional
+    adapter : str or callable, optional
         See :func:`explain`.
 
     Returns
@@ -221,6 +222,7 @@ def meta_saliency(
         raise ValueError(
             f"method {chosen.name!r} follows the rule {chosen.rule!r}: meta-saliency takes the true one"
         )
+    lay_out = find_adapter(adapter)
     check_choice("score", score, SCORES)
     check_count("rows", rows)
     if not 0 <= step < float("inf"):
@@ -235,7 +237,7 @@ def meta_saliency(
             signed = 1.0 if ascend else -1.0
 
         def map_of(x: Tensor, gradient: Tensor) -> Tensor:
-            x, gradient = (on_grid(layer, each, adapter) for each in (x, gradient))
+            x, gradient = (on_grid(layer, each, lay_out) for each in (x, gradient))
             return chosen.map_of(x, gradient, tap.module)
 
         plain, maps, changes, looped = [], [], [], ""

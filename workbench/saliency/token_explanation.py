@@ -79,11 +79,11 @@ def explain_tokens(
     2016, arXiv:1506.01066.
     """
     refuse_training_mode(model)
-    chosen = [_true_method(each) for each in ([methods] if isinstance(methods, str | Method) else methods)]
+    chosen = _read_methods(methods)
     codes = _read_codes(tokens)
     check_count("position", position, -codes.shape[1], codes.shape[1] - 1)
     place = position % codes.shape[1]
-    chosen_layers = (layers,) if isinstance(layers, str) else tuple(layers or default_token_layers(model))
+    chosen_layers = _read_layers(model, layers)
     started = time.perf_counter()
     captured = capture(model, codes, chosen_layers)
     for layer, activation in captured.activations.items():
@@ -92,7 +92,7 @@ def explain_tokens(
     logits = _logits_at(captured.logits, place, codes.shape[1], class_dim)
     targets = read_targets(target, logits)
     scores = target_scores(logits, targets, score)
-    values = _values(chosen, list(captured.activations.values()), scores.sum(0).unbind())
+    values = _values(chosen, captured.activations, scores.sum(0).unbind())
     return TokenMaps(
         values=values,
         methods=tuple(method.name for method in chosen),
@@ -129,21 +129,43 @@ def default_token_layers(model: nn.Module) -> tuple[str, ...]:
     return (embeddings[0], *max(lists, key=len, default=[]))
 
 
-def _values(methods: Sequence[Method], activations: list[Tensor], scores: Sequence[Tensor]) -> Tensor:
+def _values(methods: Sequence[Method], activations: dict[str, Tensor], scores: Sequence[Tensor]) -> Tensor:
     """Scores (M, L, N, K, T) of the tokens: one backward pass for each of the K scores."""
     values = []
     for score in scores:
-        gradients = torch.autograd.grad(score, activations, retain_graph=score is not scores[-1])
-        pairs = [(_row(x.detach()), _row(g)) for x, g in zip(activations, gradients, strict=True)]
+        retain = score is not scores[-1]
+        gradients = torch.autograd.grad(
+            score, list(activations.values()), retain_graph=retain, allow_unused=True
+        )
+        for layer, gradient in zip(activations, gradients, strict=True):
+            if gradient is None:
+                raise ValueError(f"the score does not depend on layer {layer!r}: name one that leads to it")
+        pairs = [(_row(x.detach()), _row(g)) for x, g in zip(activations.values(), gradients, strict=True)]
         values += [method.map_of(x, g)[:, 0] for method in methods for x, g in pairs]
     return torch.stack(values).unflatten(0, (len(scores), len(methods), len(activations))).movedim(0, 3)
 
 
-def _true_method(method: Any) -> Method:
-    found = find_method(method)
-    if found.rule != TRUE or found.extract == REAL or found.gradient == "sum":
-        raise ValueError(f"method {found.name!r} is for images: tokens take those of the true gradient alone")
-    return found
+def _read_methods(methods: Any) -> list[Method]:
+    chosen = [find_method(each) for each in ([methods] if isinstance(methods, str | Method) else methods)]
+    if not chosen:
+        raise ValueError("methods is empty: name at least one")
+    for method in chosen:
+        if method.rule != TRUE or method.extract == REAL or method.gradient == "sum":
+            raise ValueError(
+                f"method {method.name!r} is for images: tokens take those of the true gradient alone"
+            )
+        if chosen.count(method) > 1:
+            raise ValueError(f"method {method.name!r} is given twice")
+    return chosen
+
+
+def _read_layers(model: nn.Module, layers: Any) -> tuple[str, ...]:
+    if layers is None:
+        return default_token_layers(model)
+    names = (layers,) if isinstance(layers, str) else tuple(layers)
+    if not names:
+        raise ValueError("layers is empty: name at least one, or pass None for the usual ones")
+    return names
 
 
 def _read_codes(tokens: Tensor) -> Tensor:

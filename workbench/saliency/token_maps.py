@@ -114,7 +114,7 @@ class TokenMaps(Result):
         ax.axvline(self.position, color="black", linewidth=0.6, linestyle=":")
         ax.set_xlabel("token; dotted: where the prediction was made")
         name, score = self.target_names[sample][target], self.scores[sample, target].item()
-        ax.set_title(f"{self.score} of {name!r} = {score:.3g}", fontsize="small")
+        ax.set_title(f"{self.score} of {name!r} = {score:.3g}", fontsize="small", parse_math=False)
         return ax
 
     def _draw_text(self, ax: "Axes", rows: np.ndarray, sample: int) -> None:
@@ -130,6 +130,7 @@ class TokenMaps(Result):
                 color=color,
                 fontsize="x-small",
                 family="monospace",
+                parse_math=False,
                 ha="center",
                 va="center",
             )
@@ -137,7 +138,7 @@ class TokenMaps(Result):
     def _draw_bars(self, ax: "Axes", rows: np.ndarray, sample: int) -> None:
         places = np.arange(rows.shape[1])
         labels = [token.translate(_INVISIBLE) for token in self.tokens[sample]]
-        ax.set_xticks(places, labels, fontsize="x-small", family="monospace")
+        ax.set_xticks(places, labels, fontsize="x-small", family="monospace", parse_math=False)
         for row, values in enumerate(rows):
             colors = [BLUE if value >= 0 else VERMILION for value in values]
             ax.bar(places, -0.45 * values, bottom=row, color=colors)
@@ -154,6 +155,6 @@ class TokenMaps(Result):
         for m, method in enumerate(self.methods):
             best = self.values[m, 0, 0, 0].abs().topk(min(5, self.values.shape[-1])).indices.tolist()
             words = ", ".join(f"{self.tokens[0][place]!r} ({place})" for place in best)
-            lines.append(f"{method} at {self.layers[0]}: {words}")
+            lines.append(f"{method} at {self.layers[0]}, most in text 0: {words}")
         passes = f"{self.forwards} forward and {self.backwards} backward passes"
         return "\n".join([*lines, f"{passes}, {1e3 * self.seconds:.1f} ms"])

@@ -2,9 +2,9 @@
 
 Batches of 32 digits, a map by the gradient, one thread. Figures are medians of CPU time over interleaved
 rounds. Pixel flipping is shown for a small network, where what surrounds the forward passes costs most of the
-time, and for a large one, where the forward passes are nearly all. We leave out those in which no pixel changes
-its value, which Quantus makes: the background of digits is empty. It is no dependency: if it is absent, our times
-stand alone and nothing is compared.
+time, and for a large one, where the forward passes are nearly all. We leave out those in which no pixel
+changes its value, which Quantus makes: the background of digits is empty. Quantus is no dependency: if it is
+absent, our times stand alone and nothing is compared.
 
     pip install --no-deps --target PEERS quantus==0.6.0 cachetools opencv-python-headless
     PYTHONPATH=PEERS python benchmarks/saliency_metrics.py [--rounds 7] [--batch 32]

@@ -163,6 +163,27 @@ def test_a_model_that_vmap_cannot_take_goes_one_by_one_and_says_why() -> None:
         meta_saliency(network(), inputs, TARGETS, "norm_grad", "second")
 
 
+class Words(nn.Module):
+    """Takes whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.last = nn.Embedding(7, 12), nn.Linear(12, 4)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.last(self.embed(tokens).tanh().mean(1))
+
+
+def test_inputs_may_be_tokens_where_the_layer_is_not() -> None:
+    net, tokens = Words().double(), torch.tensor([[1, 2, 3, 4], [5, 6, 0, 1]])
+    grid = {"adapter": lambda values: values.transpose(1, 2).unflatten(2, (2, 2))}
+    found = meta_saliency(net, tokens, [2, 0], "norm_grad", "embed", step=0.5, **grid)
+    moved = after_a_step(net, tokens[1], 0, 0.5)
+    expected = explain(moved, tokens[1:], 0, "norm_grad", "embed", **grid).maps[0].raw[0, 0]
+    torch.testing.assert_close(found.maps[1, 0], expected)
+
+
 def test_an_explainer_makes_maps_of_the_size_of_the_inputs() -> None:
     net, inputs = network(), images()
     request = MetaExplainer("grad_cam", "second", step=0.1)

@@ -10,7 +10,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from workbench.saliency.methods import Method
 
@@ -27,30 +27,35 @@ def spatially_constant(g: Tensor) -> bool:
     return bool((spread <= _TOLERANCE * size).all())
 
 
-def blind_reason(method: Method, x: Tensor, g: Tensor, layer: nn.Module | None, raw: Tensor) -> str:
-    """Why a map is the same for all classes, where the gradient is constant over space; nothing if it is not.
-
-    The map is made again of random gradients that are constant over space, as those of all classes are. It is
-    blind if they give it again up to a factor; maps that are 0 say nothing either way.
+def alike_maps(raw: Tensor, others: Tensor) -> Tensor:
+    """Which methods' maps are those of other gradients up to a factor: (M,) of bool.
 
     Parameters
     ----------
-    x, g : Tensor (N, C, h, w)
-        What the method takes; of g, only the shape matters.
-    layer : nn.Module or None
-    raw : Tensor (N, T, h, w)
-        Its maps.
+    raw : Tensor (M, N, T, h, w)
+        Maps of M methods, where the gradient is constant over space. Those that are 0 everywhere, as for a
+        saturated score, say nothing either way.
+    others : Tensor (M, N, h, w)
+        Maps of random gradients that are constant over space, as those of all classes are.
     """
-    generator = torch.Generator().manual_seed(0)
-    weights = torch.randn(g.shape[:2], generator=generator).to(g)
-    other = method.map_of(x, weights[:, :, None, None].expand_as(g), layer)
-    likeness = F.cosine_similarity(raw.flatten(2).double(), other.flatten(1)[:, None].double(), dim=2)
-    likeness = likeness[raw.flatten(2).any(dim=2)]
-    if not len(likeness) or not (likeness.abs() > 1 - _TOLERANCE**2).all():
-        return ""
+    maps = raw.flatten(3).double()
+    likeness = F.cosine_similarity(maps, others.flatten(2)[:, :, None].double(), dim=3).abs()
+    empty = ~maps.any(dim=3)
+    return ((likeness > 1 - _TOLERANCE**2) | empty).all(dim=(1, 2)) & ~empty.all(dim=(1, 2))
+
+
+def blind_reason(method: Method) -> str:
+    """Why the maps of a method are the same for all classes where the gradient is constant over space."""
     if method.extract == "bias":
         return "the gradient is constant over space here, and the map is made of it alone: it is constant too"
     return (
         "the gradient is constant over space here, so that every class gives the same map up to a factor: "
         "it shows the activation"
     )
+
+
+def flat_gradient(g: Tensor) -> Tensor:
+    """A random gradient like g that is constant over space, another one for each input."""
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(g.shape[:2], generator=generator).to(g)
+    return weights[:, :, None, None].expand_as(g)

@@ -57,14 +57,15 @@ def capture(
     Raises
     ------
     ValueError
-        If a name is unknown, a layer does not run or runs more than once, or does not return a tensor.
+        If a name is unknown, a layer does not run or runs more than once, or does not return a tensor, or if
+        the model was made in inference mode.
 
     Notes
     -----
     Cost: one forward pass, and a copy of the inputs and of each layer's output.
     """
     modules = find_layers(model, layers)
-    _refuse_inference_parameters(model)
+    _refuse_inference_tensors(model)
     found: dict[str, Tensor] = {}
     entered: dict[str, Tensor] = {}
 
@@ -102,11 +103,11 @@ def capture(
     return Captured(logits, {name: found[name] for name in layers}, entered, modules)
 
 
-def _refuse_inference_parameters(model: nn.Module) -> None:
-    for name, parameter in model.named_parameters():
-        if parameter.is_inference():
+def _refuse_inference_tensors(model: nn.Module) -> None:
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_inference():
             raise ValueError(
-                f"parameter {name!r} was made in inference mode, and takes part in no gradient: "
+                f"{name!r} of the model was made in inference mode, and takes part in no gradient: "
                 "build the model outside of it, or copy.deepcopy(model) there"
             )
 

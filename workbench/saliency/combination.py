@@ -39,7 +39,6 @@ class Combination:
         check_choice("rule", self.rule, RULES)
         if isinstance(self.weights, str):
             check_choice("weights", self.weights, WEIGHTS)
-
         elif not self.weights or not all(0 <= w < math.inf for w in self.weights) or not any(self.weights):
             raise ValueError(f"weights={self.weights}: they must be finite, not negative, and not all 0")
 
@@ -74,7 +73,7 @@ def find_combination(combine: Any) -> Combination | None:
 
 
 def combine_layers(maps: Sequence[SaliencyMap], combination: Combination, asked: int) -> list[SaliencyMap]:
-    """Combine the layers of each method; those with maps at one layer only get none.
+    """Combine the layers of each method.
 
     Parameters
     ----------

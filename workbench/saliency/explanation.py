@@ -44,7 +44,7 @@ def explain(
         Or any other tensor that the model takes as its one argument.
     target : None, int, N ints, or (N, T)
         Classes; None is the predicted one. T targets share the forward pass.
-    methods : str, Method, (extract, aggregate), or sequence of these
+    methods : str, Method, or sequence of str, Method and (extract, aggregate)
         Names of ``METHODS``, or points of the grid that have none.
     layers : str or sequence of str, optional
         Names from ``model.named_modules()`` or ``"input"``; by default those of :func:`default_layers`.
@@ -155,29 +155,27 @@ def _places(captured: Captured, adapter: Adapter | None) -> list[Place]:
 
 def _maps(methods: list[Method], source: Source, size: tuple[int, ...] | None) -> list[SaliencyMap]:
     """Maps of methods that share their gradients, at all places and for all targets."""
-    raw: dict[tuple[str, str], list[Tensor]] = {}
+    parts: dict[str, list[dict[str, Tensor]]] = {place.name: [] for place in source.places}
     varying: set[str] = set()
     for by_layer in source.gradients:
         for place in source.places:
             found, constant = place.maps(methods, by_layer[place.name])
+            parts[place.name].append(found)
             if not constant:
                 varying.add(place.name)
-            for name, values in found.items():
-                raw.setdefault((name, place.name), []).append(values)
     maps = []
-    for method in methods:
-        for place in source.places:
-            values = torch.stack(raw[method.name, place.name], dim=1)
-            reason = "" if place.name in varying else place.blind_reason(method, values)
+    for place in source.places:
+        raw = {method.name: _stack([part[method.name] for part in parts[place.name]]) for method in methods}
+        reasons = {} if place.name in varying else place.blind_reasons(methods, raw)
+        for method in methods:
+            values, reason = raw[method.name], reasons.get(method.name, "")
+            shown = size or tuple(values.shape[2:])
             maps.append(
-                SaliencyMap(
-                    method=method.name,
-                    layer=place.name,
-                    formula=method.formula,
-                    raw=values,
-                    size=size or tuple(values.shape[2:]),
-                    class_blind=bool(reason),
-                    reason=reason,
-                )
+                SaliencyMap(method.name, place.name, method.formula, values, shown, bool(reason), reason)
             )
     return maps
+
+
+def _stack(maps: list[Tensor]) -> Tensor:
+    """Maps (N, h, w) of T targets as (N, T, h, w)."""
+    return torch.stack(maps, dim=1) if len(maps) > 1 else maps[0][:, None]

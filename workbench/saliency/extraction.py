@@ -16,7 +16,7 @@ REAL = "real"  # the layer of the network itself in place of a virtual one
 
 def bias(x: Tensor, g: Tensor) -> Contribution:
     """Of x + b at b = 0: :math:`e_u = g_u`."""
-    return Vectors(g)
+    return Vectors(g.expand_as(x))  # a mean over space has no places
 
 
 def scaling(x: Tensor, g: Tensor) -> Contribution:

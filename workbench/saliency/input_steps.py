@@ -25,7 +25,7 @@ class Tap:
     """What a layer's hook adds to its output, and what it saw; both belong to the call that is running."""
 
     module: nn.Module | None
-    shape: tuple[int, ...]
+    zeros: Tensor  # like the output of one input
     shift: Tensor | None = None
     seen: Tensor | None = None
     entered: Tensor | None = None
@@ -76,8 +76,8 @@ class Learner:
         return F.cross_entropy(functional_call(self.model, parameters, (image[None],)), label[None])
 
     def _see(self, parameters: Parameters, image: Tensor, label: Tensor) -> Seen:
-        shift = image.new_zeros(self.tap.shape)
-        gradient, (x, entered, logits) = grad(self._score, has_aux=True)(shift, parameters, image, label)
+        found = grad(self._score, has_aux=True)(self.tap.zeros, parameters, image, label)
+        gradient, (x, entered, logits) = found
         return Seen(x[0], gradient[0], entered[0], logits[0])
 
     def _score(
@@ -99,12 +99,12 @@ class Learner:
 @contextmanager
 def tapped(model: nn.Module, inputs: Tensor, layer: str) -> Iterator[Tap]:
     """A tap at the layer; the hook goes with it."""
-    shape = tuple(layer_values(model, inputs[:1], layer).shape)
+    zeros = torch.zeros_like(layer_values(model, inputs[:1], layer))
     if layer == INPUT:
-        yield Tap(None, shape)
+        yield Tap(None, zeros)
         return
     (module,) = find_layers(model, (layer,)).values()
-    tap = Tap(module, shape)
+    tap = Tap(module, zeros)
 
     def hook(module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
         if tap.shift is not None:

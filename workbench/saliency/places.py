@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from workbench.saliency.aggregation import Contribution, aggregate
-from workbench.saliency.blindness import blind_reason, spatially_constant
+from workbench.saliency.blindness import alike_maps, blind_reason, flat_gradient, spatially_constant
 from workbench.saliency.extraction import REAL
 from workbench.saliency.methods import Method
 
 Adapter = Callable[[Tensor], Tensor]
-_CACHED = 1 << 16  # numbers of an activation that several methods may read before the cache loses them
+_CACHED = 1 << 17  # numbers of an activation that several methods may read before the cache loses them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +77,18 @@ class Place:
             found[method.name] = aggregate(shared[key], method.aggregate)
         return found
 
-    def blind_reason(self, method: Method, raw: Tensor) -> str:
-        """Why its maps (N, T, h, w) know nothing of the class, if the gradient is constant over space."""
-        seen = self.entering if method.extract == REAL and self.entering is not None else self.x
-        return blind_reason(method, seen, self.x, self.module, raw)
+    def blind_reasons(self, methods: list[Method], raw: dict[str, Tensor]) -> dict[str, str]:
+        """By method, why maps (N, T, h, w) know nothing of the class, where the gradient is flat."""
+        entering = self.x if self.entering is None else self.entering
+        others = self._maps(methods, self.x, entering, flat_gradient(self.x))
+        alike = alike_maps(
+            torch.stack([raw[method.name] for method in methods]),
+            torch.stack([others[method.name] for method in methods]),
+        )
+        return {
+            method.name: blind_reason(method) if blind else ""
+            for method, blind in zip(methods, alike.tolist(), strict=True)
+        }
 
 
 def on_grid(name: str, values: Tensor, adapter: Adapter | None) -> Tensor:

@@ -1,6 +1,7 @@
 """Which nodes of the autograd graph are rectifiers."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -51,5 +52,34 @@ def test_a_reentrant_checkpoint_is_refused_and_the_other_kind_is_seen_through() 
     output = checkpoint(torch.relu, leaf, use_reentrant=False)
     assert len(rectifiers(nodes_between(output, [leaf]), "guided")) == 1
     output = checkpoint(torch.relu, leaf, use_reentrant=True)
-    with pytest.raises(ValueError, match="cannot see into CheckpointFunctionBackward"):
+    with pytest.raises(ValueError, match="cannot see what is in CheckpointFunctionBackward"):
+        rectifiers(nodes_between(output, [leaf]), "guided")
+
+
+class Rectifier(torch.autograd.Function):
+    """What it is, only its author knows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.relu()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient * (ctx.saved_tensors[0] > 0)
+
+
+def test_custom_functions_hide_what_they_are() -> None:
+    leaf = torch.randn(4, requires_grad=True)
+    with pytest.raises(ValueError, match="cannot see what is in RectifierBackward"):
+        rectifiers(nodes_between(Rectifier.apply(leaf), [leaf]), "guided")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_scripted_model_hides_its_rectifiers() -> None:
+    net = torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)))
+    leaf = torch.rand(1, 3, requires_grad=True)
+    for _ in range(3):  # it is compiled after a few calls
+        output = net(leaf)
+    with pytest.raises(ValueError, match="cannot see what is in torch::jit"):
         rectifiers(nodes_between(output, [leaf]), "guided")

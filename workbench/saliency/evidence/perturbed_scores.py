@@ -40,7 +40,7 @@ def perturbed_scores(
         Versions of each input.
     perturb : callable
         ``perturb(samples, versions)`` makes a batch from two index tensors (rows,): which input, which
-        version. It is called with all versions of the first input first, each pair once, in order.
+        version. It is called with the versions of the first input first, each pair once, in order.
     score : {"logit", "probability", "loss", "accuracy"}
         As in :func:`~workbench.saliency.scores.target_scores`, or 1 where the target is predicted, else 0.
     needed : Tensor (N, versions) of bool, optional

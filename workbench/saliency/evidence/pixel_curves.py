@@ -67,8 +67,8 @@ def deletion(
 
     Notes
     -----
-    Cost: (steps + 1) forward passes over the inputs, less the steps at which no pixel changes its value, as in
-    an empty background.
+    Cost: (steps + 1) forward passes over the inputs, less the steps at which no pixel changes its value, as
+    in an empty background.
     Source: Petsiuk, Das, Saenko, "RISE", BMVC 2018 (there: zeros to delete, a blur to insert).
     """
     return _curve("deletion", model, inputs, targets, maps, steps, baseline, score, memory, seed)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
 from workbench.graph import nodes_between
 from workbench.saliency.capture import Captured
@@ -50,8 +51,8 @@ def rectifiers(nodes: Iterable[Any], rule: str) -> list[Any]:
     Raises
     ------
     ValueError
-        If another activation function is among the nodes, which the rule says nothing of, or a reentrant
-        checkpoint, which hides what is in it.
+        If another activation function is among the nodes, which the rule says nothing of, or one that hides
+        what is in it: compiled, scripted, a reentrant checkpoint, or a custom autograd Function.
     """
     found = []
     for node in nodes:
@@ -63,9 +64,10 @@ def rectifiers(nodes: Iterable[Any], rule: str) -> list[Any]:
                 f"rule {rule!r} has no meaning for {name}: it is made for ReLU, ReLU6 and other clamps "
                 "from 0 on; use 'gradient', or layers behind it"
             )
-        elif name.startswith("CheckpointFunction"):
+        elif isinstance(node, BackwardCFunction) or name.startswith("torch::jit"):
             raise ValueError(
-                f"rule {rule!r} cannot see into {name}: use checkpoint(..., use_reentrant=False)"
+                f"rule {rule!r} cannot see what is in {name}: use the model neither compiled nor scripted, "
+                "with no autograd Function of your own, and checkpoint with use_reentrant=False"
             )
     return found
 

@@ -16,7 +16,6 @@ from workbench.progress import progress
 from workbench.result import Result, new_axes
 from workbench.saliency.evidence import SIMILARITIES, Evidence, compare_maps
 from workbench.saliency.evidence.reinitialisation import reinitialise, weighted_layers
-from workbench.saliency.experiments.layerwise import COMPARED
 from workbench.saliency.explanation import explain
 from workbench.saliency.maps import SaliencyMaps
 from workbench.saliency.methods import Method
@@ -116,7 +115,7 @@ class Cascade(Result):
 def cascade(
     model: nn.Module,
     inputs: Tensor,
-    methods: Sequence[str | Method | tuple[str, str]] = COMPARED,
+    methods: Sequence[str | Method | tuple[str, str]],
     layers: Sequence[str] | None = None,
     target: Any = None,
     *,

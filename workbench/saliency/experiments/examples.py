@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -85,37 +84,6 @@ def located_photographs(problem: Problem, count: int | None = None) -> LocatedOb
         targets=torch.tensor([class_index(found.class_name) for found in boxes]),
         boxes=torch.tensor([found.box for found in boxes]),
         difficult=torch.zeros(len(boxes), dtype=torch.bool),
-    )
-
-
-def likeliest_classes(problem: Problem, inputs: Tensor, count: int = 5) -> Tensor:
-    """Return the classes (N, count) of the largest logits, the largest first; fewer if there are fewer."""
-    check_count("count", count)
-    with torch.no_grad():
-        logits = problem.model(inputs)
-    return logits.topk(min(count, logits.shape[1]), dim=1).indices
-
-
-def class_table(problem: Problem, examples: Examples, count: int = 5) -> pd.DataFrame:
-    """Return the likeliest classes of each picture: a row for each, with logit and softmax probability."""
-    names = label_names(problem)
-    with torch.no_grad():
-        logits = problem.model(examples.inputs)
-    probabilities = logits.softmax(dim=1)
-    return pd.DataFrame(
-        [
-            {
-                "picture": picture,
-                "rank": rank,
-                "class": names[label],
-                "logit": float(logits[place, label]),
-                "probability": float(probabilities[place, label]),
-            }
-            for place, picture in enumerate(examples.names)
-            for rank, label in enumerate(
-                likeliest_classes(problem, examples.inputs[[place]], count)[0].tolist(), 1
-            )
-        ]
     )
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from workbench.problems.canvases import LocatedObjects
 
 SENSITIVITY, POINTING = "class sensitivity", "pointing game"
-COMPARED = ("gradient", "linear_approximation", "grad_cam", "layer_cam", "norm_grad", "norm_grad_selective")
 _COLORS = (BLUE, VERMILION, GREEN, ORANGE, SKY, "black")
 _FLOOR_LINES = dict(zip(FLOORS, (":", "--", "-."), strict=True))
 
@@ -182,7 +181,7 @@ class LayerStory(Result):
 def layer_story(
     model: nn.Module,
     inputs: Tensor,
-    methods: Sequence[str | Method | tuple[str, str]] = COMPARED,
+    methods: Sequence[str | Method | tuple[str, str]],
     layers: Sequence[str] | None = None,
     *,
     located: "LocatedObjects | None" = None,

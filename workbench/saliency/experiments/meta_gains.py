@@ -14,7 +14,7 @@ from workbench.progress import progress
 from workbench.result import Result, new_axes
 from workbench.saliency.evidence import Evidence, compare_maps, pointing_game
 from workbench.saliency.experiments.layerwise import POINTING, SENSITIVITY
-from workbench.saliency.meta import meta_saliency
+from workbench.saliency.meta import MetaMaps, meta_saliency
 from workbench.saliency.methods import Method
 from workbench.saliency.pictures import resize
 from workbench.saliency.scores import extreme_targets
@@ -169,18 +169,24 @@ def meta_gain(
     try:
         with progress("meta-saliency", len(layers) * len(steps)) as advance:
             for layer in layers:
-                correlations, hits = [], []
+                correlations: list[np.ndarray] = []
+                hits: list[Tensor] = []
                 for step in steps:
-                    options = {"step": step, "score": score, "rows": rows}
-                    maps = meta_saliency(model, inputs, extremes, method, layer, **options)  # type: ignore[arg-type]
+
+                    def maps_of(
+                        pictures: Tensor, targets: Tensor, layer: str = layer, step: float = step
+                    ) -> MetaMaps:
+                        return meta_saliency(
+                            model, pictures, targets, method, layer, step=step, score=score, rows=rows
+                        )
+
+                    maps = maps_of(inputs, extremes)
                     name = maps.method
                     if not correlations:
                         correlations.append(_correlation(maps.plain, maps.size))
                     correlations.append(_correlation(maps.maps, maps.size))
                     if located is not None:
-                        found = meta_saliency(
-                            model, located.inputs, located.targets, method, layer, **options
-                        )  # type: ignore[arg-type]
+                        found = maps_of(located.inputs, located.targets)
                         if not hits:
                             hits.append(resize(found.plain, found.size)[:, 0])
                         hits.append(found.sized[:, 0])

@@ -1,22 +1,17 @@
 """``explain_text``: the part of each character in what ``text-gpt`` expects next."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from workbench.problem import Problem
 from workbench.problems.datasets import text as prose
-from workbench.saliency.methods import Method
-from workbench.saliency.token_explanation import DEFAULT_METHODS, explain_tokens
+from workbench.saliency.token_explanation import explain_tokens
 from workbench.saliency.token_maps import TokenMaps
 
 
 def explain_text(
     problem: Problem,
     text: str,
-    methods: Sequence[str | Method | tuple[str, str]] = DEFAULT_METHODS,
-    layers: Sequence[str] | None = None,
     *,
     rank: int = 1,
     score: str = "logit",
@@ -30,10 +25,10 @@ def explain_text(
     text : str
         Of at most as many characters as the model looks back on, 64 by default; the last ones of a longer one
         are taken.
-    methods, layers, score
-        See :func:`~workbench.saliency.explain_tokens`.
     rank : int
         Which of the likeliest next characters is explained, 1 for the first.
+    score : str
+        See :func:`~workbench.saliency.explain_tokens`, whose usual methods and layers are taken.
 
     Raises
     ------
@@ -45,9 +40,7 @@ def explain_text(
     with torch.no_grad():
         logits = problem.model(codes[None])[0, :, -1]
     target = int(logits.argsort(descending=True)[rank - 1])
-    return explain_tokens(
-        problem.model, codes, -1, target, methods, layers, score, names=list(alphabet), class_dim=1
-    )
+    return explain_tokens(problem.model, codes, -1, target, score=score, names=list(alphabet), class_dim=1)
 
 
 def encode(text: str, alphabet: str) -> Tensor:

@@ -30,10 +30,10 @@ _COLORS = (BLUE, VERMILION, GREEN, ORANGE, SKY, "#767676")
 _TABLE = 2 * _LINES  # place of the table among the traces
 _HELP = """
 <p><b>Left</b>: the correlation of the maps for the likeliest and the unlikeliest class, over the layers: 1 is
-a map that shows the same whatever it is asked. Hollow: it cannot be otherwise there. <b>Right</b>: how similar
-maps at the last layer but one stay to those of the trained network while its modules are drawn anew, from the
-output down. A map that stays similar does not show what was learned. Bars are 95 % bootstrap intervals over
-the pictures.</p>
+a map that shows the same whatever it is asked. Hollow: it cannot be otherwise there. <b>Right</b>: how
+similar maps at the last layer but one stay to those of the trained network while its modules are drawn anew,
+from the output down. A map that stays similar does not show what was learned. Bars are 95 % bootstrap
+intervals over the pictures.</p>
 <p><b>Below</b>: metrics of the methods at the last two layers, and of three maps that know nothing of the
 network: random, the centre, edges. The darker the better within a column; the arrow says which way is better.
 What does not beat the last three rows has not been shown to explain anything.</p>"""
@@ -163,7 +163,7 @@ def _draw_cascade(figure: go.Figure, found: Cascade | None) -> None:
         if found is None or not trace.visible:
             trace.x, trace.y = [], []
             continue
-        layer = found.layers[0]
+        layer = found.layers[max(len(found.layers) - 2, 0)]  # at the last one some maps are constant
         table = found.evidence[found.methods[line]][layer].curve_frame()
         trace.name = found.methods[line]
         trace.x, trace.y = table["position"].tolist(), as_list(table["mean"])

@@ -20,7 +20,7 @@ from workbench.saliency import SaliencyMap, SaliencyMaps, explain
 from workbench.saliency.experiments import ClassRanking
 
 _PANELS, _COLUMNS = 6, 3  # methods that are drawn, at most
-_CELLS = 112  # of a map along a side, at most; a finer one is averaged
+_CELLS = 56  # of a map along a side, at most; a finer one is averaged
 _OPACITY = 0.6
 _SIGNED, _UNSIGNED = get_colorscale("RdBu_r"), get_colorscale("Inferno")
 _HELP = """
@@ -29,8 +29,8 @@ are the combination of all layers. Each map has its own scale: bright is large; 
 blue against it where a map has a sign. A map is drawn as it is at its layer: a block is one number
 (<i>smooth</i> draws between them, which adds nothing). The ring is the maximum.</p>
 <p><b>CLASS-BLIND</b> is a map that would be the same for every class. <b>Below</b>: the likeliest classes
-with their logits; the dark one is explained, choose it by <code>rank</code>. <code>picture</code> is the number of
-an example, the name of a built-in photograph (chelsea, coffee, china, …) or a file.</p>"""
+with their logits; the dark one is explained, choose it by <code>rank</code>. <code>picture</code> is the
+number of an example, the name of a built-in photograph (chelsea, coffee, china, …) or a file.</p>"""
 
 
 def _compute(problem: Problem, values: Values) -> Results:
@@ -93,7 +93,9 @@ def _figure() -> go.Figure:
     figure.add_bar(
         orientation="h",
         showlegend=False,
-        textposition="auto",
+        textposition="outside",
+        textfont={"size": 12},
+        cliponaxis=False,
         hovertemplate="%{y}: logit %{x:.4g}, probability %{text}<extra></extra>",
         row=rows + 1,
         col=1,
@@ -119,7 +121,7 @@ def _arrange(figure: go.Figure, count: int) -> None:
     """Give the panels in use the room above, and the classes that below."""
     columns = min(count, _COLUMNS)
     rows = -(-count // _COLUMNS)
-    bottom = 0.3 if rows == 1 else 0.24
+    bottom = _bottom(count)
     height = (1 - bottom) / rows
     for panel in range(_PANELS):
         row, column = divmod(panel, columns)
@@ -142,7 +144,12 @@ def _arrange(figure: go.Figure, count: int) -> None:
         domain=[0, bottom - 0.13], visible=True, autorange="reversed", automargin=True
     )
     figure.layout[f"xaxis{_PANELS + 1}"].update(domain=[0, 1], visible=True, title={"text": "logit"})
-    figure.layout.height = 620 if rows == 1 else 860
+    figure.layout.height = 640 if rows == 1 else 900
+
+
+def _bottom(panels: int) -> float:
+    """Where the panels end and the room for the classes begins, as a share of the height."""
+    return 0.45 if panels <= _COLUMNS else 0.33
 
 
 def _draw_picture(figure: go.Figure, maps: SaliencyMaps) -> None:
@@ -179,16 +186,15 @@ def _draw_classes(figure: go.Figure, classes: ClassRanking, panels: int) -> None
     bars.marker.color = [BLUE if place == classes.rank - 1 else SKY for place in places]
     figure.layout.annotations[_PANELS].update(
         text=f"{classes.pictures[0]}: {classes.chosen_name()} is explained (beside the bars: probability)",
-        y=0.3 - 0.13 if panels <= _COLUMNS else 0.24 - 0.13,
+        y=_bottom(panels) - 0.13,
         x=0.5,
     )
 
 
 def _step(maps: SaliencyMaps, layer: str, place: int) -> dict[str, Any]:
     """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
-    traces: dict[str, list[Any]] = {
-        name: [] for name in ("z", "x0", "dx", "y0", "dy", "x", "y", "colorscale", "zmin", "zmax")
-    }
+    traces: dict[str, list[Any]] = {name: [] for name in ("z", "x", "y", "colorscale", "zmin", "zmax")}
+    # or a page that is loaded again has the slider where it was at first
     layout: dict[str, Any] = {"sliders[0].active": place}
     order = []
     for panel, method in enumerate(maps.methods):
@@ -214,7 +220,7 @@ def _step(maps: SaliencyMaps, layer: str, place: int) -> dict[str, Any]:
     return {
         "label": layer,
         "method": "update",
-        "args": [{name: found for name, found in traces.items() if found}, layout, order],
+        "args": [traces, layout, order],
     }
 
 

@@ -83,7 +83,7 @@ def _code(values: Values) -> str:
 def _estimate(problem: Problem, values: Values) -> Cost:
     """Passes for the story and the stages, and two forward passes for each step, explainer and floor."""
     explainers = 2 * len(values["methods"]) + 3
-    passes = 4 + values["stages"] + explainers * (values["metric_steps"] + 4)
+    passes = 4 + values["stages"] + explainers * (values["metric_steps"] + 1)
     return passes_cost(problem, passes, values["pictures"])
 
 

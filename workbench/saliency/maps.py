@@ -88,7 +88,7 @@ class SaliencyMap(Result):
             ax.imshow(values, cmap="inferno", vmin=0, vmax=high)
         ax.set_axis_off()
         note = " · CLASS-BLIND" if self.class_blind else ""
-        ax.set_title(f"{self.method} · {self.layer}{note}", fontsize="x-small")
+        ax.set_title(f"{self.method}\n{self.layer}{note}", fontsize="x-small")
         if note:
             ax.title.set_color(VERMILION)
         return ax
@@ -188,7 +188,7 @@ class SaliencyMaps(Result):
         picture = None if self.inputs is None else as_picture(self.inputs[sample])
         for entry in self.maps:
             i, j = methods.index(entry.method), layers.index(entry.layer)
-            box = (j * width, 1 - (i + 1) * height, 0.96 * width, 0.86 * height)
+            box = (j * width, 1 - (i + 1) * height, 0.96 * width, 0.82 * height)
             self._draw(ax.inset_axes(box), entry, picture, sample, target, opacity)
         score = f"{self.score} {self.scores[sample, target].item():.3g}"
         ax.set_title(f"class {self.targets[sample, target].item()} ({score})", fontsize="small")

@@ -21,7 +21,7 @@ def judge(
 ) -> EvidenceTable:
     """Measure methods at the last two layers by several metrics, beside maps that know nothing.
 
-    Class sensitivity, insertion, deletion and sparseness; on the photographs with boxes, if the network has
+    Insertion, deletion and sparseness; on the photographs with boxes, if the network has
     the classes of ImageNet, also the pointing game and the energy in the box; otherwise on the first examples
     of the problem.
 
@@ -44,14 +44,13 @@ def judge(
 
     Notes
     -----
-    Cost: 2 (steps + 1) forward passes, and 3 maps, for each explainer and floor.
+    Cost: 2 (steps + 1) forward passes, and a map, for each explainer and floor.
     """
     at = usual_layers(problem, layers)[-2:]
     explainers = {
         f"{method} · {layer}": explainer(method, layer, score) for method in methods for layer in at
     }
     metrics: dict[str, dict[str, Any]] = {
-        "class_sensitivity": {},
         "insertion": {"steps": steps},
         "deletion": {"steps": steps},
         "sparseness": {},

@@ -59,15 +59,15 @@ def test_maps_are_drawn_for_each_layer_of_the_slider(pictures, run_tab):
     steps = explorer.figure.layout.sliders[0].steps
     assert [step.label for step in steps] == [*LAYERS, "sum"]
     for step in steps:
-        data, _, order = step.args
-        assert list(order) == [0, 1, 2, 3, 4, 5]
+        data, layout, order = step.args
+        assert list(order) == [0, 1, 2]
         for panel, method in enumerate(expected.methods):
             raw = expected.select(method, step.label).raw[0, 0].numpy()
-            np.testing.assert_allclose(data["z"][2 * panel], raw / np.abs(raw).max(), atol=6e-4)
-            peak = data["y"][2 * panel + 1][0], data["x"][2 * panel + 1][0]
+            np.testing.assert_allclose(data["z"][panel], raw / np.abs(raw).max(), atol=6e-4)
+            peak = layout[f"annotations[{7 + panel}].y"], layout[f"annotations[{7 + panel}].x"]
             sized = expected.select(method, step.label).sized[0, 0]
             assert sized[peak] == sized.max()
-    assert [trace.visible for trace in explorer.figure.data[:12:2]] == [True] * 3 + [False] * 3
+    assert [trace.visible for trace in explorer.figure.data[:6]] == [True] * 3 + [False] * 3
 
 
 def test_a_pixel_of_a_map_covers_its_part_of_the_picture(run_tab):
@@ -83,19 +83,19 @@ def test_a_class_blind_map_says_so_and_the_classes_are_listed(run_tab):
     explorer = run_tab("Maps", layers=["3"], combination="none")
     notes = [note.text for note in explorer.figure.layout.annotations[:3]]
     assert notes == ["gradient: CLASS-BLIND", "grad_cam", "norm_grad: CLASS-BLIND"]
-    bars = explorer.figure.data[12]
+    bars = explorer.figure.data[6]
     assert len(bars.x) == len(bars.y) == 4
     assert sorted(bars.x, reverse=True) == list(bars.x)
 
 
 def test_opacity_and_blocks_need_no_computation(run_tab):
     explorer = run_tab("Maps")
-    before = json.dumps([trace.z for trace in explorer.figure.data[:6:2]], default=list)
+    before = json.dumps([trace.z for trace in explorer.figure.data[:3]], default=list)
     explorer.extras["opacity"].value = 0.25
     explorer.extras["between"].value = "best"
-    assert {trace.opacity for trace in explorer.figure.data[:12:2]} == {0.25}
-    assert {trace.zsmooth for trace in explorer.figure.data[:12:2]} == {"best"}
-    assert json.dumps([trace.z for trace in explorer.figure.data[:6:2]], default=list) == before
+    assert {trace.opacity for trace in explorer.figure.data[:6]} == {0.25}
+    assert {trace.zsmooth for trace in explorer.figure.data[:6]} == {"best"}
+    assert json.dumps([trace.z for trace in explorer.figure.data[:3]], default=list) == before
 
 
 def test_the_grid_has_a_picture_per_method_and_layer(run_tab):

@@ -125,7 +125,7 @@ def _figure() -> go.Figure:
     )
     figure.update_yaxes(title_text="correlation", row=1, col=1)
     figure.update_yaxes(title_text="Spearman correlation", row=1, col=2)
-    figure.update_xaxes(title_text="modules drawn anew, from the output down", row=1, col=2)
+    figure.update_xaxes(title_text="modules drawn anew", row=1, col=2)
     figure.update_xaxes(side="bottom", row=2, col=1)
     figure.update_yaxes(type="category", automargin=True, autorange="reversed", row=2, col=1)
     styled(figure, height=820)

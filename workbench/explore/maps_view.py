@@ -20,6 +20,7 @@ from workbench.saliency import SaliencyMap, SaliencyMaps, explain
 from workbench.saliency.experiments import ClassRanking
 
 _PANELS, _COLUMNS = 6, 3  # methods that are drawn, at most
+_RINGS = _PANELS + 1  # place of the first ring among the annotations, after the titles
 _CELLS = 56  # of a map along a side, at most; a finer one is averaged
 _OPACITY = 0.6
 _SIGNED, _UNSIGNED = get_colorscale("RdBu_r"), get_colorscale("Inferno")
@@ -67,7 +68,7 @@ def _estimate(problem: Problem, values: Values) -> Cost:
 
 
 def _figure() -> go.Figure:
-    """All traces without data: a map and a ring for each panel, and the classes; a slider."""
+    """All traces without data: a map for each panel, and the classes; rings as annotations; a slider."""
     rows = _PANELS // _COLUMNS
     figure = make_subplots(
         rows + 1,
@@ -83,13 +84,6 @@ def _figure() -> go.Figure:
             hovertemplate="row %{y:.0f}, column %{x:.0f}: %{z:.3f} of the largest<extra></extra>",
             **place,
         )
-        figure.add_scatter(
-            mode="markers",
-            showlegend=False,
-            marker={"symbol": "circle-open", "size": 14, "color": "white", "line": {"width": 2}},
-            hovertemplate="maximum at row %{y:.0f}, column %{x:.0f}<extra></extra>",
-            **place,
-        )
     figure.add_bar(
         orientation="h",
         showlegend=False,
@@ -103,6 +97,11 @@ def _figure() -> go.Figure:
     for axis in [*figure.select_xaxes(), *figure.select_yaxes()][: 2 * _PANELS + 2]:
         axis.update(visible=False)
     styled(figure, height=760)
+    for panel in range(_PANELS):  # a slider changes traces of one kind alone, so the rings are none
+        number = "" if panel == 0 else panel + 1
+        figure.add_annotation(
+            xref=f"x{number}", yref=f"y{number}", x=0, y=0, text="", showarrow=False, hovertext="maximum"
+        )
     figure.update_layout(sliders=[{"currentvalue": {"prefix": "layer: "}, "pad": {"t": 60}}])
     return figure
 
@@ -138,8 +137,10 @@ def _arrange(figure: go.Figure, count: int) -> None:
             visible=False,
         )
         figure.layout.annotations[panel].update(x=left + width / 2, y=top, text="", font={"size": 12})
-        for trace in figure.data[2 * panel : 2 * panel + 2]:
-            trace.visible = used
+        figure.data[panel].visible = used
+        figure.layout.annotations[_RINGS + panel].update(
+            text="◯" if used else "", font={"size": 16, "color": "white"}
+        )
     figure.layout[f"yaxis{_PANELS + 1}"].update(
         domain=[0, bottom - 0.13], visible=True, autorange="reversed", automargin=True
     )
@@ -178,7 +179,7 @@ def _draw_picture(figure: go.Figure, maps: SaliencyMaps) -> None:
 
 
 def _draw_classes(figure: go.Figure, classes: ClassRanking, panels: int) -> None:
-    bars = figure.data[2 * _PANELS]
+    bars = figure.data[_PANELS]
     places = range(len(classes.names[0]))
     bars.y = [f"{place + 1}: {classes.names[0][place]}" for place in places]
     bars.x = classes.logits[0].tolist()
@@ -196,7 +197,6 @@ def _step(maps: SaliencyMaps, layer: str, place: int) -> dict[str, Any]:
     traces: dict[str, list[Any]] = {name: [] for name in ("z", "x", "y", "colorscale", "zmin", "zmax")}
     # or a page that is loaded again has the slider where it was at first
     layout: dict[str, Any] = {"sliders[0].active": place}
-    order = []
     for panel, method in enumerate(maps.methods):
         entry = maps.select(method, layer)
         values, peak = _cells(entry)
@@ -211,16 +211,16 @@ def _step(maps: SaliencyMaps, layer: str, place: int) -> dict[str, Any]:
             "zmin": -1 if signed else 0,
             "zmax": 1,
         }
-        ring = {"x": [peak[1]], "y": [peak[0]]}
-        for name in ("z", "x", "y", "colorscale", "zmin", "zmax"):
-            traces[name] += [drawn[name], ring.get(name)]
-        order += [2 * panel, 2 * panel + 1]
+        for name, found in traces.items():
+            found.append(drawn[name])
+        layout[f"annotations[{_RINGS + panel}].x"] = peak[1]
+        layout[f"annotations[{_RINGS + panel}].y"] = peak[0]
         layout[f"annotations[{panel}].text"] = f"{method}: CLASS-BLIND" if entry.class_blind else method
         layout[f"annotations[{panel}].font.color"] = VERMILION if entry.class_blind else "#767676"
     return {
         "label": layer,
         "method": "update",
-        "args": [traces, layout, order],
+        "args": [traces, layout, list(range(len(maps.methods)))],
     }
 
 
@@ -239,11 +239,13 @@ def _show(figure: go.Figure, step: dict[str, Any]) -> None:
     for place, number in enumerate(order):
         trace = figure.data[number]
         for name, found in data.items():
-            if found[place] is not None:
-                trace[name] = found[place]
-    for panel in range(len(order) // 2):
-        figure.layout.annotations[panel].text = layout[f"annotations[{panel}].text"]
-        figure.layout.annotations[panel].font.color = layout[f"annotations[{panel}].font.color"]
+            trace[name] = found[place]
+    notes = figure.layout.annotations
+    for panel in order:
+        notes[panel].text = layout[f"annotations[{panel}].text"]
+        notes[panel].font.color = layout[f"annotations[{panel}].font.color"]
+        notes[_RINGS + panel].x = layout[f"annotations[{_RINGS + panel}].x"]
+        notes[_RINGS + panel].y = layout[f"annotations[{_RINGS + panel}].y"]
 
 
 def _looks(figure: go.FigureWidget) -> dict[str, widgets.Widget]:
@@ -268,7 +270,7 @@ def _looks(figure: go.FigureWidget) -> dict[str, widgets.Widget]:
 
     def change(name: str, value: Any) -> None:
         with figure.batch_update():
-            for trace in figure.data[: 2 * _PANELS : 2]:
+            for trace in figure.data[:_PANELS]:
                 trace[name] = value
 
     opacity.observe(lambda event: change("opacity", event["new"]), names="value")

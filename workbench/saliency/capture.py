@@ -65,7 +65,7 @@ def capture(
     Cost: one forward pass, and a copy of the inputs and of each layer's output.
     """
     modules = find_layers(model, layers)
-    _refuse_inference_tensors(model)
+    _refuse_inference_model(model)
     found: dict[str, Tensor] = {}
     entered: dict[str, Tensor] = {}
 
@@ -103,13 +103,13 @@ def capture(
     return Captured(logits, {name: found[name] for name in layers}, entered, modules)
 
 
-def _refuse_inference_tensors(model: nn.Module) -> None:
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.is_inference():
-            raise ValueError(
-                f"{name!r} of the model was made in inference mode, and takes part in no gradient: "
-                "build the model outside of it, or copy.deepcopy(model) there"
-            )
+def _refuse_inference_model(model: nn.Module) -> None:
+    first = next(model.parameters(), None)  # one stands for all: looking at each takes longer than a layer
+    if first is not None and first.is_inference():
+        raise ValueError(
+            "the model was made in inference mode, and takes part in no gradient: build it outside of it, or "
+            "copy.deepcopy(model) there"
+        )
 
 
 def find_layers(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]:
@@ -120,19 +120,21 @@ def find_layers(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]
     ValueError
         If a name is unknown or given twice.
     """
-    known = dict(model.named_modules())
     found: dict[str, nn.Module] = {}
     for name in layers:
         if layers.count(name) > 1:
             raise ValueError(f"layer {name!r} is named twice")
         if name == INPUT:
             continue
-        if name not in known or not name:
-            names = [INPUT, *filter(None, known)]
+        try:
+            found[name] = model.get_submodule(name)
+        except AttributeError:
+            found[name] = model
+        if found[name] is model:
+            names = [INPUT, *(known for known, _ in model.named_modules() if known)]
             raise ValueError(
                 f"layer {name!r} is none of the model's {len(names) - 1} modules{suggestion(name, names)}"
             )
-        found[name] = known[name]
     return found
 
 

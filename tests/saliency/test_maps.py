@@ -40,7 +40,7 @@ def test_the_picture_has_a_panel_per_map_over_the_input(found: SaliencyMaps) -> 
     assert len(panels) == 9
     assert all(len(panel.images) == 2 for panel in panels)
     titles = [panel.get_title() for panel in panels]
-    assert "gradient · input" in titles
+    assert "gradient\ninput" in titles
     assert sum("CLASS-BLIND" in title for title in titles) == 2
     assert "class 0" in ax.get_title()
     ax.figure.canvas.draw()

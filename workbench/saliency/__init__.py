@@ -1,6 +1,6 @@
 """Where in its input has a score its reasons? One framework for maps by backpropagation."""
 
-from workbench.saliency import evidence
+from workbench.saliency import evidence, experiments
 from workbench.saliency.combination import Combination
 from workbench.saliency.explainers import Explainer, MapFunction, explainer
 from workbench.saliency.explanation import explain
@@ -30,6 +30,7 @@ __all__ = [
     "TokenGrid",
     "TokenMaps",
     "evidence",
+    "experiments",
     "explain",
     "explain_tokens",
     "explainer",

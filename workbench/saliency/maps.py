@@ -11,7 +11,7 @@ from torch import Tensor
 from workbench.choices import check_choice, check_count
 from workbench.colors import VERMILION
 from workbench.result import Result, new_axes
-from workbench.saliency.pictures import resize
+from workbench.saliency.pictures import as_picture, resize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,7 @@ class SaliencyMap(Result):
             ax.imshow(values, cmap="inferno", vmin=0, vmax=high)
         ax.set_axis_off()
         note = " · CLASS-BLIND" if self.class_blind else ""
-        ax.set_title(f"{self.method} · {self.layer}{note}", fontsize="x-small")
+        ax.set_title(f"{self.method}\n{self.layer}{note}", fontsize="x-small")
         if note:
             ax.title.set_color(VERMILION)
         return ax
@@ -185,10 +185,10 @@ class SaliencyMaps(Result):
             figure.set_size_inches(1 + 2.2 * len(layers), 0.5 + 2.2 * len(methods))
         ax.set_axis_off()
         height, width = 1 / len(methods), 1 / len(layers)
-        picture = None if self.inputs is None else _picture(self.inputs[sample])
+        picture = None if self.inputs is None else as_picture(self.inputs[sample])
         for entry in self.maps:
             i, j = methods.index(entry.method), layers.index(entry.layer)
-            box = (j * width, 1 - (i + 1) * height, 0.96 * width, 0.86 * height)
+            box = (j * width, 1 - (i + 1) * height, 0.96 * width, 0.82 * height)
             self._draw(ax.inset_axes(box), entry, picture, sample, target, opacity)
         score = f"{self.score} {self.scores[sample, target].item():.3g}"
         ax.set_title(f"class {self.targets[sample, target].item()} ({score})", fontsize="small")
@@ -225,12 +225,3 @@ class SaliencyMaps(Result):
             total = count * targets
             lines.append("ZERO everywhere: " + ", ".join(f"{n} of {total} of {name}" for name, n in empty))
         return "\n".join(lines)
-
-
-def _picture(image: Tensor) -> np.ndarray | None:
-    """An input as a picture from 0 to 1, or None if it is none."""
-    if image.dim() != 3 or image.shape[0] not in (1, 3):
-        return None
-    values = image.detach().float().cpu()
-    low, high = values.min(), values.max()
-    return np.asarray(((values - low) / (high - low).clamp_min(1e-12)).movedim(0, -1).squeeze(-1))

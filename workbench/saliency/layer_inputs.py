@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.saliency.capture import INPUT, capture, find_layers
+from workbench.saliency.hooks import of_this_thread
 from workbench.saliency.scores import target_scores
 
 
@@ -63,7 +64,7 @@ def _returning(module: nn.Module, values: Tensor) -> Iterator[None]:
     def hook(module: nn.Module, arguments: Any, output: Any) -> Tensor:
         return values.clone()  # what follows may work in place
 
-    handle = module.register_forward_hook(hook)
+    handle = module.register_forward_hook(of_this_thread(hook))
     try:
         yield
     finally:

@@ -3,13 +3,16 @@
 import torch
 from torch import Tensor, nn
 
+from workbench.saliency.capture import INPUT
+from workbench.saliency.hooks import of_this_thread
+
 
 def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
     """Names of the layers whose output is the last of its resolution, before it changes, in order.
 
     Found by one forward pass of the first input, whose modules are watched as they return (a block after the
     modules in it, so it is the block that is named). Layers that run more than once are passed over, and so
-    are those of one location.
+    are those of one location, and one of the name ``"input"``, which stands for the inputs.
 
     Raises
     ------
@@ -28,8 +31,8 @@ def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
     handles = []
     try:
         for name, module in model.named_modules():
-            if name:
-                handles.append(module.register_forward_hook(watch(name)))
+            if name and name != INPUT:
+                handles.append(module.register_forward_hook(of_this_thread(watch(name))))
         with torch.inference_mode(False), torch.no_grad():
             model(inputs[:1].clone())
     finally:

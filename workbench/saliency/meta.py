@@ -241,7 +241,7 @@ def meta_saliency(
             return chosen.map_of(x, gradient, tap.module)
 
         plain, maps, changes, looped = [], [], [], ""
-        with tapped(model, inputs, layer) as tap:
+        with tapped(model, inputs, layer, entering=chosen.extract == REAL) as tap:
             learner = Learner(model, tap, score, signed, infinitesimal)
             for before, after, change, reason in over_pairs(learner, inputs, targets, rows):
                 looped = reason

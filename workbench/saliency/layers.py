@@ -1,5 +1,7 @@
 """Layers worth a look: the last ones before the resolution changes."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,7 @@ def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
     """
     seen: list[tuple[str, tuple[int, ...]]] = []
 
-    def watch(name: str) -> "object":
+    def watch(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, arguments: tuple[object, ...], output: object) -> None:
             if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2:].numel() > 1:
                 seen.append((name, tuple(output.shape[2:])))

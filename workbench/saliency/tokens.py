@@ -12,7 +12,7 @@ from workbench.saliency.places import Adapter
 
 @dataclasses.dataclass(frozen=True)
 class TokenGrid:
-    """Lays tokens (N, T, C) out as (N, C, h, w): row by row, as patches are usually cut.
+    """Lays tokens (N, T, C) out as (N, C, h, w): row by row, as patches are usually cut; a grid stays one.
 
     Attributes
     ----------
@@ -29,13 +29,15 @@ class TokenGrid:
         check_count("leading", self.leading, low=0)
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Lay out tokens (N, T, C).
+        """Lay out tokens (N, T, C); (N, C, h, w), as a convolution in front of them returns, stays.
 
         Raises
         ------
         ValueError
             If they have other dimensions, or their number fills no such grid.
         """
+        if tokens.dim() == 4:
+            return tokens
         if tokens.dim() != 3:
             raise ValueError(f"tokens have the shape (N, T, C), not {tuple(tokens.shape)}")
         patches = tokens[:, self.leading :]
@@ -54,9 +56,23 @@ class TokenGrid:
         return side, side
 
 
+def channels_first(values: Tensor) -> Tensor:
+    """Turn (N, h, w, C), as windowed transformers return it, into (N, C, h, w).
+
+    Raises
+    ------
+    ValueError
+        If it has other dimensions.
+    """
+    if values.dim() != 4:
+        raise ValueError(f"values have shape {tuple(values.shape)}, not (N, h, w, C)")
+    return values.permute(0, 3, 1, 2)
+
+
 ADAPTERS: dict[str, Adapter] = {
     "patches": TokenGrid(),
     "vit-with-class-token": TokenGrid(leading=1),
+    "channels-last": channels_first,
 }
 
 

@@ -2,10 +2,12 @@
 
 import dataclasses
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from workbench.colors import BLUE, SKY
 from workbench.result import Result, new_axes
@@ -15,6 +17,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BINS = 30
+
+
+def read_groups(classes: Any, maps: Tensor) -> np.ndarray | None:
+    """Classes (N,) of the samples as an array, None without.
+
+    Raises
+    ------
+    ValueError
+        If there is not one for each map.
+    """
+    if classes is None:
+        return None
+    groups = torch.as_tensor(classes).cpu().numpy()
+    if groups.shape != (len(maps),):
+        raise ValueError(f"classes have shape {groups.shape}: {len(maps)} maps need one each")
+    return groups
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)

@@ -3,13 +3,14 @@
 import math
 
 import numpy as np
-import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from workbench.saliency.evidence.evidence_result import Evidence
+from workbench.saliency.evidence.evidence_result import Evidence, read_groups
 from workbench.saliency.evidence.questions import constant_maps
 from workbench.saliency.evidence.regions import Regions, region_masks
+
+_TELLING = 0.5  # share of the area: beyond it a random place hits more often than not
 
 
 def pointing_game(
@@ -30,7 +31,8 @@ def pointing_game(
         The class of each object; without it the mean is over the samples.
     tolerance : float
         Distance in pixels between the centres of the maximum and of the nearest pixel of the object, at least
-        0.
+        0. The paper's 15 are meant for images of some hundred pixels; the notes say how much of the area
+        counts as the object then, and whether that is too much.
     seed : int
         Of the bootstrap.
 
@@ -53,19 +55,30 @@ def pointing_game(
     if not tolerance >= 0:
         raise ValueError(f"tolerance={tolerance!r} is not allowed: it must be 0 or more pixels")
     masks = region_masks(regions, maps)
+    groups = read_groups(classes, maps)
     near = np.stack([_grown(mask, tolerance) for mask in masks.cpu().numpy()])
     tops = (maps == maps.amax((1, 2), keepdim=True)).cpu().numpy()
     with np.errstate(invalid="ignore"):  # a map that is not finite has no maximum
         values = (tops & near).sum((1, 2)) / tops.sum((1, 2))
-    values[(constant_maps(maps) | ~masks.any(2).any(1)).cpu().numpy()] = math.nan
+    known = masks.any(2).any(1).cpu().numpy()
+    values[constant_maps(maps).cpu().numpy() | ~known] = math.nan
     return Evidence(
         metric="pointing game",
         values=values,
         better="higher",
-        notes=(f"maximum at most {tolerance:g} pixels from the object",),
-        groups=None if classes is None else torch.as_tensor(classes).cpu().numpy(),
+        notes=(f"maximum at most {tolerance:g} pixels from the object", *_chance(near, known)),
+        groups=groups,
         seed=seed,
     )
+
+
+def _chance(near: np.ndarray, known: np.ndarray) -> tuple[str, ...]:
+    """Say how much of the pictures that have an object counts as it (N, H, W): a random place hits as often."""
+    if not known.any():
+        return ()
+    share = near[known].mean()
+    much = ", TOO MUCH to tell maps apart: take a smaller tolerance" if share > _TELLING else ""
+    return (f"{share:.3g} of the area counts as the object{much}",)
 
 
 def _grown(mask: np.ndarray, tolerance: float) -> np.ndarray:

@@ -187,3 +187,12 @@ def test_a_grid_stays_one_and_tokens_are_no_channels_last() -> None:
     assert TokenGrid(leading=1)(grid) is grid
     with pytest.raises(ValueError, match=r"values have shape \(1, 2, 3\), not \(N, h, w, C\)"):
         ADAPTERS["channels-last"](grid[..., 0])
+
+
+def test_a_square_is_not_made_of_an_image_that_is_none() -> None:
+    model, inputs = vit(2, 8)  # 16 patches would fill 4 × 4
+    for function in (explain, meta_saliency):
+        name = "layers" if function is explain else "layer"
+        with pytest.raises(ValueError, match=r"of 8 × 32 pixels make no square: pass TokenGrid\(leading=1"):
+            function(model, inputs, 0, **{name: "tokens"}, adapter="vit-with-class-token")
+        function(model, inputs, 0, "norm_grad", "tokens", adapter=TokenGrid(1, (2, 8)))

@@ -38,8 +38,8 @@ def _along_path(
     found = integrated_gradients(model, inputs, targets, layer=layer, score=score)
     gap, change = found.gap.abs().max().item(), found.change.abs().max().item()
     note = (
-        f"{found.steps} steps from baseline {found.baseline!r}, completeness gap at most {gap:.3g}, where the "
-        f"{score} changes by at most {change:.3g}"
+        f"{found.steps} steps from baseline {found.baseline!r}, completeness gap at most {gap:.3g}, where "
+        f"the {score} changes by at most {change:.3g}"
     )
     return AveragedGradient(found.difference, found.mean_gradient, found.forwards, found.backwards, note)
 

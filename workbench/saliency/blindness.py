@@ -45,7 +45,7 @@ def alike_maps(raw: Tensor, others: Tensor) -> Tensor:
 
 
 def same_maps(raw: Tensor, turned: Tensor) -> Tensor:
-    """Which methods' maps (M, ...) the opposite gradient makes again: (M,) of bool; those that are 0 do not."""
+    """Which methods' maps (M, ...) the opposite gradient makes again: (M,) of bool; not those that are 0."""
     raw, turned = raw.flatten(1), turned.flatten(1)
     size = raw.abs().amax(dim=1)
     return ((raw - turned).abs().amax(dim=1) <= _TOLERANCE * size) & (size > 0)

@@ -108,8 +108,8 @@ def capture(
             raise ValueError(f"layer {name!r} does not run in a forward pass: name one that does")
     if layers and isinstance(logits, Tensor) and not logits.requires_grad:
         raise ValueError(
-            f"the score does not depend on layer {layers[0]!r}: is there a no_grad() around it, or a detach() "
-            "behind it?"
+            f"the score does not depend on layer {layers[0]!r}: is there a no_grad() around it, or a "
+            "detach() behind it?"
         )
     return Captured(logits, {name: found[name] for name in layers}, entered, modules)
 

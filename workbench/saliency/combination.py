@@ -108,7 +108,7 @@ def combine_layers(maps: Sequence[SaliencyMap], combination: Combination, asked:
                 raw=values,
                 class_blind=blind,
                 reason="all the layers that count are class-blind" if blind else "",
-                note="; ".join(f"{each.layer}: {each.note}" for each in layers if each.note),
+                note="",
             )
         )
     return combined

@@ -87,7 +87,7 @@ def explain(
     refuse_training_mode(model)
     chosen = _read_methods(methods)
     combination = find_combination(combine)
-    lay_out = find_adapter(adapter)
+    lay_out = find_adapter(adapter, inputs)
     started = time.perf_counter()
     with torch.inference_mode(False), torch.no_grad():
         names = default_layers(model, inputs) if layers is None else _read_layers(layers)

@@ -39,7 +39,7 @@ def check_rows(layer: str, values: Tensor, count: int) -> Tensor:
     """
     if len(values) != count:
         raise ValueError(
-            f"layer {layer!r} returns {len(values)} rows for {count} inputs: name one that returns one for each"
+            f"layer {layer!r} returns {len(values)} rows for {count} inputs: name one that returns as many"
         )
     return values
 

@@ -233,7 +233,10 @@ class SaliencyMaps(Result):
         lines.append(self._counted("NOT FINITE", [entry.not_finite for entry in self.maps]))
         unknown = int((~self.scores.isfinite()).sum())
         lines.append(f"NOT FINITE: {unknown} of {count * targets} scores" if unknown else "")
-        lines += [f"{entry.method} at {entry.layer}: {entry.note}" for entry in self.maps if entry.note]
+        notes: dict[tuple[str, str], list[str]] = {}
+        for entry in self.maps:
+            notes.setdefault((entry.method, entry.note), []).append(entry.layer)
+        lines += [f"{m} at {', '.join(layers)}: {note}" for (m, note), layers in notes.items() if note]
         return "\n".join(line for line in lines if line)
 
     def _counted(self, what: str, numbers: list[int]) -> str:

@@ -224,7 +224,8 @@ def meta_saliency(
         raise ValueError(
             f"method {chosen.name!r} follows the rule {chosen.rule!r}: meta-saliency takes the true one"
         )
-    lay_out = find_adapter(adapter)
+    inputs = read_inputs(inputs)
+    lay_out = find_adapter(adapter, inputs)
     check_choice("score", score, SCORES)
     check_count("rows", rows)
     if not 0 <= step < float("inf"):
@@ -233,7 +234,6 @@ def meta_saliency(
         )
     _refuse_what_takes_no_step(model, infinitesimal or not step)
     with torch.inference_mode(False), torch.no_grad():
-        inputs = read_inputs(inputs)
         targets = read_targets(target, logits_of(model, inputs, rows))
         signed = step if ascend else -step
         if infinitesimal:

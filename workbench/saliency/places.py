@@ -88,7 +88,7 @@ class Place:
     def opposite_reasons(
         self, methods: list[Method], gradient: Tensor, found: dict[str, Tensor]
     ) -> dict[str, str]:
-        """By method, why a map (N, h, w) of a gradient is that of the other class, whose gradient is opposite."""
+        """By method, why a map (N, h, w) is that of the other class, too, whose gradient is opposite."""
         turned, _ = self.maps(methods, -gradient)
         names = [method.name for method in methods]
         same = same_maps(torch.stack([found[n] for n in names]), torch.stack([turned[n] for n in names]))

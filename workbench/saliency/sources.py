@@ -111,8 +111,8 @@ def _lost(rule: str, p: Tensor) -> str:
     mass = p.flatten(2).sum(dim=2, dtype=torch.float64)
     low, mean, high = (100 * each.item() for each in (mass.min(), mass.mean(), mass.max()))
     return (
-        f"{mean:.3g} % of the winning probability gets here ({low:.3g} to {high:.3g} %), the rest is lost at "
-        "units that nothing excites"
+        f"{mean:.3g} % of the winning probability gets here ({low:.3g} to {high:.3g} %); the rest is lost at "
+        "units that are active by a bias or shift alone"
     )
 
 

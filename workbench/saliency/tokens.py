@@ -76,21 +76,28 @@ ADAPTERS: dict[str, Adapter] = {
 }
 
 
-def find_adapter(adapter: Any) -> Adapter | None:
+def find_adapter(adapter: Any, inputs: Tensor | None = None) -> Adapter | None:
     """Return an adapter by name, or a function from (N, T, C) to (N, C, h, w) as it is; None stays None.
 
     Raises
     ------
     ValueError
-        If the name is none of ``ADAPTERS``.
+        If the name is none of ``ADAPTERS``, or a square is to be made of images (N, C, H, W) that are none.
     TypeError
         If it is neither.
     """
-    if adapter is None or callable(adapter):
-        return adapter
-    if not isinstance(adapter, str):
+    if isinstance(adapter, str):
+        check_choice("adapter", adapter, tuple(ADAPTERS))
+        adapter = ADAPTERS[adapter]
+    if adapter is not None and not callable(adapter):
         raise TypeError(
             f"adapter is a {type(adapter).__name__}: pass a name or a function of tokens (N, T, C)"
         )
-    check_choice("adapter", adapter, tuple(ADAPTERS))
-    return ADAPTERS[adapter]
+    if isinstance(adapter, TokenGrid) and adapter.shape is None and inputs is not None and inputs.dim() == 4:
+        height, width = inputs.shape[2:]
+        if height != width:
+            raise ValueError(
+                f"the patches of images of {height} × {width} pixels make no square: pass "
+                f"TokenGrid(leading={adapter.leading}, shape=(rows, columns))"
+            )
+    return adapter

@@ -73,7 +73,7 @@ def pointing_game(
 
 
 def _chance(near: np.ndarray, known: np.ndarray) -> tuple[str, ...]:
-    """Say how much of the pictures that have an object counts as it (N, H, W): a random place hits as often."""
+    """Say how much of the pictures with an object counts as it (N, H, W): a random place hits as often."""
     if not known.any():
         return ()
     share = near[known].mean()

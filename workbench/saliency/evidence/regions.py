@@ -28,8 +28,8 @@ def region_masks(regions: Regions, maps: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the shapes do not fit, a box ends before it begins, or one that is not empty lies outside of the map,
-        as one in the pixels of another picture does.
+        If the shapes do not fit, a box ends before it begins, or one that is not empty lies outside of the
+        map, as one in the pixels of another picture does.
     TypeError
         If the maps are no tensor.
     """
@@ -63,8 +63,8 @@ def _joined(boxes: Tensor, maps: Tensor) -> Tensor:
     outside = (outside & (right != left) & (bottom != top)).flatten()
     if outside.any():
         raise ValueError(
-            f"box {boxes[outside][0].tolist()} lies outside of the map of {height} × {width} pixels: boxes are "
-            "left, top, right, bottom in its pixels"
+            f"box {boxes[outside][0].tolist()} lies outside of the map of {height} × {width} pixels: boxes "
+            "are left, top, right, bottom in its pixels"
         )
     y = torch.arange(maps.shape[1], device=maps.device)[:, None]
     x = torch.arange(maps.shape[2], device=maps.device)

@@ -26,8 +26,10 @@ _OTHERS = (
     "Tanh",
 )  # fmt: skip
 # Perhaps a rectifier, perhaps something else: the node does not keep what it was compared with.
-_UNCLEAR = ("ClampBackward0", "ClampMinBackward1", "ClampMaxBackward1", "MaximumBackward0", "MinimumBackward0",
-            "WhereBackward0")  # fmt: skip
+_UNCLEAR = (
+    "ClampBackward0", "ClampMinBackward1", "ClampMaxBackward1", "MaximumBackward0", "MinimumBackward0",
+    "WhereBackward0",
+)  # fmt: skip
 _WITHOUT_RULE = {*(f"{name}Backward0" for name in _OTHERS), *_UNCLEAR}
 
 

@@ -54,10 +54,12 @@ def test_a_constant_map_and_an_absent_object_are_undefined() -> None:
 def test_a_tolerance_that_covers_most_of_the_picture_is_told() -> None:
     maps = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
     boxes = torch.tensor([[0, 0, 4, 4]] * 3)
-    notes = pointing_game(maps, boxes).notes
-    assert any("TOO MUCH to tell maps apart" in note for note in notes)
-    notes = pointing_game(maps, boxes, tolerance=0).notes
-    assert notes[1] == f"{16 / 256:.3g} of the area counts as the object"
+    found = pointing_game(maps, boxes)
+    assert "TOLERANCE TOO LARGE" in found.warning
+    assert found.warning in found.summary()
+    found = pointing_game(maps, boxes, tolerance=0)
+    assert not found.warning
+    assert f"where {16 / 256:.3g} of the area is" in found.notes[0]
 
 
 def test_there_is_one_class_for_each_map() -> None:

@@ -49,6 +49,8 @@ class Evidence(Result):
         Which values speak for the maps; empty where neither does by itself.
     notes : tuple of str
         What was held fixed, filled in or chosen.
+    warning : str
+        Why the values say little, or nothing.
     groups : ndarray (N,), optional
         The class of each sample: the mean is then the mean over the classes of their means.
     positions : ndarray (s,), optional
@@ -82,6 +84,7 @@ class Evidence(Result):
     maps_made: int = 0
     seed: int = 0
     interrupted: bool = False
+    warning: str = ""
 
     @property
     def n(self) -> int:
@@ -180,6 +183,7 @@ class Evidence(Result):
             f"{self.metric} {self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]{over} "
             f"({self.n} samples{undefined}{better})",
             *self.notes,
+            *([self.warning] if self.warning else []),
             f"{self.inputs_evaluated} inputs evaluated, {self.maps_made} maps made"
             + (", INTERRUPTED before the rest" if self.interrupted else ""),
         ]

@@ -10,6 +10,7 @@ from workbench.saliency.evidence.evidence_result import Evidence, read_groups
 from workbench.saliency.evidence.questions import constant_maps
 from workbench.saliency.evidence.regions import Regions, region_masks
 
+_TOO_LARGE = "TOLERANCE TOO LARGE for these pictures: most places count as hits"
 _TELLING = 0.5  # share of the area: beyond it a random place hits more often than not
 
 
@@ -32,7 +33,7 @@ def pointing_game(
     tolerance : float
         Distance in pixels between the centres of the maximum and of the nearest pixel of the object, at least
         0. The paper's 15 are meant for images of some hundred pixels; the notes say how much of the area
-        counts as the object then, and whether that is too much.
+        that makes, on which a random place hits as often, and a warning if it is more than half.
     seed : int
         Of the bootstrap.
 
@@ -62,23 +63,16 @@ def pointing_game(
         values = (tops & near).sum((1, 2)) / tops.sum((1, 2))
     known = masks.any(2).any(1).cpu().numpy()
     values[constant_maps(maps).cpu().numpy() | ~known] = math.nan
+    share = near[known].mean() if known.any() else math.nan
     return Evidence(
         metric="pointing game",
         values=values,
         better="higher",
-        notes=(f"maximum at most {tolerance:g} pixels from the object", *_chance(near, known)),
+        notes=(f"maximum at most {tolerance:g} pixels from the object, where {share:.3g} of the area is",),
+        warning=_TOO_LARGE if share > _TELLING else "",
         groups=groups,
         seed=seed,
     )
-
-
-def _chance(near: np.ndarray, known: np.ndarray) -> tuple[str, ...]:
-    """Say how much of the pictures with an object counts as it (N, H, W): a random place hits as often."""
-    if not known.any():
-        return ()
-    share = near[known].mean()
-    much = ", TOO MUCH to tell maps apart: take a smaller tolerance" if share > _TELLING else ""
-    return (f"{share:.3g} of the area counts as the object{much}",)
 
 
 def _grown(mask: np.ndarray, tolerance: float) -> np.ndarray:

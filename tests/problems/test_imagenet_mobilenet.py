@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from workbench import paths
@@ -171,3 +172,11 @@ def test_the_card_of_the_images_tells_their_first_classes(network: MobileNetV2) 
         (best,) = top_classes(network, image, 1)
         (row,) = (line for line in card.splitlines() if line.startswith(f"| `{name}` "))
         assert f"| {best.name} {best.probability:.2f} |" in row
+
+
+def test_a_folder_goes_through_the_network_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        Image.new("RGB", (40, 40), (10, 20, 30)).save(tmp_path / f"{name}.png")
+    monkeypatch.setattr(module, "_BATCH", 2)
+    problem = module.imagenet_mobilenet(images=str(tmp_path))
+    assert [len(inputs) for (inputs, _), _ in problem.batches()] == [2, 1]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from workbench.saliency.baselines import baseline_inputs, blurred
 
@@ -28,6 +29,14 @@ def test_a_blurred_point_is_a_gaussian_and_a_constant_stays() -> None:
     torch.testing.assert_close(found, found.T)
     constant = torch.full((1, 2, 9, 7), 3.0).double()
     torch.testing.assert_close(blurred(constant, 4.0), constant)
+
+
+def test_the_blur_is_scipys() -> None:
+    inputs = torch.rand(2, 3, 40, 30, generator=torch.Generator().manual_seed(1)).double()
+    expected = gaussian_filter(inputs.numpy(), (0, 0, 3.0, 3.0), mode="nearest", truncate=3)
+    torch.testing.assert_close(
+        baseline_inputs(inputs, "blur"), torch.from_numpy(expected), rtol=0, atol=1e-12
+    )
 
 
 def test_a_tensor_broadcasts_and_takes_the_precision_of_the_inputs() -> None:

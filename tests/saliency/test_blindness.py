@@ -91,3 +91,18 @@ def test_a_network_that_ends_in_a_linear_layer_of_all_places_is_not_blind() -> N
     ).double()
     found = explain(model.eval(), images(), 0, METHODS_ANYWHERE, "1")
     assert not any(entry.class_blind for entry in found.maps)
+
+
+@pytest.mark.parametrize("score", ["probability", "loss"])
+def test_of_two_classes_maps_without_a_sign_are_the_same_for_both(score: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 2))
+    model = model.double().eval()
+    found = explain(model, images(), [[0, 1]] * 3, ["gradient", "norm_grad", "hires_cam"], "1", score)
+    for entry in found.maps:
+        first, second = entry.raw.flatten(2).unbind(1)
+        alike = torch.cosine_similarity(first, second) > 1 - 1e-9
+        assert entry.class_blind == bool(alike.all()), entry.method
+    assert [entry.class_blind for entry in found.maps] == [True, True, False]
+    assert "two classes" in found.maps[0].reason
+    assert not any(entry.class_blind for entry in explain(model, images(), 0, "gradient", "1").maps)

@@ -5,6 +5,7 @@ import torch
 from saliency_cases import hooks, images, network
 from torch import Tensor, nn
 
+from workbench.saliency import explain, meta_saliency
 from workbench.saliency.capture import capture
 
 
@@ -142,3 +143,45 @@ def test_parameters_made_in_inference_mode_are_refused() -> None:
         model = network()
     with pytest.raises(ValueError, match="made in inference mode"):
         capture(model, images(), ["first"])
+
+
+class Backbone(nn.Module):
+    """A network whose first part runs without gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = self.body(x)
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("layer", ["body", "input"])
+def test_a_layer_within_no_grad_is_refused_in_one_line(layer: str) -> None:
+    model = Backbone().double().requires_grad_(False).eval()
+    with pytest.raises(ValueError, match=f"the score does not depend on layer '{layer}': is there a no_grad"):
+        capture(model, images(), [layer])
+
+
+class Named(nn.Module):
+    """A convolution that is called by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 3, 3, padding=1)
+        self.head = nn.Linear(3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(input=x).mean((2, 3)))
+
+
+def test_what_enters_a_layer_by_keyword_is_refused_and_not_taken_for_what_leaves_it() -> None:
+    model = Named().double().eval()
+    with pytest.raises(ValueError, match="layer 'body' is called without a tensor in the first place"):
+        explain(model, images(), methods="norm_grad_without_virtual_layer", layers="body")
+    with pytest.raises(ValueError, match="layer 'body' is called without a tensor in the first place"):
+        meta_saliency(model, images(), 0, "norm_grad_without_virtual_layer", "body")
+    assert meta_saliency(model, images(), 0, "norm_grad", "body").maps.isfinite().all()

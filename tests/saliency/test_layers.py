@@ -36,3 +36,11 @@ def test_a_model_without_images_in_it_is_refused() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4)).double()
     with pytest.raises(ValueError, match=r"no layer of the model returns \(N, C, h, w\)"):
         default_layers(model, torch.zeros(1, 3, 16, 16, dtype=torch.float64))
+
+
+def test_a_module_that_is_called_input_is_not_taken_for_the_inputs() -> None:
+    model = nn.Sequential()
+    model.add_module("input", nn.Conv2d(3, 4, 3, stride=2))
+    model.add_module("next", nn.Conv2d(4, 4, 3))
+    model.add_module("flat", nn.Flatten())
+    assert default_layers(model.double(), images()) == ("next",)

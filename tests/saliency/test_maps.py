@@ -103,3 +103,21 @@ def test_maps_are_resized_between_the_centres_of_pixels() -> None:
 def test_stretched_maps_go_from_0_to_1_and_constant_ones_are_1() -> None:
     maps = torch.tensor([[[1.0, 3.0], [2.0, 1.0]], [[-2.0, -2.0], [-2.0, -2.0]]])
     assert stretch(maps).tolist() == [[[0, 1], [0.5, 0]], [[1, 1], [1, 1]]]
+
+
+def test_what_is_not_finite_is_told_and_stays_so_in_a_combination() -> None:
+    inputs = images()
+    inputs[1, 0, 0, 0] = float("nan")
+    found = explain(network(), inputs, 0, "linear_approximation", ["input", "first"], combine="sum")
+    assert [entry.not_finite for entry in found.maps] == [1, 1, 1]
+    lines = found.summary().splitlines()
+    assert "NOT FINITE: 1 of 3 scores" in lines
+    assert any(line.startswith("NOT FINITE: 1 of 3 of linear_approximation at input") for line in lines)
+    assert "NOT FINITE" not in explain(network(), images()).summary()
+    found.plot(sample=1).figure.canvas.draw()
+
+
+def test_a_note_is_in_the_summaries() -> None:
+    found = explain(network(), images(), 0, "excitation", "stem")
+    assert "of the winning probability gets here" in found.maps[0].summary()
+    assert f"excitation at stem: {found.maps[0].note}" in found.summary()

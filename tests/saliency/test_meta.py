@@ -224,3 +224,12 @@ def test_what_is_out_of_range_is_refused(options: dict[str, object], message: st
         meta_saliency(network(), images(), 0, **options)
     with pytest.raises(ValueError, match="in train mode"):
         meta_saliency(network().train(), images(), 0)
+
+
+def test_half_precision_would_round_the_step_away() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 3)).bfloat16().eval()
+    inputs = torch.rand(2, 3, 8, 8).bfloat16()
+    with pytest.raises(ValueError, match=r"'0.weight' is torch.bfloat16, which rounds the step away"):
+        meta_saliency(model, inputs, 0)
+    assert meta_saliency(model, inputs, 0, step=0).maps.isfinite().all()
+    assert meta_saliency(model, inputs, 0, infinitesimal=True).maps.isfinite().all()

@@ -1,5 +1,6 @@
 """Scores of tokens against closed forms, finite differences and a model split by hand."""
 
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -216,3 +217,10 @@ def test_all_methods_of_the_true_gradient_are_taken() -> None:
     found = explain_tokens(gpt(), codes(), methods=names)
     assert found.methods == tuple(names)
     assert found.values.isfinite().all()
+
+
+def test_blocks_that_have_names_are_found_by_them() -> None:
+    model = nn.Module()
+    model.embedding = nn.Embedding(3, 4)
+    model.blocks = nn.Sequential(OrderedDict(first=nn.Linear(4, 4), second=nn.Linear(4, 4)))
+    assert default_token_layers(model) == ("embedding", "blocks.first", "blocks.second")

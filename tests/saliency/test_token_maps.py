@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ from matplotlib.colors import to_hex
 
 import workbench as wb
 from workbench.colors import BLUE, VERMILION
-from workbench.saliency import TokenMaps
+from workbench.problems.text_gpt import GPT
+from workbench.saliency import TokenMaps, explain_tokens
 
 
 def maps() -> TokenMaps:
@@ -96,3 +98,16 @@ def test_it_survives_saving(tmp_path: Path) -> None:
     assert isinstance(again, TokenMaps)
     assert again.frame().equals(maps().frame())
     assert again.summary() == maps().summary()
+
+
+def test_the_figure_grows_with_rows_and_tokens() -> None:
+    model = GPT(11, 40, 16, 3).eval()
+    found = explain_tokens(model, torch.arange(40)[None] % 11, methods=list(ROWS))
+    ax = found.plot()
+    ax.figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
+    assert len(boxes) == 4 * len(ROWS)
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+
+
+ROWS = ("gradient", "gradient_norm", "gradient_times_input", "norm_grad", "norm_grad_selective")

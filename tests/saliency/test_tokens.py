@@ -124,7 +124,7 @@ def test_the_maps_of_the_digits_transformer_have_a_place_for_each_patch() -> Non
         (TokenGrid(shape=(2, 3)), (2, 7, 3), "7 tokens, 0 of them leading, are not 2 × 3 patches"),
         (TokenGrid(leading=3), (2, 3, 3), "3 tokens, 3 of them leading"),
         (TokenGrid(leading=4), (2, 3, 3), "3 tokens, 4 of them leading"),
-        (TokenGrid(), (2, 4, 3, 1), r"\(N, T, C\), not \(2, 4, 3, 1\)"),
+        (TokenGrid(), (2, 4), r"\(N, T, C\), not \(2, 4\)"),
     ],
 )
 def test_tokens_that_fill_no_grid_are_refused(
@@ -154,3 +154,45 @@ def test_meta_saliency_takes_the_same_adapters() -> None:
     torch.testing.assert_close(found.maps, plain.maps[0].raw, rtol=1e-8, atol=1e-12)
     with pytest.raises(ValueError, match="did you mean 'patches'"):
         meta_saliency(model, images, 3, adapter="patch", **options)
+
+
+class Windowed(nn.Module):
+    """Keeps its channels last, as windowed transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Conv2d(3, 5, 2, stride=2)
+        self.block = nn.Linear(5, 5)
+        self.output = nn.Linear(5, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.output(self.block(self.embedding(images).permute(0, 2, 3, 1)).relu().mean((1, 2)))
+
+
+@pytest.mark.parametrize("adapter", ["channels-last", lambda x: x.permute(0, 3, 1, 2)])
+def test_channels_that_come_last_are_laid_out_too(adapter: object) -> None:
+    torch.manual_seed(0)
+    model, inputs = Windowed().double().eval(), torch.rand(2, 3, 8, 12, dtype=torch.float64)
+    found = explain(model, inputs, 1, "norm_grad", ["input", "block"], adapter=adapter)
+    assert found.select("norm_grad", "input").raw.shape == (2, 1, 8, 12)
+    assert found.select("norm_grad", "block").raw.shape == (2, 1, 4, 6)
+    values = model.block(model.embedding(inputs).permute(0, 2, 3, 1)).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(model.output(values.relu().mean((1, 2)))[:, 1].sum(), values)
+    expected = values.norm(dim=3) * slope.norm(dim=3)
+    torch.testing.assert_close(found.select("norm_grad", "block").raw[:, 0], expected.detach())
+
+
+def test_a_grid_stays_one_and_tokens_are_no_channels_last() -> None:
+    grid = torch.rand(1, 2, 3, 4)
+    assert TokenGrid(leading=1)(grid) is grid
+    with pytest.raises(ValueError, match=r"values have shape \(1, 2, 3\), not \(N, h, w, C\)"):
+        ADAPTERS["channels-last"](grid[..., 0])
+
+
+def test_a_square_is_not_made_of_an_image_that_is_none() -> None:
+    model, inputs = vit(2, 8)  # 16 patches would fill 4 × 4
+    for function in (explain, meta_saliency):
+        name = "layers" if function is explain else "layer"
+        with pytest.raises(ValueError, match=r"of 8 × 32 pixels make no square: pass TokenGrid\(leading=1"):
+            function(model, inputs, 0, **{name: "tokens"}, adapter="vit-with-class-token")
+        function(model, inputs, 0, "norm_grad", "tokens", adapter=TokenGrid(1, (2, 8)))

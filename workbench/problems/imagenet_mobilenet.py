@@ -41,8 +41,7 @@ def imagenet_mobilenet(*, images: str = "built-in") -> Problem:
     model = pretrained_mobilenet()
     inputs = load_images(None if images == "built-in" else images).inputs
     with torch.no_grad():
-        labels = model(inputs).argmax(1)
-    batches = list(zip(inputs.split(_BATCH), labels.split(_BATCH), strict=True))
+        batches = [(part, model(part).argmax(1)) for part in inputs.split(_BATCH)]
     return Problem(model, nn.CrossEntropyLoss(), batches, name="imagenet-mobilenet")
 
 

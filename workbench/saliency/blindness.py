@@ -44,6 +44,19 @@ def alike_maps(raw: Tensor, others: Tensor) -> Tensor:
     return ((likeness > 1 - _TOLERANCE**2) | empty).all(dim=(1, 2)) & ~empty.all(dim=(1, 2))
 
 
+def same_maps(raw: Tensor, turned: Tensor) -> Tensor:
+    """Which methods' maps (M, ...) the opposite gradient makes again: (M,) of bool; not those that are 0."""
+    raw, turned = raw.flatten(1), turned.flatten(1)
+    size = raw.abs().amax(dim=1)
+    return ((raw - turned).abs().amax(dim=1) <= _TOLERANCE * size) & (size > 0)
+
+
+OPPOSITE = (
+    "the probabilities of two classes add up to 1, so their gradients are opposite, and both give this map: "
+    "use score='logit'"
+)
+
+
 def blind_reason(method: Method) -> str:
     """Why the maps of a method are the same for all classes where the gradient is constant over space."""
     if method.extract == "bias":

@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from workbench.choices import suggestion
+from workbench.saliency.hooks import of_this_thread
 
 INPUT = "input"  # the name of the inputs among the layers
 
@@ -50,33 +52,37 @@ def capture(
     inputs : Tensor (N, ...)
         May be an inference tensor, or require a gradient: the model gets a copy.
     layers : sequence of str
-        Names from ``model.named_modules()``, or ``"input"``.
+        Names from ``model.named_modules()``, or ``"input"``, which is never a module of that name.
     entering : sequence of str
         Those of the layers whose inputs are wanted too.
 
     Raises
     ------
     ValueError
-        If a name is unknown, a layer does not run or runs more than once, or does not return a tensor, or if
-        the model was made in inference mode.
+        If a name is unknown, a layer does not run or runs more than once, or does not return a tensor, if the
+        outputs depend on none of the layers, or if the model was made in inference mode.
 
     Notes
     -----
     Cost: one forward pass, and a copy of the inputs and of each layer's output.
     """
     modules = find_layers(model, layers)
-    _refuse_inference_model(model)
+    refuse_inference_model(model)
     found: dict[str, Tensor] = {}
     entered: dict[str, Tensor] = {}
 
-    def keep(name: str, arguments: tuple[Any, ...], output: Any) -> Tensor:
+    def keep(name: str, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Tensor:
         if name in found:
             raise ValueError(f"layer {name!r} runs more than once in a forward pass: name one that runs once")
         if not isinstance(output, Tensor):
             raise ValueError(
                 f"layer {name!r} returns a {type(output).__name__}, not a tensor: name one in it"
             )
-        if name in entering and arguments and isinstance(arguments[0], Tensor):
+        if name in entering:
+            if not (arguments and isinstance(arguments[0], Tensor)):
+                raise ValueError(
+                    f"layer {name!r} is called without a tensor in the first place: name another"
+                )
             entered[name] = arguments[0].detach().clone()
         if not output.requires_grad:
             output = _leaf(name, output)
@@ -92,7 +98,7 @@ def capture(
                 found[INPUT] = _leaf(INPUT, inputs)
                 inputs = found[INPUT].clone()
             for name, module in modules.items():
-                handles.append(module.register_forward_hook(_Keep(name, keep)))
+                handles.append(module.register_forward_hook(of_this_thread(partial(keep, name))))
             logits = model(inputs)
     finally:
         for handle in handles:
@@ -100,10 +106,16 @@ def capture(
     for name in layers:
         if name not in found:
             raise ValueError(f"layer {name!r} does not run in a forward pass: name one that does")
+    if layers and isinstance(logits, Tensor) and not logits.requires_grad:
+        raise ValueError(
+            f"the score does not depend on layer {layers[0]!r}: is there a no_grad() around it, or a "
+            "detach() behind it?"
+        )
     return Captured(logits, {name: found[name] for name in layers}, entered, modules)
 
 
-def _refuse_inference_model(model: nn.Module) -> None:
+def refuse_inference_model(model: nn.Module) -> None:
+    """Refuse a model of inference tensors, which autograd cannot take."""
     first = next(model.parameters(), None)  # one stands for all: looking at each takes longer than a layer
     if first is not None and first.is_inference():
         raise ValueError(
@@ -119,9 +131,13 @@ def find_layers(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]
     ------
     ValueError
         If a name is unknown or given twice.
+    TypeError
+        If it is no text, such as a module.
     """
     found: dict[str, nn.Module] = {}
     for name in layers:
+        if not isinstance(name, str):
+            raise TypeError(f"a layer is a {type(name).__name__}: pass names from model.named_modules()")
         if layers.count(name) > 1:
             raise ValueError(f"layer {name!r} is named twice")
         if name == INPUT:
@@ -136,17 +152,6 @@ def find_layers(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]
                 f"layer {name!r} is none of the model's {len(names) - 1} modules{suggestion(name, names)}"
             )
     return found
-
-
-@dataclasses.dataclass(frozen=True)
-class _Keep:
-    """A forward hook that knows the name of its layer."""
-
-    name: str
-    keep: Any
-
-    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Tensor:
-        return self.keep(self.name, arguments, output)
 
 
 def _leaf(name: str, tensor: Tensor) -> Tensor:

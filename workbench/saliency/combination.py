@@ -108,6 +108,7 @@ def combine_layers(maps: Sequence[SaliencyMap], combination: Combination, asked:
                 raw=values,
                 class_blind=blind,
                 reason="all the layers that count are class-blind" if blind else "",
+                note="",
             )
         )
     return combined

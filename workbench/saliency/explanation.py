@@ -1,7 +1,7 @@
 """``explain``: maps of many methods at many layers from one forward and one backward pass."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,17 +9,22 @@ from torch import Tensor, nn
 
 from workbench.choices import check_choice
 from workbench.probes import refuse_training_mode
+from workbench.saliency.averages import AVERAGES
 from workbench.saliency.capture import Captured, capture
 from workbench.saliency.combination import Combination, combine_layers, find_combination
 from workbench.saliency.extraction import REAL
+from workbench.saliency.layer_inputs import check_rows, read_inputs
 from workbench.saliency.layers import default_layers
 from workbench.saliency.maps import SaliencyMap, SaliencyMaps
-from workbench.saliency.methods import Method, find_method
+from workbench.saliency.methods import TRUE, Method, find_method
 from workbench.saliency.places import Adapter, Place, on_grid
 from workbench.saliency.rules import recorder
 from workbench.saliency.scores import extreme_targets, read_targets, target_scores
 from workbench.saliency.sources import RULE_NAMES, Run, Source, find_source
 from workbench.saliency.tokens import find_adapter
+
+# Rules and scores with which the gradients of two classes are opposite up to a factor.
+_OPPOSED = {TRUE: ("probability", "loss"), **dict.fromkeys(AVERAGES, ("probability",))}
 
 
 def explain(
@@ -53,8 +58,8 @@ def explain(
     combine : {"sum", "product"} or Combination, optional
         Adds a map per method that is made of all layers.
     adapter : str or callable, optional
-        Lays out (N, tokens, C) as (N, C, h, w), for layers that return tokens: a name of ``ADAPTERS``, a
-        :class:`TokenGrid`, or a function.
+        Lays out what a layer returns, such as (N, tokens, C) or (N, h, w, C), as (N, C, h, w): a name of
+        ``ADAPTERS``, a :class:`TokenGrid`, or a function. It sees all layers but images that go in.
     keep_inputs : bool
         Keep the inputs in the result, for its pictures.
 
@@ -78,14 +83,11 @@ def explain(
     of half gradients. The inputs of a batch must not influence each other's scores.
     Source: Rebuffi, Fong, Ji, Vedaldi, CVPR 2020, arXiv:2004.02866.
     """
-    if not isinstance(inputs, Tensor):
-        raise TypeError(f"inputs is a {type(inputs).__name__}: pass a tensor, to a model that takes one")
-    if not len(inputs):
-        raise ValueError("inputs is empty: there is nothing to explain")
+    inputs = read_inputs(inputs)
     refuse_training_mode(model)
     chosen = _read_methods(methods)
     combination = find_combination(combine)
-    lay_out = find_adapter(adapter)
+    lay_out = find_adapter(adapter, inputs)
     started = time.perf_counter()
     with torch.inference_mode(False), torch.no_grad():
         names = default_layers(model, inputs) if layers is None else _read_layers(layers)
@@ -99,14 +101,16 @@ def explain(
             targets = torch.cat([targets, extreme_targets(captured.logits)], dim=1)
         with torch.enable_grad():
             scores = target_scores(captured.logits, targets, score)
-        places = _places(captured, lay_out)
+        places = _places(captured, lay_out, len(inputs))
         run = Run(model, inputs, captured, operations, places, targets, scores, score)
         size = tuple(inputs.shape[2:]) if inputs.dim() == 4 else None
+        two = captured.logits.shape[1] == 2
         maps: list[SaliencyMap] = []
         forwards, backwards = 1.0, 0
         for rule in rules:
             source = find_source(rule, run, keep=len(rules) > 1)
-            maps += _maps([method for method in chosen if method.rule == rule], source, size)
+            opposed = two and score in _OPPOSED.get(rule, ())
+            maps += _maps([method for method in chosen if method.rule == rule], source, size, opposed)
             forwards, backwards = forwards + source.forwards, backwards + source.backwards
         if combination is not None:
             maps += combine_layers(maps, combination, asked)
@@ -117,7 +121,7 @@ def explain(
         targets=targets[:, :asked],
         scores=scores[:, :asked].detach(),
         score=score,
-        inputs=inputs.detach().clone() if keep_inputs else None,
+        inputs=inputs.clone() if keep_inputs else None,
         forwards=forwards + (1 / len(inputs) if layers is None else 0),
         backwards=backwards,
         seconds=time.perf_counter() - started,
@@ -138,40 +142,54 @@ def _read_methods(methods: Any) -> list[Method]:
 
 
 def _read_layers(layers: Any) -> tuple[str, ...]:
+    if isinstance(layers, nn.Module) or not isinstance(layers, Iterable):
+        raise TypeError(f"layers is a {type(layers).__name__}: pass names from model.named_modules()")
     names = (layers,) if isinstance(layers, str) else tuple(layers)
     if not names:
         raise ValueError("layers is empty: name at least one, or pass None for the usual ones")
     return names
 
 
-def _places(captured: Captured, adapter: Adapter | None) -> list[Place]:
+def _places(captured: Captured, adapter: Adapter | None, count: int) -> list[Place]:
     places = []
     for name, activation in captured.activations.items():
-        x = on_grid(name, activation.detach(), adapter)
+        x = check_rows(name, on_grid(name, activation.detach(), adapter), count)
         module = captured.modules.get(name)
         places.append(Place(name, module, x, captured.entering.get(name), adapter))
     return places
 
 
-def _maps(methods: list[Method], source: Source, size: tuple[int, ...] | None) -> list[SaliencyMap]:
-    """Maps of methods that share their gradients, at all places and for all targets."""
+def _maps(
+    methods: list[Method], source: Source, size: tuple[int, ...] | None, opposed: bool
+) -> list[SaliencyMap]:
+    """Maps of methods that share their gradients, at all places and for all targets.
+
+    ``opposed`` says that there are two classes, whose gradients are opposite up to a factor.
+    """
     parts: dict[str, list[dict[str, Tensor]]] = {place.name: [] for place in source.places}
     varying: set[str] = set()
+    reasons: dict[str, dict[str, str]] = {place.name: {} for place in source.places}
     for by_layer in source.gradients:
         for place in source.places:
             found, constant = place.maps(methods, by_layer[place.name])
+            if opposed and not parts[place.name]:
+                reasons[place.name] = place.opposite_reasons(methods, by_layer[place.name], found)
             parts[place.name].append(found)
             if not constant:
                 varying.add(place.name)
     maps = []
     for place in source.places:
         raw = {method.name: _stack([part[method.name] for part in parts[place.name]]) for method in methods}
-        reasons = {} if place.name in varying else place.blind_reasons(methods, raw)
+        flat = {} if place.name in varying else place.blind_reasons(methods, raw)
         for method in methods:
-            values, reason = raw[method.name], reasons.get(method.name, "")
+            values = raw[method.name]
+            reason = flat.get(method.name) or reasons[place.name].get(method.name, "")
+            note = source.notes.get(place.name, "")
             shown = size or tuple(values.shape[2:])
             maps.append(
-                SaliencyMap(method.name, place.name, method.formula, values, shown, bool(reason), reason)
+                SaliencyMap(
+                    method.name, place.name, method.formula, values, shown, bool(reason), reason, note
+                )
             )
     return maps
 

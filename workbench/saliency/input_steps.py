@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, grad_and_value, jvp, vmap
 
 from workbench.progress import progress
-from workbench.saliency.capture import INPUT, find_layers
-from workbench.saliency.layer_inputs import layer_values
+from workbench.saliency.capture import INPUT, capture, find_layers, refuse_inference_model
+from workbench.saliency.hooks import of_this_thread
+from workbench.saliency.layer_inputs import check_rows
 from workbench.saliency.scores import target_scores
 
 Parameters = dict[str, Tensor]
@@ -97,21 +98,23 @@ class Learner:
 
 
 @contextmanager
-def tapped(model: nn.Module, inputs: Tensor, layer: str) -> Iterator[Tap]:
-    """A tap at the layer; the hook goes with it."""
-    zeros = torch.zeros_like(layer_values(model, inputs[:1], layer))
+def tapped(model: nn.Module, inputs: Tensor, layer: str, *, entering: bool) -> Iterator[Tap]:
+    """A tap at the layer; the hook goes with it. ``entering`` asks for what enters the layer, too."""
+    refuse_inference_model(model)
     if layer == INPUT:
-        yield Tap(None, zeros)
+        yield Tap(None, torch.zeros_like(inputs[:1]))
         return
+    captured = capture(model, inputs[:1], (layer,), entering=(layer,) if entering else ())
+    zeros = torch.zeros_like(check_rows(layer, captured.activations[layer].detach(), 1))
     (module,) = find_layers(model, (layer,)).values()
     tap = Tap(module, zeros)
 
     def hook(module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
         if tap.shift is not None:
-            tap.entered = arguments[0].clone()
+            tap.entered = arguments[0].clone() if entering else output
         return tap.through(output)
 
-    handle = module.register_forward_hook(hook)
+    handle = module.register_forward_hook(of_this_thread(hook))
     try:
         yield tap
     finally:

@@ -1,7 +1,12 @@
 """Layers worth a look: the last ones before the resolution changes."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+
+from workbench.saliency.capture import INPUT
+from workbench.saliency.hooks import of_this_thread
 
 
 def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
@@ -9,7 +14,7 @@ def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
 
     Found by one forward pass of the first input, whose modules are watched as they return (a block after the
     modules in it, so it is the block that is named). Layers that run more than once are passed over, and so
-    are those of one location.
+    are those of one location, and one of the name ``"input"``, which stands for the inputs.
 
     Raises
     ------
@@ -18,7 +23,7 @@ def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
     """
     seen: list[tuple[str, tuple[int, ...]]] = []
 
-    def watch(name: str) -> "object":
+    def watch(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, arguments: tuple[object, ...], output: object) -> None:
             if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2:].numel() > 1:
                 seen.append((name, tuple(output.shape[2:])))
@@ -28,8 +33,8 @@ def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
     handles = []
     try:
         for name, module in model.named_modules():
-            if name:
-                handles.append(module.register_forward_hook(watch(name)))
+            if name and name != INPUT:
+                handles.append(module.register_forward_hook(of_this_thread(watch(name))))
         with torch.inference_mode(False), torch.no_grad():
             model(inputs[:1].clone())
     finally:

@@ -35,6 +35,8 @@ class SaliencyMap(Result):
         Whether the map could not have been another one for any class.
     reason : str
         Why, or nothing.
+    note : str
+        What else is to be known of how it was made: what it lost, or how good an average is.
     """
 
     method: str
@@ -44,6 +46,7 @@ class SaliencyMap(Result):
     size: tuple[int, ...]
     class_blind: bool = False
     reason: str = ""
+    note: str = ""
 
     @property
     def sized(self) -> Tensor:
@@ -54,6 +57,11 @@ class SaliencyMap(Result):
     def zeros(self) -> int:
         """How many of the maps are 0 everywhere: of a saturated score, or of nothing that is positive."""
         return int((~self.raw.flatten(2).any(dim=2)).sum())
+
+    @property
+    def not_finite(self) -> int:
+        """How many of the maps hold a nan or an infinity."""
+        return int((~self.raw.flatten(2).isfinite().all(dim=2)).sum())
 
     def first_targets(self, count: int) -> "SaliencyMap":
         """The maps of the first so many targets."""
@@ -81,8 +89,8 @@ class SaliencyMap(Result):
         """The map of one input and target; where it has a sign, red speaks for the class and blue against."""
         ax = new_axes(ax)
         values = self.sized[sample, target].cpu().numpy()
-        high = float(np.abs(values).max()) or 1.0
-        if values.min() < 0:
+        high = float(np.abs(values[np.isfinite(values)]).max(initial=0)) or 1.0
+        if (values < 0).any():
             ax.imshow(values, cmap="RdBu_r", vmin=-high, vmax=high)
         else:
             ax.imshow(values, cmap="inferno", vmin=0, vmax=high)
@@ -97,7 +105,8 @@ class SaliencyMap(Result):
         """What the map is, and why it may not be believed."""
         count, targets, *size = self.raw.shape
         line = f"{self.method} at {self.layer}: {self.formula}, {count} × {targets} maps {tuple(size)}"
-        return f"{line}\nCLASS-BLIND: {self.reason}" if self.class_blind else line
+        lines = [line, self.note, f"CLASS-BLIND: {self.reason}" if self.class_blind else ""]
+        return "\n".join(each for each in lines if each)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -220,8 +229,22 @@ class SaliencyMaps(Result):
         blind = [f"{entry.method} at {entry.layer}" for entry in self.maps if entry.class_blind]
         if blind:
             lines.append(f"CLASS-BLIND: {', '.join(blind)}")
-        empty = [(f"{entry.method} at {entry.layer}", entry.zeros) for entry in self.maps if entry.zeros]
-        if empty:
-            total = count * targets
-            lines.append("ZERO everywhere: " + ", ".join(f"{n} of {total} of {name}" for name, n in empty))
-        return "\n".join(lines)
+        lines.append(self._counted("ZERO everywhere", [entry.zeros for entry in self.maps]))
+        lines.append(self._counted("NOT FINITE", [entry.not_finite for entry in self.maps]))
+        unknown = int((~self.scores.isfinite()).sum())
+        lines.append(f"NOT FINITE: {unknown} of {count * targets} scores" if unknown else "")
+        notes: dict[tuple[str, str], list[str]] = {}
+        for entry in self.maps:
+            notes.setdefault((entry.method, entry.note), []).append(entry.layer)
+        lines += [f"{m} at {', '.join(layers)}: {note}" for (m, note), layers in notes.items() if note]
+        return "\n".join(line for line in lines if line)
+
+    def _counted(self, what: str, numbers: list[int]) -> str:
+        """Of which entries how many maps are so, or nothing."""
+        total = self.targets.numel()
+        found = [
+            f"{number} of {total} of {entry.method} at {entry.layer}"
+            for entry, number in zip(self.maps, numbers, strict=True)
+            if number
+        ]
+        return f"{what}: {', '.join(found)}" if found else ""

@@ -19,7 +19,7 @@ from workbench.result import Result, new_axes
 from workbench.saliency.capture import INPUT
 from workbench.saliency.extraction import REAL
 from workbench.saliency.input_steps import Learner, over_pairs, tapped
-from workbench.saliency.layer_inputs import logits_of
+from workbench.saliency.layer_inputs import logits_of, read_inputs
 from workbench.saliency.methods import TRUE, Method, find_method
 from workbench.saliency.pictures import resize
 from workbench.saliency.places import Adapter, on_grid
@@ -205,13 +205,15 @@ def meta_saliency(
     Raises
     ------
     ValueError
-        If a name, target, count or the step is out of range, a method has another backward rule, or the model
-        is in train mode.
+        If a name, target, count or the step is out of range, a method has another backward rule, the model is
+        in train mode or compiled, or half precision would round the step away.
 
     Notes
     -----
     Cost: per input and target, 3 forward and 3 backward passes, one of which goes to all parameters; if
-    infinitesimal 2 and 2, one of each with forward derivatives. A model that ``torch.func.vmap`` cannot take
+    infinitesimal 2 and 2, one of each with forward derivatives. Beside them one forward pass over the inputs,
+    and one of one input. No other thread may use the model meanwhile: it gets other parameters for each pass,
+    and its own back. A model that ``torch.func.vmap`` cannot take
     goes input by input, with a warning that says why.
     Source: Rebuffi, Fong, Ji, Vedaldi, CVPR 2020, arXiv:2004.02866, and its authors' code for the step. The
     infinitesimal variant is derived here.
@@ -222,15 +224,16 @@ def meta_saliency(
         raise ValueError(
             f"method {chosen.name!r} follows the rule {chosen.rule!r}: meta-saliency takes the true one"
         )
-    lay_out = find_adapter(adapter)
+    inputs = read_inputs(inputs)
+    lay_out = find_adapter(adapter, inputs)
     check_choice("score", score, SCORES)
     check_count("rows", rows)
     if not 0 <= step < float("inf"):
         raise ValueError(
             f"step={step} is out of range: it must be finite and at least 0; ascend=True goes up"
         )
+    _refuse_what_takes_no_step(model, infinitesimal or not step)
     with torch.inference_mode(False), torch.no_grad():
-        inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
         targets = read_targets(target, logits_of(model, inputs, rows))
         signed = step if ascend else -step
         if infinitesimal:
@@ -241,7 +244,7 @@ def meta_saliency(
             return chosen.map_of(x, gradient, tap.module)
 
         plain, maps, changes, looped = [], [], [], ""
-        with tapped(model, inputs, layer) as tap:
+        with tapped(model, inputs, layer, entering=chosen.extract == REAL) as tap:
             learner = Learner(model, tap, score, signed, infinitesimal)
             for before, after, change, reason in over_pairs(learner, inputs, targets, rows):
                 looped = reason
@@ -272,3 +275,14 @@ def meta_saliency(
         size=tuple(inputs.shape[2:] if inputs.dim() == 4 else maps[0].shape[1:]),
         looped=looped,
     )
+
+
+def _refuse_what_takes_no_step(model: nn.Module, stands: bool) -> None:
+    if hasattr(model, "_orig_mod"):
+        raise ValueError("the model is compiled for the parameters that it has: pass model._orig_mod")
+    for name, each in model.named_parameters():
+        if not stands and each.element_size() < 4:
+            raise ValueError(
+                f"parameter {name!r} is {each.dtype}, which rounds the step away: pass model.float(), or "
+                "infinitesimal=True"
+            )

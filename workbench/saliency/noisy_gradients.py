@@ -16,7 +16,7 @@ from workbench.progress import progress
 from workbench.random_vectors import generator
 from workbench.result import Result, new_axes
 from workbench.saliency.capture import INPUT, capture
-from workbench.saliency.layer_inputs import gradients_at, logits_of
+from workbench.saliency.layer_inputs import check_rows, gradients_at, logits_of, read_inputs
 from workbench.saliency.scores import SCORES, read_targets, target_scores
 
 if TYPE_CHECKING:
@@ -163,7 +163,9 @@ def smooth_gradients(
     if not 0 <= noise < float("inf"):
         raise ValueError(f"noise={noise} is out of range: it is a part of the range of an input, at least 0")
     with torch.inference_mode(False), torch.no_grad():
-        inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
+        inputs = read_inputs(inputs)
+        if not inputs.is_floating_point():
+            raise ValueError(f"inputs are {inputs.dtype}, to which no noise can be added")
         targets = read_targets(target, logits_of(model, inputs, rows))
         found = _Moments()
         interrupted = False
@@ -234,6 +236,7 @@ def _gradients(model: nn.Module, noisy: Tensor, targets: Tensor, layer: str, sco
     found = []
     for part, its_classes in zip(flat.split(rows), classes.split(rows), strict=True):
         captured = capture(model, part, (layer,))
+        check_rows(layer, captured.activations[layer], len(part))
         with torch.enable_grad():
             scores = target_scores(captured.logits, its_classes, score)
         found.append(gradients_at(scores, captured.activations[layer]))

@@ -14,8 +14,8 @@ from workbench.probes import refuse_training_mode
 from workbench.progress import Advance, progress
 from workbench.result import Result, new_axes
 from workbench.saliency.baselines import baseline_inputs
-from workbench.saliency.capture import INPUT
-from workbench.saliency.layer_inputs import gradients_at, layer_values, logits_of, scores_from
+from workbench.saliency.capture import INPUT, refuse_inference_model
+from workbench.saliency.layer_inputs import gradients_at, layer_values, logits_of, read_inputs, scores_from
 from workbench.saliency.scores import SCORES, read_targets, target_scores
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class PathGradients(Result):
     targets : Tensor (N, T)
     score, quadrature, baseline : str
     steps : int
-    passes : int
-        Inputs that went forward, and T times backward.
+    forwards, backwards : int
+        Passes over all inputs.
     """
 
     layer: str
@@ -54,7 +54,8 @@ class PathGradients(Result):
     quadrature: str
     baseline: str
     steps: int
-    passes: int
+    forwards: int
+    backwards: int
 
     @property
     def attributions(self) -> Tensor:
@@ -97,8 +98,8 @@ class PathGradients(Result):
         return (
             f"integrated gradients at {self.layer!r} from baseline {self.baseline!r}: completeness gap at "
             f"most {gap:.3g}, where the {self.score} changes by at most {change:.3g}\n"
-            f"{self.steps} steps ({self.quadrature}), {self.passes} inputs forward and backward, for "
-            f"{self.targets.shape[1]} targets each"
+            f"{self.steps} steps ({self.quadrature}), {self.forwards} forward and {self.backwards} backward "
+            f"passes over {len(self.targets)} inputs, for {self.targets.shape[1]} targets each"
         )
 
 
@@ -147,7 +148,8 @@ def integrated_gradients(
 
     Notes
     -----
-    Cost: ``steps`` forward passes over the inputs, T times as many backward passes, and three forward passes.
+    Cost: ``steps`` forward passes over the inputs, T times as many backward passes, and two forward passes
+    for the change of the score; at a layer two more for the ends of the path.
     Memory: the attributions, and the graph of ``rows`` inputs.
     Source: Sundararajan, Taly, Yan, "Axiomatic attribution for deep networks", arXiv:1703.01365, equation 1.
     """
@@ -157,7 +159,10 @@ def integrated_gradients(
     check_choice("quadrature", quadrature, QUADRATURES)
     check_choice("score", score, SCORES)
     with torch.inference_mode(False), torch.no_grad():
-        inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
+        inputs = read_inputs(inputs)
+        refuse_inference_model(model)
+        if layer == INPUT and not inputs.is_floating_point():
+            raise ValueError(f"inputs are {inputs.dtype}, between which there is no path: name a later layer")
         start = baseline_inputs(inputs, baseline)
         logits = logits_of(model, inputs, rows)
         targets = read_targets(target, logits)
@@ -182,7 +187,8 @@ def integrated_gradients(
         quadrature=quadrature,
         baseline=baseline if isinstance(baseline, str) else "given",
         steps=steps,
-        passes=len(inputs) * steps,
+        forwards=steps + (2 if layer == INPUT else 4),
+        backwards=steps * targets.shape[1],
     )
 
 

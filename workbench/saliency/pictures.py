@@ -14,9 +14,9 @@ def resize(maps: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def stretch(maps: Tensor) -> Tensor:
-    """Maps (..., h, w) from 0 to 1; a map that is constant tells no places apart and becomes 1."""
+    """Maps (..., h, w) from 0 to 1; a constant one tells no places apart and becomes 1, nan stays nan."""
     low, high = maps.amin(dim=(-2, -1), keepdim=True), maps.amax(dim=(-2, -1), keepdim=True)
-    return torch.where(high > low, (maps - low) / (high - low), 1.0)
+    return torch.where(high == low, 1.0, (maps - low) / (high - low))
 
 
 def as_picture(image: Tensor) -> np.ndarray | None:

@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from workbench.saliency.aggregation import Contribution, aggregate
-from workbench.saliency.blindness import alike_maps, blind_reason, flat_gradient, spatially_constant
+from workbench.saliency.blindness import (
+    OPPOSITE,
+    alike_maps,
+    blind_reason,
+    flat_gradient,
+    same_maps,
+    spatially_constant,
+)
+from workbench.saliency.capture import INPUT
 from workbench.saliency.extraction import REAL
 from workbench.saliency.methods import Method
 
@@ -77,6 +85,15 @@ class Place:
             found[method.name] = aggregate(shared[key], method.aggregate)
         return found
 
+    def opposite_reasons(
+        self, methods: list[Method], gradient: Tensor, found: dict[str, Tensor]
+    ) -> dict[str, str]:
+        """By method, why a map (N, h, w) is that of the other class, too, whose gradient is opposite."""
+        turned, _ = self.maps(methods, -gradient)
+        names = [method.name for method in methods]
+        same = same_maps(torch.stack([found[n] for n in names]), torch.stack([turned[n] for n in names]))
+        return {name: OPPOSITE if each else "" for name, each in zip(names, same.tolist(), strict=True)}
+
     def blind_reasons(self, methods: list[Method], raw: dict[str, Tensor]) -> dict[str, str]:
         """By method, why maps (N, T, h, w) know nothing of the class, where the gradient is flat."""
         entering = self.x if self.entering is None else self.entering
@@ -94,12 +111,14 @@ class Place:
 def on_grid(name: str, values: Tensor, adapter: Adapter | None) -> Tensor:
     """An activation, or a gradient there, as (N, C, h, w) in at least single precision.
 
+    The adapter sees what every layer returns, images that go in alone are as they should be.
+
     Raises
     ------
     ValueError
         If it is no grid, and no adapter makes it one.
     """
-    if values.dim() != 4 and adapter is not None:
+    if adapter is not None and not (name == INPUT and values.dim() == 4):
         values = adapter(values)
     if values.dim() != 4:
         raise ValueError(

@@ -26,9 +26,7 @@ def read_targets(target: Any, logits: Tensor) -> Tensor:
     TypeError
         If the targets are not whole numbers.
     """
-    if not isinstance(logits, Tensor) or logits.dim() != 2:
-        kind = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"the model returns {kind}, not logits (N, classes): wrap it in one that picks them")
+    check_logits(logits)
     count, classes = logits.shape
     if target is None:
         return logits.detach().argmax(dim=1, keepdim=True)
@@ -52,6 +50,20 @@ def read_targets(target: Any, logits: Tensor) -> Tensor:
             f"target={int(low if low < 0 else high)} is out of range: classes are 0 to {classes - 1}"
         )
     return targets.long()
+
+
+def check_logits(logits: Any) -> Tensor:
+    """Refuse outputs of a model that are not (N, classes).
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        kind = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(f"the model returns {kind}, not logits (N, classes): wrap it in one that picks them")
+    return logits
 
 
 def target_scores(logits: Tensor, targets: Tensor, kind: str = "logit") -> Tensor:

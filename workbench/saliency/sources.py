@@ -55,12 +55,15 @@ class Source:
         By layer, target after target.
     forwards, backwards : int
         Passes over all inputs, without the forward pass of the run.
+    notes : dict of str
+        By layer, what is to be known of the gradients there.
     """
 
     places: list[Place]
     gradients: Iterator[ByLayer]
     forwards: int
     backwards: int
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def find_source(rule: str, run: Run, *, keep: bool) -> Source:
@@ -86,18 +89,31 @@ def find_source(rule: str, run: Run, *, keep: bool) -> Source:
         return _average(rule, run)
     pseudo = RULES[rule](run.captured, run.targets, run.score, run.operations)
     extra = int(rule in RECORDING)  # a forward and for each target a backward pass of the positive weights
-    return Source(run.places, _each_target(pseudo, count), extra, (1 + extra) * count)
+    notes = {name: _lost(rule, p) for name, p in pseudo.items()} if rule in RECORDING else {}
+    return Source(run.places, _each_target(pseudo, count), extra, (1 + extra) * count, notes)
 
 
 def _average(rule: str, run: Run) -> Source:
-    places, means, passes = [], {}, 0
+    places, means, notes, forwards, backwards = [], {}, {}, 0, 0
     for place in run.places:
         found = AVERAGES[rule](run.model, run.inputs, run.targets, place.name, run.score)
         places.append(dataclasses.replace(place, x=on_grid(place.name, found.x, place.adapter)))
         means[place.name] = found.gradient
-        passes += found.forwards
-    count = run.targets.shape[1]
-    return Source(places, _each_target(means, count), passes, passes * count)
+        notes[place.name] = found.note
+        forwards, backwards = forwards + found.forwards, backwards + found.backwards
+    return Source(places, _each_target(means, run.targets.shape[1]), forwards, backwards, notes)
+
+
+def _lost(rule: str, p: Tensor) -> str:
+    """How much of the winning probability (N, T, ...), which starts as 1, gets to a layer."""
+    if rule != "excitation":
+        return "the difference of two maps, of which each loses what 'excitation' says of its own"
+    mass = p.flatten(2).sum(dim=2, dtype=torch.float64)
+    low, mean, high = (100 * each.item() for each in (mass.min(), mass.mean(), mass.max()))
+    return (
+        f"{mean:.3g} % of the winning probability gets here ({low:.3g} to {high:.3g} %); the rest is lost at "
+        "units that are active by a bias or shift alone"
+    )
 
 
 def _true_gradients(captured: Captured, scores: Tensor, *, keep: bool) -> Iterator[ByLayer]:

@@ -122,7 +122,7 @@ def default_token_layers(model: nn.Module) -> tuple[str, ...]:
     if not embeddings:
         raise ValueError("the model has no nn.Embedding: name layers=")
     lists = [
-        [f"{name}.{index}" for index in range(len(module))] if name else [str(i) for i in range(len(module))]
+        [f"{name}.{child}" if name else child for child, _ in module.named_children()]
         for name, module in model.named_modules()
         if isinstance(module, nn.Sequential | nn.ModuleList) and len({type(each) for each in module}) == 1
     ]

@@ -1,7 +1,7 @@
 """``TokenMaps``: which tokens of a text a prediction has its reasons in."""
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -101,15 +101,19 @@ class TokenMaps(Result):
         check_count("sample", sample, 0, len(self.targets) - 1)
         check_count("target", target, 0, self.targets.shape[1] - 1)
         check_choice("kind", kind, KINDS)
-        ax = new_axes(ax)
+        if ax is None:
+            ax = new_axes(None)
+            figure: Any = ax.figure
+            rows, places = len(self.methods) * len(self.layers), self.values.shape[-1]
+            figure.set_size_inches(max(6.4, 1.6 + 0.22 * places), max(4.0, 1.2 + 0.36 * rows))
         values = self.values[:, :, sample, target].flatten(0, 1).double()
         largest = values.abs().amax(1, keepdim=True)
-        rows = (values / torch.where(largest > 0, largest, 1)).cpu().numpy()
+        heights = (values / torch.where(largest > 0, largest, 1)).cpu().numpy()
         if kind == "text":
-            self._draw_text(ax, rows, sample)
+            self._draw_text(ax, heights, sample)
         else:
-            self._draw_bars(ax, rows, sample)
-        ax.set_yticks(range(len(rows)), [f"{m}\n{layer}" for m in self.methods for layer in self.layers])
+            self._draw_bars(ax, heights, sample)
+        ax.set_yticks(range(len(heights)), [f"{m}\n{layer}" for m in self.methods for layer in self.layers])
         ax.tick_params(axis="y", labelsize="x-small")
         ax.axvline(self.position, color="black", linewidth=0.6, linestyle=":")
         ax.set_xlabel("token; dotted: where the prediction was made")

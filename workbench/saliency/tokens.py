@@ -12,7 +12,7 @@ from workbench.saliency.places import Adapter
 
 @dataclasses.dataclass(frozen=True)
 class TokenGrid:
-    """Lays tokens (N, T, C) out as (N, C, h, w): row by row, as patches are usually cut.
+    """Lays tokens (N, T, C) out as (N, C, h, w): row by row, as patches are usually cut; a grid stays one.
 
     Attributes
     ----------
@@ -29,13 +29,15 @@ class TokenGrid:
         check_count("leading", self.leading, low=0)
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Lay out tokens (N, T, C).
+        """Lay out tokens (N, T, C); (N, C, h, w), as a convolution in front of them returns, stays.
 
         Raises
         ------
         ValueError
             If they have other dimensions, or their number fills no such grid.
         """
+        if tokens.dim() == 4:
+            return tokens
         if tokens.dim() != 3:
             raise ValueError(f"tokens have the shape (N, T, C), not {tuple(tokens.shape)}")
         patches = tokens[:, self.leading :]
@@ -54,27 +56,48 @@ class TokenGrid:
         return side, side
 
 
+def channels_first(values: Tensor) -> Tensor:
+    """Turn (N, h, w, C), as windowed transformers return it, into (N, C, h, w).
+
+    Raises
+    ------
+    ValueError
+        If it has other dimensions.
+    """
+    if values.dim() != 4:
+        raise ValueError(f"values have shape {tuple(values.shape)}, not (N, h, w, C)")
+    return values.permute(0, 3, 1, 2)
+
+
 ADAPTERS: dict[str, Adapter] = {
     "patches": TokenGrid(),
     "vit-with-class-token": TokenGrid(leading=1),
+    "channels-last": channels_first,
 }
 
 
-def find_adapter(adapter: Any) -> Adapter | None:
+def find_adapter(adapter: Any, inputs: Tensor | None = None) -> Adapter | None:
     """Return an adapter by name, or a function from (N, T, C) to (N, C, h, w) as it is; None stays None.
 
     Raises
     ------
     ValueError
-        If the name is none of ``ADAPTERS``.
+        If the name is none of ``ADAPTERS``, or a square is to be made of images (N, C, H, W) that are none.
     TypeError
         If it is neither.
     """
-    if adapter is None or callable(adapter):
-        return adapter
-    if not isinstance(adapter, str):
+    if isinstance(adapter, str):
+        check_choice("adapter", adapter, tuple(ADAPTERS))
+        adapter = ADAPTERS[adapter]
+    if adapter is not None and not callable(adapter):
         raise TypeError(
             f"adapter is a {type(adapter).__name__}: pass a name or a function of tokens (N, T, C)"
         )
-    check_choice("adapter", adapter, tuple(ADAPTERS))
-    return ADAPTERS[adapter]
+    if isinstance(adapter, TokenGrid) and adapter.shape is None and inputs is not None and inputs.dim() == 4:
+        height, width = inputs.shape[2:]
+        if height != width:
+            raise ValueError(
+                f"the patches of images of {height} × {width} pixels make no square: pass "
+                f"TokenGrid(leading={adapter.leading}, shape=(rows, columns))"
+            )
+    return adapter

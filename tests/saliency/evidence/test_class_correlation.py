@@ -70,3 +70,9 @@ def test_maps_at_the_last_convolution_before_a_mean_and_a_linear_layer_do_not_se
     blind = class_sensitivity(problem.model, inputs, explainer("norm_grad", "block3"))
     assert blind.values == pytest.approx(1, abs=1e-5)
     assert class_sensitivity(problem.model, inputs, explainer("grad_cam", "block3")).mean < 0.5
+
+
+def test_a_single_logit_has_no_other_class() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 1)).eval()
+    with pytest.raises(ValueError, match="a single logit"):
+        class_sensitivity(model, torch.rand(2, 1, 3, 4), explainer("gradient", "input"))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from evidence_cases import images, input_gradient, linear, network
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from workbench.saliency.baselines import baseline_inputs
 from workbench.saliency.evidence import deletion, insertion
-from workbench.saliency.evidence.pixel_curves import baseline_inputs, pixel_ranks
+from workbench.saliency.evidence.pixel_curves import pixel_ranks
 
 X, Y = images(4), torch.tensor([0, 1, 2, 1])
 
@@ -70,12 +70,6 @@ def test_the_contributions_themselves_are_the_best_order_for_a_linear_model() ->
     for seed in range(5):
         other = deletion(model, X, Y, images(4, 1, seed=seed)[:, 0], score="logit").values
         assert (least < other).all()
-
-
-def test_the_blur_is_scipys() -> None:
-    x = images(2, 3, 40, 30)
-    expected = np.stack([[gaussian_filter(c, 3.0, mode="nearest", truncate=3) for c in i] for i in x.numpy()])
-    np.testing.assert_allclose(baseline_inputs(x, "blur"), expected, atol=1e-12)
 
 
 def test_a_baseline_may_be_given_and_must_fit() -> None:

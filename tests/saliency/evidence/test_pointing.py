@@ -7,7 +7,7 @@ import pytest
 import torch
 from evidence_cases import images
 
-from workbench.saliency.evidence import pointing_game
+from workbench.saliency.evidence import energy_pointing, pointing_game
 
 BOXES = torch.tensor([[1, 1, 3, 4], [4, 0, 5, 2], [0, 4, 2, 6], [2, 2, 3, 3], [0, 0, 5, 6], [3, 3, 5, 5]])
 CLASSES = torch.tensor([3, 3, 3, 7, 7, 9])
@@ -49,3 +49,23 @@ def test_a_constant_map_and_an_absent_object_are_undefined() -> None:
     assert found.mean == 1  # class 3 has no defined sample left; 15 pixels reach everywhere here
     with pytest.raises(ValueError, match="0 or more"):
         pointing_game(maps, boxes, tolerance=-1)
+
+
+def test_a_tolerance_that_covers_most_of_the_picture_is_told() -> None:
+    maps = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    boxes = torch.tensor([[0, 0, 4, 4]] * 3)
+    found = pointing_game(maps, boxes)
+    assert "TOLERANCE TOO LARGE" in found.warning
+    assert found.warning in found.summary()
+    found = pointing_game(maps, boxes, tolerance=0)
+    assert not found.warning
+    assert f"where {16 / 256:.3g} of the area is" in found.notes[0]
+
+
+def test_there_is_one_class_for_each_map() -> None:
+    maps, boxes = torch.rand(3, 16, 16), torch.tensor([[0, 0, 4, 4]] * 3)
+    for metric in (pointing_game, energy_pointing):
+        with pytest.raises(ValueError, match=r"classes have shape \(2,\): 3 maps need one each"):
+            metric(maps, boxes, torch.tensor([1, 2]))
+        with pytest.raises(TypeError, match="maps is a ndarray"):
+            metric(maps.numpy(), boxes)

@@ -5,7 +5,7 @@ import torch
 from evidence_cases import images, linear
 from torch import Tensor, nn
 
-from workbench.saliency.evidence.questions import constant_maps, fixed_targets, make_maps
+from workbench.saliency.evidence.questions import check_maps, constant_maps, fixed_targets, make_maps
 
 
 def test_targets_may_be_none_one_number_or_one_each() -> None:
@@ -59,3 +59,10 @@ def test_a_map_is_constant_up_to_rounding_or_if_it_is_not_finite() -> None:
     maps[4, 0, 0] = torch.inf
     maps[5] = 0
     assert constant_maps(maps).tolist() == [True, True, False, False, True, True]
+
+
+def test_arrays_are_refused_in_one_line() -> None:
+    with pytest.raises(TypeError, match="inputs is a ndarray"):
+        fixed_targets(nn.Identity(), torch.zeros(2, 3).numpy(), None)
+    with pytest.raises(TypeError, match="maps is a ndarray"):
+        check_maps(torch.zeros(2, 3, 3).numpy(), torch.zeros(2, 1, 3, 3))

@@ -147,3 +147,11 @@ def test_a_random_classifier_leaves_norm_grad_at_the_last_convolution_as_it_was(
         assert curves is not None
         np.testing.assert_allclose(curves[:, found.layers.index("output")], 1, atol=1e-4)
         assert np.nanmean(curves[:, found.layers.index("block3.convolution")]) < 0.9
+
+
+def test_callers_in_inference_mode_are_served() -> None:
+    model, inputs = network(), images(2)
+    expected = cascading_randomisation(model, inputs, 0, explainer("gradient", "input"))
+    with torch.inference_mode():
+        found = cascading_randomisation(model, inputs, 0, explainer("gradient", "input"))
+    np.testing.assert_array_equal(found.evidence["spearman"].curves, expected.evidence["spearman"].curves)

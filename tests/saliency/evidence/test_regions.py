@@ -1,5 +1,7 @@
 """Boxes and masks, pixel by pixel."""
 
+import math
+
 import pytest
 import torch
 
@@ -39,3 +41,16 @@ def test_masks_are_taken_as_they_are() -> None:
 def test_what_does_not_fit_is_refused(regions: torch.Tensor, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         region_masks(regions, MAPS)
+
+
+@pytest.mark.parametrize(
+    "box", [[100, 100, 140, 140], [-9, -9, -4, -4], [2, 8, 5, 12], [math.nan, 0.0, 3.0, 4.0]]
+)
+def test_a_box_outside_of_the_map_is_refused(box: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"lies outside of the map of 8 × 9 pixels"):
+        region_masks([torch.tensor([box])], torch.zeros(1, 8, 9))
+
+
+def test_a_box_may_reach_beyond_the_map_and_may_be_empty() -> None:
+    masks = region_masks(torch.tensor([[-3, -3, 2, 1], [0, 0, 0, 0], [50, 50, 50, 50]]), torch.zeros(3, 8, 9))
+    assert masks.flatten(1).sum(1).tolist() == [2, 0, 0]

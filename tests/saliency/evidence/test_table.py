@@ -125,3 +125,9 @@ def test_what_cannot_be_done_is_refused() -> None:
         evidence_table(network(), X, Y, {}, ["pointing_game"])
     with pytest.raises(ValueError, match="has the name of a floor"):
         evidence_table(network(), X, Y, {"centre map": gradient_map}, ["deletion"])
+
+
+def test_the_summary_warns_of_a_tolerance_that_covers_the_pictures() -> None:
+    boxes = torch.tensor([[0, 0, 2, 2]] * len(X))
+    table = evidence_table(network(), X, 0, {"|gradient|": absolute}, ["pointing_game"], boxes)
+    assert "TOLERANCE TOO LARGE" in table.summary()

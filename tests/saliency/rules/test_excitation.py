@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from rule_cases import Functional, Residual, count_hooks, images, randomise_norms, rectifier_net, residual_net
 from torch import Tensor, nn
 
+from workbench.saliency import explain
 from workbench.saliency.capture import capture
 from workbench.saliency.rules import Operations, rule_gradients
 from workbench.saliency.rules.excitation import excitation
@@ -374,3 +375,19 @@ def test_nothing_is_left_behind() -> None:
     del operations, captured, end, before
     gc.collect()
     assert graph() is None
+
+
+def test_maps_say_how_much_of_the_mass_they_keep() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)).double().eval()
+    with torch.no_grad():
+        model[0].bias.copy_(torch.tensor([3.0, -1, 0, 2]))
+        model[0].weight[0] = -model[0].weight[0].abs()  # active by its bias alone
+    found = explain(model, torch.rand(2, 2, 6, 6).double(), [[0, 1], [2, 0]], "excitation", ["input", "1"])
+    entry = found.select("excitation", "input")
+    mass = 100 * entry.raw.sum((2, 3))
+    assert mass.min() < 99
+    assert entry.note.startswith(f"{mass.mean():.3g} % of the winning probability gets here")
+    assert f"({mass.min():.3g} to {mass.max():.3g} %)" in entry.note
+    assert found.select("excitation", "1").note.startswith("100 % of")
+    assert entry.note in found.summary()

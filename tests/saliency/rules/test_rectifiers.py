@@ -83,3 +83,16 @@ def test_a_scripted_model_hides_its_rectifiers() -> None:
         output = net(leaf)
     with pytest.raises(ValueError, match="cannot see what is in torch::jit"):
         rectifiers(nodes_between(output, [leaf]), "guided")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: torch.maximum(x, torch.zeros_like(x)), lambda x: torch.where(x > 0, x, 0),
+     lambda x: x.clamp(min=torch.zeros(())), lambda x: torch.clamp_min(x, torch.zeros(()))],
+)  # fmt: skip
+def test_a_rectifier_that_is_written_in_another_way_is_refused_and_not_passed_by(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    leaf = torch.randn(4, requires_grad=True)
+    with pytest.raises(ValueError, match=r"rule 'guided' has no meaning for \w+Backward"):
+        rectifiers(nodes_between(function(leaf.clone()), [leaf]), "guided")

@@ -50,7 +50,7 @@ def class_sensitivity(
     Raises
     ------
     ValueError
-        If a shape does not fit or the similarity is unknown.
+        If a shape does not fit, the similarity is unknown, or there is one class only.
 
     Notes
     -----
@@ -66,7 +66,10 @@ def class_sensitivity(
         with progress("class sensitivity", len(inputs)) as advance:
             for part, top in zip(inputs.split(rows), most.split(rows), strict=True):
                 with torch.no_grad():
-                    bottom = model(part).argmin(1)
+                    logits = model(part)
+                if logits.shape[1] == 1:
+                    raise ValueError("the model has a single logit: there is no other class to compare with")
+                bottom = logits.argmin(1)
                 first = make_maps(map_function, model, part, top, rows)
                 second = make_maps(map_function, model, part, bottom, rows)
                 values.extend(compare_maps(first, second, similarity))

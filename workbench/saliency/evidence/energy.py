@@ -2,10 +2,9 @@
 
 import math
 
-import torch
 from torch import Tensor
 
-from workbench.saliency.evidence.evidence_result import Evidence
+from workbench.saliency.evidence.evidence_result import Evidence, read_groups
 from workbench.saliency.evidence.regions import Regions, region_masks
 
 
@@ -53,6 +52,6 @@ def energy_pointing(
         values=values,
         better="higher",
         notes=(f"share of the positive values; the objects cover {masks.double().mean():.3g} of the area",),
-        groups=None if classes is None else torch.as_tensor(classes).cpu().numpy(),
+        groups=read_groups(classes, maps),
         seed=seed,
     )

@@ -2,10 +2,12 @@
 
 import dataclasses
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from workbench.colors import BLUE, SKY
 from workbench.result import Result, new_axes
@@ -15,6 +17,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BINS = 30
+
+
+def read_groups(classes: Any, maps: Tensor) -> np.ndarray | None:
+    """Classes (N,) of the samples as an array, None without.
+
+    Raises
+    ------
+    ValueError
+        If there is not one for each map.
+    """
+    if classes is None:
+        return None
+    groups = torch.as_tensor(classes).cpu().numpy()
+    if groups.shape != (len(maps),):
+        raise ValueError(f"classes have shape {groups.shape}: {len(maps)} maps need one each")
+    return groups
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -31,6 +49,8 @@ class Evidence(Result):
         Which values speak for the maps; empty where neither does by itself.
     notes : tuple of str
         What was held fixed, filled in or chosen.
+    warning : str
+        Why the values say little, or nothing.
     groups : ndarray (N,), optional
         The class of each sample: the mean is then the mean over the classes of their means.
     positions : ndarray (s,), optional
@@ -64,6 +84,7 @@ class Evidence(Result):
     maps_made: int = 0
     seed: int = 0
     interrupted: bool = False
+    warning: str = ""
 
     @property
     def n(self) -> int:
@@ -162,6 +183,7 @@ class Evidence(Result):
             f"{self.metric} {self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]{over} "
             f"({self.n} samples{undefined}{better})",
             *self.notes,
+            *([self.warning] if self.warning else []),
             f"{self.inputs_evaluated} inputs evaluated, {self.maps_made} maps made"
             + (", INTERRUPTED before the rest" if self.interrupted else ""),
         ]

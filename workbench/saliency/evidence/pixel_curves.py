@@ -6,14 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from workbench.choices import check_choice, check_count
+from workbench.choices import check_count
+from workbench.saliency.baselines import baseline_inputs
 from workbench.saliency.evidence.evidence_result import Evidence
 from workbench.saliency.evidence.perturbed_scores import perturbed_scores
 from workbench.saliency.evidence.questions import check_maps, constant_maps, fixed_targets
-
-BASELINES = ("zero", "mean", "blur")
 
 
 def deletion(
@@ -46,8 +44,7 @@ def deletion(
     steps : int
         Steps from the whole input to the baseline, at most one for each pixel.
     baseline : {"zero", "mean", "blur"} or Tensor
-        What pixels are replaced by: 0, the mean of the channel in that input, a Gaussian blur whose width is
-        a tenth of the shorter side, or a tensor that broadcasts to the inputs.
+        What pixels are replaced by, see :func:`~workbench.saliency.baselines.baseline_inputs`.
     score : {"probability", "logit", "loss", "accuracy"}
         Softmax probability, logit or log-probability of the class, or whether it is the predicted one.
     memory : int or str, optional
@@ -161,38 +158,3 @@ def pixel_ranks(maps: Tensor) -> Tensor:
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     places = torch.arange(order.shape[1], device=maps.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places).reshape(maps.shape)
-
-
-def baseline_inputs(inputs: Tensor, baseline: str | Tensor) -> Tensor:
-    """Inputs (N, C, H, W) without what a map may point to, see :func:`deletion`.
-
-    Raises
-    ------
-    ValueError
-        If the word is unknown or the tensor does not broadcast.
-    """
-    if isinstance(baseline, Tensor):
-        try:
-            return baseline.to(inputs).expand_as(inputs)
-        except RuntimeError:
-            shapes = f"{tuple(baseline.shape)} does not broadcast to the inputs {tuple(inputs.shape)}"
-            raise ValueError(f"baseline of shape {shapes}") from None
-    check_choice("baseline", baseline, BASELINES)
-    if baseline == "zero":
-        return torch.zeros_like(inputs)
-    if baseline == "mean":
-        return inputs.mean((2, 3), keepdim=True).expand_as(inputs)
-    return _blurred(inputs, min(inputs.shape[2:]) / 10)
-
-
-def _blurred(inputs: Tensor, width: float) -> Tensor:
-    """Gaussian blur of this standard deviation in pixels, cut off at three of them; edges are continued."""
-    reach = max(1, round(3 * width))
-    offsets = torch.arange(-reach, reach + 1, dtype=torch.float64, device=inputs.device)
-    kernel = torch.exp(-0.5 * (offsets / width) ** 2)
-    kernel = (kernel / kernel.sum()).to(inputs.dtype)
-    n, c, h, w = inputs.shape
-    planes = inputs.reshape(n * c, 1, h, w)
-    planes = F.conv2d(F.pad(planes, (reach, reach, 0, 0), mode="replicate"), kernel[None, None, None, :])
-    planes = F.conv2d(F.pad(planes, (0, 0, reach, reach), mode="replicate"), kernel[None, None, :, None])
-    return planes.reshape(inputs.shape)

@@ -21,8 +21,10 @@ def fixed_targets(model: nn.Module, inputs: Tensor, targets: Any) -> Tensor:
         If the inputs are no images, the model is in training mode or returns no logits (N, classes), or there
         is not one class that exists for each input.
     TypeError
-        If the targets are no whole numbers.
+        If the inputs are no tensor, or the targets no whole numbers.
     """
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"inputs is a {type(inputs).__name__}: pass a tensor (N, C, H, W)")
     if inputs.ndim != 4 or not len(inputs):
         raise ValueError(
             f"inputs have shape {tuple(inputs.shape)}: they must be (N, C, H, W) with N at least 1"
@@ -45,7 +47,11 @@ def check_maps(maps: Tensor, inputs: Tensor) -> None:
     ------
     ValueError
         If they are not (N, H, W).
+    TypeError
+        If they are no tensor.
     """
+    if not isinstance(maps, Tensor):
+        raise TypeError(f"maps is a {type(maps).__name__}: pass a tensor (N, H, W)")
     expected = (len(inputs), *inputs.shape[2:])
     if tuple(maps.shape) != expected:
         raise ValueError(f"maps have shape {tuple(maps.shape)}, not {expected} as the inputs (N, H, W)")

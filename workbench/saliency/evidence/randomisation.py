@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from workbench.choices import check_choice
@@ -150,6 +151,7 @@ def independent_randomisation(
     return _randomise("independent", model, inputs, targets, map_function, similarities, memory, seed)
 
 
+@torch.inference_mode(False)  # copies made in it could take part in no gradient
 def _randomise(
     kind: str,
     model: nn.Module,

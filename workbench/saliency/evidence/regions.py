@@ -28,8 +28,13 @@ def region_masks(regions: Regions, maps: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the shapes do not fit, or a box ends before it begins.
+        If the shapes do not fit, a box ends before it begins, or one that is not empty lies outside of the
+        map, as one in the pixels of another picture does.
+    TypeError
+        If the maps are no tensor.
     """
+    if not isinstance(maps, Tensor):
+        raise TypeError(f"maps is a {type(maps).__name__}: pass a tensor (N, H, W)")
     if maps.ndim != 3:
         raise ValueError(f"maps have shape {tuple(maps.shape)}: they must be (N, H, W)")
     if isinstance(regions, Tensor) and regions.dtype == torch.bool:
@@ -53,6 +58,14 @@ def _joined(boxes: Tensor, maps: Tensor) -> Tensor:
     if (right < left).any() or (bottom < top).any():
         wrong = boxes[((boxes[:, 2] < boxes[:, 0]) | (boxes[:, 3] < boxes[:, 1]))][0].tolist()
         raise ValueError(f"box {wrong} ends before it begins: boxes are left, top, right, bottom")
+    height, width = maps.shape[1:]
+    outside = (right <= 0) | (bottom <= 0) | (left >= width) | (top >= height) | ~(right - left).isfinite()
+    outside = (outside & (right != left) & (bottom != top)).flatten()
+    if outside.any():
+        raise ValueError(
+            f"box {boxes[outside][0].tolist()} lies outside of the map of {height} × {width} pixels: boxes "
+            "are left, top, right, bottom in its pixels"
+        )
     y = torch.arange(maps.shape[1], device=maps.device)[:, None]
     x = torch.arange(maps.shape[2], device=maps.device)
     return ((left <= x) & (x < right) & (top <= y) & (y < bottom)).any(0)

@@ -123,7 +123,8 @@ class EvidenceTable(Result):
             and sign * found[name].mean >= sign * mean
         ]  # fmt: skip
         note = f", NOT better than the {' and the '.join(unbeaten)}" if unbeaten else ""
-        return f"{metric}: {best} {mean:.3g} [{low:.3g}, {high:.3g}]{note}"
+        warning = f"; {ranked[best].warning}" if ranked[best].warning else ""
+        return f"{metric}: {best} {mean:.3g} [{low:.3g}, {high:.3g}]{note}{warning}"
 
     def _plot_metric(self, panel: "Axes", metric: str, names: Sequence[str]) -> None:
         for floor, line in zip(self.floors, _FLOOR_LINES, strict=False):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from workbench.choices import check_choice
 from workbench.probes import refuse_training_mode
 from workbench.saliency.capture import capture
+from workbench.saliency.layer_inputs import read_inputs
 from workbench.saliency.rules.deconvnet import deconvnet
 from workbench.saliency.rules.excitation import contrastive_excitation, excitation
 from workbench.saliency.rules.guided import guided
@@ -59,6 +60,7 @@ def rule_gradients(
     Cost: one forward pass, and for each rule what it states.
     """
     refuse_training_mode(model)
+    inputs = read_inputs(inputs)
     for rule in rules:
         check_choice("rule", rule, tuple(RULES))
     with torch.inference_mode(False):

@@ -25,7 +25,12 @@ _OTHERS = (
     "LogSigmoid", "Mish", "PreluKernel", "RreluWithNoise", "Sigmoid", "Silu", "Softplus", "Softshrink",
     "Tanh",
 )  # fmt: skip
-_WITHOUT_RULE = {f"{name}Backward0" for name in _OTHERS}
+# Perhaps a rectifier, perhaps something else: the node does not keep what it was compared with.
+_UNCLEAR = (
+    "ClampBackward0", "ClampMinBackward1", "ClampMaxBackward1", "MaximumBackward0", "MinimumBackward0",
+    "WhereBackward0",
+)  # fmt: skip
+_WITHOUT_RULE = {*(f"{name}Backward0" for name in _OTHERS), *_UNCLEAR}
 
 
 def rectified_gradients(

@@ -1,0 +1,25 @@
+"""Threads for kernels: as many as PyTorch may use, each over a share of the runs."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import torch
+
+
+def over_runs(runs: int, work: Callable[[int, int], object]) -> None:
+    """Call ``work(first, last)`` for shares of the runs, on ``torch.get_num_threads()`` threads at once."""
+    threads = min(torch.get_num_threads(), runs)
+    if threads == 1:
+        work(0, runs)
+        return
+    bounds = [runs * i // threads for i in range(threads + 1)]
+    others = [_pool().submit(work, *share) for share in zip(bounds[1:-1], bounds[2:], strict=True)]
+    work(0, bounds[1])
+    for other in others:
+        other.result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=None, thread_name_prefix="workbench-particles")

@@ -30,16 +30,24 @@ def cos_turns(x: float) -> float:
 
 @overload(exp)
 def _exp_of_type(x: Any) -> Any:
-    if x == types.float32:
-        return lambda x: _exp32(x)
-    return lambda x: math.exp(x)
+    def narrow(x: Any) -> Any:
+        return _exp32(x)
+
+    def wide(x: Any) -> Any:
+        return math.exp(x)
+
+    return narrow if x == types.float32 else wide
 
 
 @overload(cos_turns)
 def _cos_of_type(x: Any) -> Any:
-    if x == types.float32:
-        return lambda x: _cos32(x)
-    return lambda x: math.cos(2 * math.pi * (x - np.rint(x)))
+    def narrow(x: Any) -> Any:
+        return _cos32(x)
+
+    def wide(x: Any) -> Any:
+        return math.cos(2 * math.pi * (x - np.rint(x)))
+
+    return narrow if x == types.float32 else wide
 
 
 @kernel()

@@ -1,4 +1,4 @@
-"""Swarms of particles: consensus-based optimisation, what its steps have to do with gradients, and its rivals."""
+"""Swarms of particles: consensus-based optimisation, its likeness to gradient descent, and its rivals."""
 
 from workbench.particles.consensus_point import ConsensusPoint, consensus_point
 from workbench.particles.landscapes import (

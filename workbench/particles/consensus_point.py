@@ -1,4 +1,4 @@
-r"""The consensus point of particles: their mean under the weights :math:`e^{-\alpha f}`, and what it rests on.
+r"""The consensus point of particles: their mean under the weights :math:`e^{-\alpha f}`.
 
 The weights are relative to the least energy (log-sum-exp), so nothing overflows and a constant added to the
 objective changes nothing. Sums go pairwise over the particles in an order that depends on their number only.
@@ -11,14 +11,14 @@ from torch import Tensor
 
 
 class ConsensusPoint(NamedTuple):
-    """The consensus of each run.
+    r"""The consensus of each run.
 
     Attributes
     ----------
     point : Tensor (..., dim)
         Weighted mean of the particles; nan where no energy is finite.
     ess : Tensor (...)
-        Effective sample size, :math:`(\\sum w)^2 / \\sum w^2`: between 1 and the number of particles, 0 where
+        Effective sample size, :math:`(\sum w)^2 / \sum w^2`: between 1 and the number of particles, 0 where
         no energy is finite.
     """
 

@@ -17,7 +17,7 @@ arXiv:2211.12184 (memory and gradient drift).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ class Law:
         return sigma if self.kind == "hopping" else sigma * self.dt**0.5
 
     def variance_factor(self, sigma: float, dim: int) -> float:
-        """What a step multiplies the mean square distance from a pinned consensus by; nan where there is no law."""
+        """Growth of the mean square distance from a pinned consensus in a step; nan if no law is known."""
         if self.kind == "hopping" or self.memory is not None or self.gradient:
             return float("nan")
         spread = dim if self.kind == "isotropic" else 1
@@ -129,7 +129,9 @@ class State:
     def take(self, live: Sequence[int]) -> Self:
         """A copy of some of the runs, by place."""
         chosen = list(live)
-        parts = {name: None if part is None else part[chosen] for name, part in self.tensors().items()}
+        parts: dict[str, Any] = {
+            name: None if part is None else part[chosen] for name, part in self.tensors().items()
+        }
         return replace(self, runs=tuple(self.runs[i] for i in chosen), **parts)
 
     def put(self, live: Sequence[int], moved: Self) -> Self:
@@ -137,7 +139,7 @@ class State:
         if len(live) == len(self.runs):
             return moved
         chosen = list(live)
-        parts = {}
+        parts: dict[str, Any] = {}
         for name, part in self.tensors().items():
             if part is not None:
                 part = part.clone()
@@ -163,7 +165,7 @@ class Engine(Protocol):
         ...
 
     def advance(self, state: State, alphas: Sequence[float], sigmas: Sequence[float]) -> State:
-        """The state after a step for each of the alphas; the old one may be overwritten."""
+        """The state after a step for each of the alphas; the old one stays as it is."""
         ...
 
 
@@ -206,7 +208,7 @@ class TorchEngine:
             known = (ess > 0)[:, None, None]
             # A run without a finite energy has no consensus: it stays where it is, and will be stopped.
             centre = torch.where(known, point[:, None], state.positions)
-            positions = self._move(state, centre, known * self.law.noise_scale(sigma))
+            positions = self._move(state, centre, known.to(point.dtype) * self.law.noise_scale(sigma))
             state = replace(state, positions=positions, step=state.step + 1).see(self.evaluate(positions))
         return state
 
@@ -228,4 +230,5 @@ class TorchEngine:
         x = state.positions
         if self.noise is not None:
             return torch.as_tensor(self.noise(state.step)).to(x)
-        return normals(self.seed, state.runs, state.step + FIRST_STEP, *x.shape[1:], x.dtype, x.device)
+        particles, dim = x.shape[1:]
+        return normals(self.seed, state.runs, state.step + FIRST_STEP, particles, dim, x.dtype, x.device)

@@ -78,15 +78,16 @@ def sphere(per_dimension: bool = False) -> Landscape:
 
 
 def ackley(per_dimension: bool = False) -> Landscape:
-    """Ackley's function with the usual coefficients 20, 1/5 and 2π; it has no sum over coordinates outside."""
+    """Ackley's function with the usual coefficients 20, 1/5 and 2π."""
+    formula = "20 (1 − exp(−√(Σx²/d) / 5)) + e − exp(Σ cos(2πx) / d)"
     return Landscape(
-        "Ackley", "20 (1 − exp(−√(Σx²/d) / 5)) + e − exp(Σ cos(2πx) / d)", _ackley, ((0.0,),), 0.0, (-3.0, 3.0),
+        "Ackley", formula, _ackley, ((0.0,),), 0.0, (-3.0, 3.0),
         code=1, coefficient=20.0, per_dimension=per_dimension,
     )  # fmt: skip
 
 
 def rastrigin(coefficient: float = 2.5, per_dimension: bool = False) -> Landscape:
-    """Rastrigin's function with a coefficient: 2.5 in the code of "Gradient is All You Need?", 10 elsewhere."""
+    """Rastrigin's function: coefficient 2.5 in the code of "Gradient is All You Need?", 10 elsewhere."""
     return Landscape(
         f"Rastrigin ({coefficient:g})", f"Σ x² + {coefficient:g} Σ (1 − cos 2πx)",
         partial(_rastrigin, coefficient=coefficient), ((0.0,),), 0.0, (-3.0, 3.0),
@@ -104,14 +105,18 @@ def rosenbrock(per_dimension: bool = False) -> Landscape:
 
 def himmelblau() -> Landscape:
     """Himmelblau's function of two variables, which has four minimisers of equal depth."""
-    minimisers = ((3.0, 2.0), (-2.805118086952745, 3.131312518250573),
-                  (-3.779310253377747, -3.283185991286170), (3.584428340330492, -1.848126526964404))  # fmt: skip
+    minimisers = (
+        (3.0, 2.0),
+        (-2.805118086952745, 3.131312518250573),
+        (-3.779310253377747, -3.283185991286170),
+        (3.584428340330492, -1.848126526964404),
+    )
     formula = "(x² + y − 11)² + (x + y² − 7)²"
     return Landscape("Himmelblau", formula, _himmelblau, minimisers, 0.0, (-5.0, 5.0), dim=2)
 
 
 def canyon() -> Landscape:
-    """The noisy canyon of "Gradient is All You Need?" (arXiv:2306.09778): ``GrandCanyon3noisy`` of its code."""
+    """The noisy canyon of "Gradient is All You Need?", arXiv:2306.09778 (GrandCanyon3noisy in its code)."""
     formula = (
         "25 (1 − exp(−1.4 v² exp(−0.002 x⁴))) + 0.4 x² + 0.2 y² + 1.1625 Σ (1 − cos 0.75π·) + "
         "4 exp(1 − 2v⁴) max((1 − exp(−9b²)) sign b, 0), v = y − (x − 1)(x − 4)²/8 − 2, b = −x − 1.6 y"

@@ -1,4 +1,4 @@
-r"""Normal noise from a counter: the draw of (seed, run, step, particle, dimension) is a pure function of these.
+r"""Normal noise from a counter: a draw is a pure function of seed, run, step, particle and dimension.
 
 A run is therefore the same bit for bit whatever it is batched with, on any number of threads, and from the
 compiled kernels and from the plain PyTorch code below, which is their reference and what other devices use.
@@ -6,13 +6,15 @@ compiled kernels and from the plain PyTorch code below, which is their reference
 Threefry-2x32 with 20 rounds turns a key and a counter into two words of 32 bits. The key is the two words of
 (run, step) under the seed. Particles stand in blocks of 64: the first word of a counter is for a particle of
 the first 32, the second for the one 32 places on; the counter is the place within those halves, counted over
-particles and dimensions. A word, read as signed integer s, is the quantile :math:`(s + 2^{31} + 1/2) / 2^{32}`
-of the normal law, so the largest draw is 6.34. Its inverse distribution function is evaluated in float32 to
-within 1e-6: with :math:`x = 2u - 1` and :math:`v = -\log_2(1 - x^2)`, x times a polynomial in v for
-:math:`v \le 8`, a polynomial in :math:`\sqrt v` beyond.
+particles and dimensions. A word, read as signed integer s, is the quantile
+:math:`(s + 2^{31} + 1/2) / 2^{32}` of the normal law, so the largest draw is 6.34. Its inverse
+distribution function is evaluated in float32 to within 1e-6: with :math:`x = 2u - 1` and
+:math:`v = -\log_2(1 - x^2)`, x times a polynomial in v for :math:`v \le 8`, a polynomial in
+:math:`\sqrt v` beyond.
 
 Sources: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Threefry);
-Giles, "Approximating the erfinv function", GPU Computing Gems 2 (the variable); the coefficients are fitted here.
+Giles, "Approximating the erfinv function", GPU Computing Gems 2 (the variable).
+The coefficients are fitted here.
 """
 
 from collections.abc import Sequence
@@ -34,8 +36,10 @@ TAIL_MIDDLE = 4.25
 LOG2 = (1.4426947832107544, -0.7213571667671204, 0.48093944787979126, -0.36008721590042114,
         0.28670746088027954, -0.2500690519809723, 0.23689033091068268, -0.14574436843395233)  # fmt: skip
 # z / x in y = v / 4 - 1; error of z 3e-7.
-CENTRE = (2.2179198265075684, 0.9571312665939331, -0.055504605174064636, -0.030775513499975204,
-          0.017374614253640175, -0.0021269877906888723, -0.0016110852593556046, 0.000638169760350138)  # fmt: skip
+CENTRE = (
+    2.2179198265075684, 0.9571312665939331, -0.055504605174064636, -0.030775513499975204,
+    0.017374614253640175, -0.0021269877906888723, -0.0016110852593556046, 0.000638169760350138,
+)  # fmt: skip
 # z in sqrt(v) - 4.25; error 5e-8.
 TAIL = (4.771731853485107, 1.1864205598831177, 0.002856644568964839, -0.0013272017240524292,
         0.00038864725502207875, -9.727311407914385e-05, 1.9136366972816177e-05, 2.20326433009177e-06,

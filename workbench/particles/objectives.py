@@ -52,7 +52,7 @@ def read_objective(objective: Objective, probes: Tensor, evaluations: int) -> Re
     dim = probes.shape[-1]
     if isinstance(objective, Landscape) and objective.dim not in (None, dim):
         raise ValueError(f"{objective.name} is a function of {objective.dim} variables, not of dim={dim}")
-    name = getattr(objective, "name", None) or getattr(objective, "__name__", type(objective).__name__)
+    name = str(getattr(objective, "name", getattr(objective, "__name__", type(objective).__name__)))
     function: Callable[[Tensor], Tensor]
     if _is_batched(objective, probes):
         function = objective
@@ -60,8 +60,8 @@ def read_objective(objective: Objective, probes: Tensor, evaluations: int) -> Re
         function = PointByPoint(objective)
         cost = _measure(objective, probes)
         warnings.warn(
-            f"{name} takes one point at a time: {1e6 * cost:.3g} µs a call, {cost * evaluations:.3g} s for the "
-            f"{evaluations} evaluations of this run; write it as a function of (..., dim) that returns (...)",
+            f"{name} takes one point at a time: {1e6 * cost:.3g} µs a call, {cost * evaluations:.3g} s for "
+            f"the {evaluations} of this run; write it as a function of points (..., dim) that returns (...)",
             stacklevel=3,
         )
     return Read(function, name, _is_differentiable(function, probes))
@@ -94,8 +94,8 @@ def _is_batched(objective: Objective, probes: Tensor) -> bool:
         alone = torch.as_tensor(objective(probes[0]))
     if alone.numel() != 1:
         raise TypeError(
-            f"the objective returns shape {tuple(alone.shape)} for one point ({probes.shape[-1]},): it must return "
-            "(...) for points (..., dim), or one number for one point"
+            f"the objective returns shape {tuple(alone.shape)} for one point ({probes.shape[-1]},): it must "
+            "return (...) for points (..., dim), or one number for one point"
         )
     return False
 
@@ -120,7 +120,7 @@ def _is_differentiable(function: Callable[[Tensor], Tensor], probes: Tensor) -> 
 
 
 def gradients(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
-    """Gradient (..., dim) at each of the points (..., dim), by autograd: one forward and one backward pass."""
+    """Gradients (..., dim) at points (..., dim), by autograd: one forward and one backward pass."""
     with torch.enable_grad():
         points = points.detach().clone().requires_grad_()
         (gradient,) = torch.autograd.grad(function(points).sum(), points)

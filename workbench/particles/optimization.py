@@ -53,7 +53,8 @@ def consensus(
     r"""Minimise by consensus-based optimisation or consensus hopping.
 
     A run is the same bit for bit whatever other runs are beside it, on any number of threads, and whether it
-    was interrupted and resumed; what an objective of your own rounds differently in larger batches is its own.
+    was interrupted and resumed; what an objective of your own rounds differently in larger batches is its
+    own.
 
     Parameters
     ----------
@@ -201,13 +202,8 @@ def _engine(
     noise: Callable[[int], Tensor] | None,
 ) -> Engine:
     plain = law.memory is None and not law.gradient and noise is None
-    known = isinstance(objective, Landscape) and objective.code is not None
-    if (
-        plain
-        and known
-        and positions.device.type == "cpu"
-        and positions.dtype in (torch.float32, torch.float64)
-    ):
+    common = positions.device.type == "cpu" and positions.dtype in (torch.float32, torch.float64)
+    if plain and common and isinstance(objective, Landscape) and objective.code is not None:
         from workbench.particles.compiled.engine import CompiledEngine
 
         return CompiledEngine(objective, law, seed)

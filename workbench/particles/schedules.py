@@ -18,8 +18,8 @@ class Schedule:
     start : float
         The value of the first steps.
     factor : float, optional
-        What it is multiplied by; None: it falls as :math:`\text{start} / \log_2(2 + \lfloor k / every \rfloor)`,
-        as in the cooling of the paper's code.
+        What it is multiplied by; None: it falls as :math:`\text{start} / \log_2(2 + c)` with the number c of
+        changes so far, as in the cooling of the paper's code.
     every : int
         Steps between changes.
     least, most : float

@@ -41,8 +41,8 @@ class Swarm(Result):
         Mean square distance of the particles from the consensus.
     variance_theory : Tensor (records,)
         What the mean of the first record comes to under a consensus that does not move, step by step exactly:
-        :math:`(1 - \lambda dt)^2 + c \sigma^2 dt` a step, c = dim (isotropic) or 1 (anisotropic); nan for laws
-        that have no such line.
+        :math:`(1 - \lambda dt)^2 + c \sigma^2 dt` a step, c = dim (isotropic) or 1 (anisotropic); nan for
+        laws that have no such line.
     cosine : Tensor (records, runs)
         Cosine of the step from mean to consensus with the direction against the gradient at the mean; nan if
         the objective has no gradient by autograd, or was not asked for one.
@@ -120,7 +120,7 @@ class Swarm(Result):
         return pd.DataFrame(columns)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Variance and effective sample size against the step: median and range of the runs, with the theory."""
+        """Variance and effective sample size against the step: median and range of runs, with the theory."""
         ax = new_axes(ax)
         steps = self.steps.numpy()
         _band(ax, steps, self.variance.numpy(), BLUE, "mean square distance from the consensus")
@@ -144,15 +144,17 @@ class Swarm(Result):
         """Energies at the end, what the consensus rests on, why the runs ended, and the cost."""
         last, low, high = (float(q) for q in self.energy[-1].double().nanquantile(_QUANTILES))
         best = float(self.best_energy[-1].double().median())
+        count = self.particles.shape[1]
         ess = self.ess[-1].double()
-        counts = {reason: self.reasons.count(reason) for reason in dict.fromkeys(self.reasons)}
-        ends = ", ".join(f"{count} × {reason}" for reason, count in counts.items())
+        ends = {reason: self.reasons.count(reason) for reason in dict.fromkeys(self.reasons)}
         drift = f", {self.gradients} gradients" if self.gradients else ""
+        size = f"{len(self.runs)} runs of {count} particles in {self.dim} dimensions"
         return (
-            f"{self.objective}, {len(self.runs)} runs of {self.particles.shape[1]} particles in {self.dim} dimensions: "
-            f"energy at the consensus {last:.4g} ({low:.4g} to {high:.4g} in four of five runs), best seen {best:.4g}\n"
-            f"effective sample size at the end {ess.median():.3g} of {self.particles.shape[1]} (least {ess.min():.3g})\n"
-            f"{int(self.stopped.max())} steps, ended by: {ends}\n"
+            f"{self.objective}, {size}: energy at the consensus {last:.4g} "
+            f"({low:.4g} to {high:.4g} in four of five runs), best seen {best:.4g}\n"
+            f"effective sample size at the end {ess.median():.3g} of {count} (least {ess.min():.3g})\n"
+            f"{int(self.stopped.max())} steps, ended by: "
+            f"{', '.join(f'{number} × {reason}' for reason, number in ends.items())}\n"
             f"{int(self.evaluations.max())} evaluations a run, {self.checks} more at the consensus{drift}"
         )
 

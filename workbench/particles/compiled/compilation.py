@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from numba import njit
-from numba.core import config
+from numba.core import config as _config
 
 from workbench import paths
 
 # Sums may be regrouped into lanes. A row is summed alike wherever it stands, so a run has the same bits.
 _SUMS = {"reassoc", "nsz"}
+config: Any = _config  # numba makes its settings at run time
 
 
 def kernel(*, sums: bool = False) -> Callable[[Callable[..., Any]], Any]:
@@ -33,7 +34,7 @@ def kernel(*, sums: bool = False) -> Callable[[Callable[..., Any]], Any]:
 
 @contextmanager
 def _cache_of_workbench() -> Any:
-    """Keep compiled code in Workbench's cache folder, unless the user has said where; never beside the source."""
+    """Keep compiled code in Workbench's cache folder, unless the user has said where."""
     before = config.CACHE_DIR
     if not before:
         config.CACHE_DIR = str(paths.cache() / "numba")

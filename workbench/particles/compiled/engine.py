@@ -58,12 +58,15 @@ class CompiledEngine:
         return ConsensusPoint(point, ess)
 
     def advance(self, state: State, alphas: Sequence[float], sigmas: Sequence[float]) -> State:
-        """The state after a step for each of the alphas; overwrites the old one."""
+        """The state after a step for each of the alphas; the old one stays as it is, whatever interrupts."""
+        parts = {
+            name: getattr(state, name).clone() for name in ("positions", "energy", "best", "best_energy")
+        }
         x = state.positions
         steepness = np.array([_finite(alpha, x) for alpha in alphas])
         scales = np.array([self.law.noise_scale(sigma) for sigma in sigmas])
         runs = np.asarray(state.runs, np.uint32)
-        arrays = [tensor.numpy() for tensor in (x, state.energy, state.best, state.best_energy)]
+        arrays = [part.numpy() for part in parts.values()]
         over_runs(
             len(x),
             lambda first, last: kernels.advance(
@@ -71,7 +74,7 @@ class CompiledEngine:
                 self.law.lam * self.law.dt, KINDS.index(self.law.kind), self._code(x), *arrays,
             ),
         )  # fmt: skip
-        return replace(state, step=state.step + len(alphas))
+        return replace(state, step=state.step + len(alphas), **parts)
 
     def _code(self, x: Tensor) -> tuple[int, float, float]:
         assert self.landscape.code is not None

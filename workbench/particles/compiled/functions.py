@@ -1,4 +1,4 @@
-"""Exponential and cosine for the kernels: polynomials in float32, which fill vector registers; libm in float64."""
+"""Exponential and cosine for the kernels: polynomials in float32, libm in float64."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from workbench.particles.compiled.compilation import kernel
 _i, _f = np.int32, np.float32
 _LOG2_E, _LN2_HIGH, _LN2_LOW = _f(1 / math.log(2)), _f(0.693359375), _f(-2.12194440e-4)
 _LOWEST, _HIGHEST = _f(-87.0), _f(88.0)
-# Coefficients of exp(r) on |r| <= ln(2) / 2 and of cos(2 pi r) in r^2 on |r| <= 1/2; relative errors below 1e-7.
+# Coefficients of exp(r) on |r| <= ln(2) / 2 and of cos(2 pi r) in r^2 on |r| <= 1/2; errors below 1e-7.
 _EXP = tuple(_f(1 / math.factorial(k)) for k in range(8))
 _COS = (_f(1.0), _f(-19.73920440673828), _f(64.93911743164062), _f(-85.45016479492188), _f(60.1678352355957),
         _f(-25.968326568603516), _f(6.529627323150635))  # fmt: skip

@@ -32,7 +32,7 @@ def evaluate(
     else:
         for i in range(len(energy)):
             energy[i] = _sum_squares(flat[i * dim : (i + 1) * dim])
-    if code == ACKLEY or code == RASTRIGIN:
+    if code in (ACKLEY, RASTRIGIN):
         _sum_cosines(flat, dim, cosines, sums)
     one = energy.dtype.type(1)
     if code == RASTRIGIN:

@@ -1,8 +1,10 @@
-"""Threefry and the inverse normal distribution function, compiled; the same bits as ``workbench.particles.noise``.
+"""Threefry and the inverse normal distribution function, compiled.
+
+The same bits as the PyTorch of :mod:`workbench.particles.noise`: nothing is fused or regrouped.
 
 Integers are cast after every operation: numba would widen them to 64 bits and the loops would not fill the
-vector registers. Loops run over slices from 0: numba would gather what has an offset in its index, which might
-be negative. Nothing here is fused or regrouped.
+vector registers. Loops run over slices from 0: numba would gather what has an offset in its index, which
+might be negative.
 """
 
 import numpy as np

@@ -194,7 +194,7 @@ def _distance(row: np.ndarray, point: np.ndarray) -> float:
 
 @kernel()
 def _spread_norms(norms: np.ndarray, offset: int, dim: int, scales: np.ndarray) -> None:
-    """The norm of its particle for every number of a stretch that begins ``offset`` numbers into the block."""
+    """For every number of a stretch, ``offset`` numbers into the block, the norm of its particle."""
     row, place = offset // dim, 0
     stop = (row + 1) * dim - offset
     while place < len(scales):
@@ -272,7 +272,7 @@ def _share(
 
 @kernel()
 def _combine(shares: np.ndarray, stats: np.ndarray, alpha: float, point: np.ndarray) -> float:
-    """The consensus point of all shares, into ``point``, and the effective sample size; 0 and no point if none weighs."""
+    """Put the consensus of all shares into ``point``; return the effective sample size, or 0."""
     lowest = np.inf
     for b in range(len(stats)):
         if stats[b, 1] > 0 and stats[b, 0] < lowest:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 
 import torch
 
@@ -14,7 +15,7 @@ def over_runs(runs: int, work: Callable[[int, int], object]) -> None:
         work(0, runs)
         return
     bounds = [runs * i // threads for i in range(threads + 1)]
-    others = [_pool().submit(work, *share) for share in zip(bounds[1:-1], bounds[2:], strict=True)]
+    others = [_pool().submit(work, *share) for share in pairwise(bounds[1:])]
     work(0, bounds[1])
     for other in others:
         other.result()

@@ -1,6 +1,7 @@
 """Landscapes at their minimisers, and against their formulas written out for one point."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,9 +40,7 @@ def written_out(name: str, point: list[float]) -> float:
         case "rastrigin":
             return sum(p * p + 2.5 * (1 - math.cos(2 * math.pi * p)) for p in point)
         case "rosenbrock":
-            return sum(
-                100 * (q - p * p) ** 2 + (1 - p) ** 2 for p, q in zip(point[:-1], point[1:], strict=True)
-            )
+            return sum(100 * (q - p * p) ** 2 + (1 - p) ** 2 for p, q in pairwise(point))
         case "himmelblau":
             return (x * x + y - 11) ** 2 + (x + y * y - 7) ** 2
     v, b = y - (2 / 16 * (x - 1) * (x - 4) ** 2 + 2), -x - 1.6 * y

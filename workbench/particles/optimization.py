@@ -44,6 +44,7 @@ def consensus(
     every: int | None = None,
     keep_particles: bool = False,
     cosine: bool = True,
+    proximal: bool = False,
     spread_below: float = 0.0,
     energy_below: float | None = None,
     evaluations: int | None = None,
@@ -97,6 +98,8 @@ def consensus(
         Keep all particles at each record.
     cosine : bool
         Compare the consensus with the gradient at each record, if autograd has one (one gradient a run).
+    proximal : bool
+        Compare it with the proximal step, too (some tens of gradients a run and record).
     spread_below : float
         A run ends when the root mean square distance of its particles from the consensus is below this.
     energy_below : float, optional
@@ -149,7 +152,7 @@ def consensus(
     if resume is None:
         state = state.see(engine.evaluate(state.positions))
     end, last_reason = _last_step(state, steps, evaluations)
-    recorder = Recorder(engine, read, law, alphas, keep_particles, cosine)
+    recorder = Recorder(engine, read, law, alphas, keep_particles, cosine, proximal)
     stop = StopRules(spread_below, energy_below)
     interrupted = False
     try:

@@ -11,8 +11,11 @@ from torch.nn.functional import cosine_similarity
 from workbench.particles.consensus_point import ordered_sum
 from workbench.particles.dynamics import Engine, Law, State
 from workbench.particles.objectives import Read, gradients
+from workbench.particles.proximal import proximal_point
 from workbench.particles.schedules import Values, value_at
 from workbench.particles.swarm import Swarm
+
+_COLUMNS = ("consensus", "mean", "energy", "best_energy", "ess", "variance", "cosine", "cosine_proximal")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Record:
     ess: Tensor
     variance: Tensor
     cosine: Tensor
+    cosine_proximal: Tensor
+    gradients: int
     growth: float
     trajectory: Tensor | None
 
@@ -59,6 +64,7 @@ class Recorder:
     alphas: Values
     keep_particles: bool
     cosine: bool
+    proximal: bool
 
     def record(self, state: State, sigmas: Sequence[float] = ()) -> Record:
         """The record of a state that was reached with these sigmas since the last one."""
@@ -78,14 +84,25 @@ class Recorder:
             "variance": ordered_sum(squares)[:, 0] / x.shape[1],
             "cosine": self._cosine(point, mean),
         }
+        parts["cosine_proximal"], searched = self._cosine_proximal(state, point, mean)
         trajectory = x.detach().clone().cpu() if self.keep_particles else None
         copies = {name: part.detach().clone().cpu() for name, part in parts.items()}
-        return Record(step=state.step, growth=growth, trajectory=trajectory, **copies)
+        count = int(self.cosine and self.read.differentiable) + searched
+        return Record(step=state.step, gradients=count, growth=growth, trajectory=trajectory, **copies)
 
     def _cosine(self, point: Tensor, mean: Tensor) -> Tensor:
         if not (self.cosine and self.read.differentiable):
             return torch.full_like(point[:, 0], torch.nan)
         return cosine_similarity(mean - point, gradients(self.read.function, mean), dim=-1)
+
+    def _cosine_proximal(self, state: State, point: Tensor, mean: Tensor) -> tuple[Tensor, int]:
+        """The cosine of each run, and the most gradients that one took."""
+        if not (self.proximal and self.read.differentiable):
+            return torch.full_like(point[:, 0], torch.nan), 0
+        x = state.positions
+        width = ordered_sum((x - mean[:, None]).square()).mean(-1) / x.shape[1]
+        found = proximal_point(self.read.function, mean, value_at("alpha", self.alphas, state.step) * width)
+        return cosine_similarity(point - mean, found.point - mean, dim=-1), int(found.gradients.max())
 
 
 @dataclass(frozen=True)
@@ -117,14 +134,11 @@ class Records:
         self, state: State, *, name: str, settings: dict[str, Any], ending: str, drift_gradients: int
     ) -> Swarm:
         """The result; runs that have not ended otherwise ended for ``ending``."""
-        columns = {
-            part: torch.stack([getattr(entry, part) for entry in self.entries])
-            for part in ("consensus", "mean", "energy", "best_energy", "ess", "variance", "cosine")
-        }
+        columns = {part: torch.stack([getattr(entry, part) for entry in self.entries]) for part in _COLUMNS}
         growth = torch.tensor([entry.growth for entry in self.entries], dtype=torch.float64).cumprod(0)
         kept = [entry.trajectory for entry in self.entries if entry.trajectory is not None]
         stopped = torch.tensor(self.stopped)
-        checked = 0 if columns["cosine"].isnan().all() else len(self.entries)
+        counts = [entry.gradients for entry in self.entries]
         return Swarm(
             objective=name,
             runs=state.runs,
@@ -137,9 +151,13 @@ class Records:
             stopped=stopped,
             evaluations=(stopped + 1) * state.positions.shape[1],
             checks=len(self.entries),
-            gradients=checked + drift_gradients * int(stopped.max()),
-            state={"step": state.step, "growth": [entry.growth for entry in self.entries],
-                   **{part: None if each is None else each.cpu() for part, each in state.tensors().items()}},
+            gradients=sum(counts) + drift_gradients * int(stopped.max()),
+            state={
+                "step": state.step,
+                "growth": [entry.growth for entry in self.entries],
+                "gradients": counts,
+                **{part: None if each is None else each.cpu() for part, each in state.tensors().items()},
+            },
             settings=settings,
             interrupted=ending == "interrupted",
         )  # fmt: skip
@@ -155,16 +173,16 @@ def records_of(swarm: Swarm) -> tuple[Records, State]:
         Record(
             step=int(swarm.steps[i]),
             growth=swarm.state["growth"][i],
+            gradients=swarm.state["gradients"][i],
             trajectory=None if kept is None else kept[i],
-            **{
-                part: getattr(swarm, part)[i]
-                for part in ("consensus", "mean", "energy", "best_energy", "ess", "variance", "cosine")
-            },
+            **{part: getattr(swarm, part)[i] for part in _COLUMNS},
         )
         for i in range(len(swarm.steps))
     )
     reasons = tuple(reason if reason in _LASTING else "" for reason in swarm.reasons)
-    state = State(runs=swarm.runs, **{k: v for k, v in swarm.state.items() if k != "growth"})
+    state = State(
+        runs=swarm.runs, **{k: v for k, v in swarm.state.items() if k not in ("growth", "gradients")}
+    )
     return Records(entries, reasons, tuple(swarm.stopped.tolist())), state
 
 

@@ -46,6 +46,9 @@ class Swarm(Result):
     cosine : Tensor (records, runs)
         Cosine of the step from mean to consensus with the direction against the gradient at the mean; nan if
         the objective has no gradient by autograd, or was not asked for one.
+    cosine_proximal : Tensor (records, runs)
+        Cosine of the same step with the proximal step from the mean, whose :math:`\tau = \alpha s^2` has the
+        mean square deviation per dimension as :math:`s^2`; nan if it was not asked for.
     trajectory : Tensor (records, runs, particles, dim), optional
         All particles, if they were to be kept.
     best : Tensor (runs, dim)
@@ -59,7 +62,7 @@ class Swarm(Result):
     checks : int
         Evaluations a run beside these, for the energies at the consensus.
     gradients : int
-        Gradients a run: for the cosines, and for a gradient drift.
+        Gradients a run: for the cosines (the most that a run took), and for a gradient drift.
     state : dict
         What a continued run starts from: positions, energies and, with memory, those of the best so far.
     settings : dict
@@ -79,6 +82,7 @@ class Swarm(Result):
     variance: Tensor
     variance_theory: Tensor
     cosine: Tensor
+    cosine_proximal: Tensor
     trajectory: Tensor | None
     best: Tensor
     reasons: tuple[str, ...]
@@ -112,6 +116,7 @@ class Swarm(Result):
             "variance": self.variance.flatten().numpy(),
             "variance_theory": np.repeat(self.variance_theory.numpy(), runs),
             "cosine": self.cosine.flatten().numpy(),
+            "cosine_proximal": self.cosine_proximal.flatten().numpy(),
             "reason": np.tile(np.array(self.reasons), records),
         }
         if self.dim <= 3:

@@ -110,11 +110,11 @@ def normals(
     if torch.device(device).type != "cpu":
         return reference_normals(seed, runs, step, particles, dim, device).to(dtype)
     from workbench.particles.compiled.noise import fill_runs
-    from workbench.particles.compiled.threads import over_runs
+    from workbench.particles.compiled.threads import share_out
 
     out = np.empty((len(runs), particles, dim), np.float32 if dtype == torch.float32 else np.float64)
     words = np.asarray(runs, np.uint32)
-    over_runs(len(runs), lambda first, last: fill_runs(*split_seed(seed), words, step, first, last, out))
+    share_out(len(runs), lambda first, last: fill_runs(*split_seed(seed), words, step, first, last, out))
     return torch.from_numpy(out).to(dtype)
 
 

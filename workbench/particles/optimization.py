@@ -61,8 +61,8 @@ def consensus(
     ----------
     objective : Landscape or callable
         Of points (..., dim); returns energies (...). A function of one point (dim,) is taken with a warning
-        that tells its cost. Landscapes of this package have compiled kernels on the CPU; all else, memory and
-        the gradient drift go through PyTorch.
+        that tells its cost. On the CPU moves are compiled, and so are whole steps on this package's
+        landscapes; memory, a gradient drift and other devices go through PyTorch.
     particles, dim : int
         Particles of a run, and variables of the objective.
     runs : int or sequence of int
@@ -205,12 +205,13 @@ def _engine(
     noise: Callable[[int], Tensor] | None,
 ) -> Engine:
     plain = law.memory is None and not law.gradient and noise is None
-    common = positions.device.type == "cpu" and positions.dtype in (torch.float32, torch.float64)
-    if plain and common and isinstance(objective, Landscape) and objective.code is not None:
-        from workbench.particles.compiled.engine import CompiledEngine
+    if not plain or positions.device.type != "cpu" or positions.dtype not in (torch.float32, torch.float64):
+        return TorchEngine(read.function, law, seed, noise)
+    from workbench.particles.compiled.engine import CompiledEngine, MovingEngine
 
+    if isinstance(objective, Landscape) and objective.code is not None:
         return CompiledEngine(objective, law, seed)
-    return TorchEngine(read.function, law, seed, noise)
+    return MovingEngine(read.function, law, seed)
 
 
 def _last_step(state: State, steps: int, evaluations: int | None) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from scipy import special
 from workbench.particles import ackley, rastrigin, rosenbrock, sphere
 from workbench.particles.compiled import functions
 from workbench.particles.compiled.compilation import kernel
-from workbench.particles.compiled.engine import CompiledEngine
+from workbench.particles.compiled.engine import CompiledEngine, MovingEngine
 from workbench.particles.dynamics import KINDS, Law, State, TorchEngine
 
 LANDSCAPES = [sphere(), ackley(), rastrigin(2.5), rastrigin(10, per_dimension=True), rosenbrock()]
@@ -64,18 +64,19 @@ def test_steps_are_those_of_plain_pytorch(landscape, kind, shape) -> None:
     steps = 2 if kind == "hopping" else 10  # a hop multiplies a rounding by alpha times the slope
     alphas = [3.0 * 1.1**k for k in range(steps)]
     sigmas = [0.5 * 0.9**k for k in range(steps)]
-    states = []
-    for engine in (CompiledEngine(landscape, law, 7), TorchEngine(landscape, law, 7)):
+    ends = []
+    for kind_of_engine in (TorchEngine, CompiledEngine, MovingEngine):
+        engine = kind_of_engine(landscape, law, 7)
         state = started(landscape, torch.float64, *shape)
         state = state.see(engine.evaluate(state.positions))
-        states.append(engine.advance(state, alphas, sigmas))
-    compiled, plain = states
-    assert compiled.step == plain.step == steps
+        ends.append(engine.advance(state, alphas, sigmas))
+    plain = ends[0]
     # Weights of energies as large as Rosenbrock's magnify a rounding by alpha times the energy.
-    magnified = max(1.0, 1e-2 * float(plain.energy.abs().max()))
-    for name in ("positions", "energy", "best", "best_energy"):
-        rtol = 1e-12 * magnified
-        torch.testing.assert_close(getattr(compiled, name), getattr(plain, name), rtol=rtol, atol=rtol)
+    rtol = 1e-12 * max(1.0, 1e-2 * float(plain.energy.abs().max()))
+    for compiled in ends[1:]:
+        assert compiled.step == plain.step == steps
+        for name in ("positions", "energy", "best", "best_energy"):
+            torch.testing.assert_close(getattr(compiled, name), getattr(plain, name), rtol=rtol, atol=rtol)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 2.0, 1e5, float("inf")])
@@ -89,6 +90,21 @@ def test_the_consensus_is_that_of_plain_pytorch(alpha: float) -> None:
     torch.testing.assert_close(found.ess, expected.ess, rtol=1e-12, atol=0)
     if alpha == float("inf"):
         assert torch.equal(found.point, state.positions[torch.arange(3), state.energy.argmin(1)])
+
+
+def test_blocks_on_several_threads_have_the_bits_of_a_run_on_one() -> None:
+    engine = CompiledEngine(ackley(), Law("isotropic", 1.0, 0.01), 3)
+    state = started(ackley(), torch.float32, 1, 1001, 60)  # large enough to be handed out block by block
+    state = state.see(engine.evaluate(state.positions))
+    ends = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        ends.append(engine.advance(state, [10.0, 20.0, 30.0], [0.5, 0.4, 0.3]))
+    assert all(
+        torch.equal(part, getattr(ends[1], name))
+        for name, part in ends[0].tensors().items()
+        if part is not None
+    )
 
 
 def test_a_run_without_a_finite_energy_stays_where_it_is() -> None:

@@ -20,7 +20,7 @@ ANISOTROPIC, ISOTROPIC, HOPPING = range(3)
 
 
 @kernel()
-def advance(
+def advance_runs(
     low: np.uint32,
     high: np.uint32,
     runs: np.ndarray,
@@ -41,26 +41,97 @@ def advance(
 
     A run without a finite energy stays where it is.
     """
-    dim = x.shape[2]
-    blocks = _blocks(x)
-    point, centre = np.empty(dim, x.dtype), np.empty(TILE + dim, x.dtype)
-    shares, stats, weights = _share_arrays(x)
-    move, rows = _move_arrays(x), _row_arrays(x)
+    blocks, point = count_blocks(x), np.empty(x.shape[2], x.dtype)
+    shares, stats = share_arrays(x)
+    scratch = _scratch(x)
     for r in range(first, last):
-        flat, energies = x[r].reshape(-1), energy[r]
-        for b in range(blocks):
-            _share(flat, energies, dim, b, alphas[0], weights, shares, stats)
+        _share_blocks(0, blocks, alphas[0], x[r], energy[r], scratch[4], shares, stats)
         for k in range(len(alphas)):
-            if _combine(shares, stats, alphas[k], point) == 0:
+            if combine(shares, stats, alphas[k], point) == 0:
                 break
-            _unroll(point, centre)
             k0, k1 = threefry(low, high, runs[r], np.uint32(step + k))
             following = alphas[min(k + 1, len(alphas) - 1)]
-            for b in range(blocks):
-                _move(k0, k1, flat, dim, b, centre, point, drift, sigmas[k], kind, move)
-                _evaluate(landscape, flat, energies, dim, b, rows)
-                _keep_best(flat, energies, dim, b, r, best, best_energy)
-                _share(flat, energies, dim, b, following, weights, shares, stats)
+            _advance_blocks(
+                k0, k1, 0, blocks, following, sigmas[k], drift, kind, landscape, x[r], energy[r], point,
+                scratch, shares, stats,
+            )  # fmt: skip
+            keep_best(r, x, energy, best, best_energy)
+
+
+@kernel()
+def advance_blocks(
+    low: np.uint32,
+    high: np.uint32,
+    run: np.uint32,
+    step: int,
+    first: int,
+    last: int,
+    alpha: float,
+    sigma: float,
+    drift: float,
+    kind: int,
+    landscape: tuple[int, float, float],
+    x: np.ndarray,
+    energy: np.ndarray,
+    point: np.ndarray,
+    shares: np.ndarray,
+    stats: np.ndarray,
+) -> None:
+    """Take the blocks from ``first`` to ``last`` of run ``x[0]`` through one step, around a consensus.
+
+    Their shares of the next consensus are for ``alpha``.
+    """
+    k0, k1 = threefry(low, high, run, np.uint32(step))
+    _advance_blocks(
+        k0, k1, first, last, alpha, sigma, drift, kind, landscape, x[0], energy[0], point, _scratch(x),
+        shares, stats,
+    )  # fmt: skip
+
+
+@kernel()
+def move_runs(
+    low: np.uint32,
+    high: np.uint32,
+    runs: np.ndarray,
+    first: int,
+    last: int,
+    step: int,
+    alpha: float,
+    sigma: float,
+    drift: float,
+    kind: int,
+    x: np.ndarray,
+    energy: np.ndarray,
+) -> None:
+    """Move the particles of the runs from ``first`` to ``last`` one step, around the consensus of each."""
+    blocks, point = count_blocks(x), np.empty(x.shape[2], x.dtype)
+    shares, stats = share_arrays(x)
+    words, normals, scales, norms, weights, _, _, centre = _scratch(x)
+    for r in range(first, last):
+        _share_blocks(0, blocks, alpha, x[r], energy[r], weights, shares, stats)
+        if combine(shares, stats, alpha, point) == 0:
+            continue
+        _unroll(point, centre)
+        k0, k1 = threefry(low, high, runs[r], np.uint32(step))
+        flat = x[r].reshape(-1)
+        for b in range(blocks):
+            _move(
+                k0, k1, flat, x.shape[2], b, centre, point, drift, sigma, kind, words, normals, scales, norms
+            )  # fmt: skip
+
+
+@kernel()
+def share_blocks(
+    first: int,
+    last: int,
+    alpha: float,
+    x: np.ndarray,
+    energy: np.ndarray,
+    shares: np.ndarray,
+    stats: np.ndarray,
+) -> None:
+    """The shares in the consensus of the blocks from ``first`` to ``last`` of run ``x[0]``."""
+    _share_blocks(first, last, alpha, x[0], energy[0], np.empty(BLOCK, x.dtype), shares, stats)
 
 
 @kernel()
@@ -68,43 +139,102 @@ def evaluate_runs(
     first: int, last: int, landscape: tuple[int, float, float], x: np.ndarray, energy: np.ndarray
 ) -> None:
     """Energies of all particles of the runs from ``first`` to ``last``."""
-    rows = _row_arrays(x)
+    scratch = _scratch(x)
     for r in range(first, last):
-        for b in range(_blocks(x)):
-            _evaluate(landscape, x[r].reshape(-1), energy[r], x.shape[2], b, rows)
+        for b in range(count_blocks(x)):
+            _evaluate(landscape, x[r].reshape(-1), energy[r], x.shape[2], b, scratch[5], scratch[6])
 
 
 @kernel()
 def consensus_runs(
-    first: int, last: int, alpha: float, x: np.ndarray, energy: np.ndarray, point: np.ndarray, ess: np.ndarray
+    first: int,
+    last: int,
+    alpha: float,
+    x: np.ndarray,
+    energy: np.ndarray,
+    point: np.ndarray,
+    ess: np.ndarray,
 ) -> None:
     """Consensus points and effective sample sizes of the runs from ``first`` to ``last``."""
-    shares, stats, weights = _share_arrays(x)
+    shares, stats = share_arrays(x)
+    weights = np.empty(BLOCK, x.dtype)
     for r in range(first, last):
-        for b in range(_blocks(x)):
-            _share(x[r].reshape(-1), energy[r], x.shape[2], b, alpha, weights, shares, stats)
-        ess[r] = _combine(shares, stats, alpha, point[r])
+        _share_blocks(0, count_blocks(x), alpha, x[r], energy[r], weights, shares, stats)
+        ess[r] = combine(shares, stats, alpha, point[r])
 
 
 @kernel()
-def _blocks(x: np.ndarray) -> int:
+def keep_best(r: int, x: np.ndarray, energy: np.ndarray, best: np.ndarray, best_energy: np.ndarray) -> None:
+    """Bring the best that was seen of a run up to date."""
+    lowest = -1
+    for i in range(x.shape[1]):
+        if energy[r, i] < best_energy[r]:
+            lowest, best_energy[r] = i, energy[r, i]
+    if lowest >= 0:
+        best[r] = x[r, lowest]
+
+
+@kernel()
+def count_blocks(x: np.ndarray) -> int:
+    """Blocks of a run."""
     return (x.shape[1] + BLOCK - 1) // BLOCK
 
 
 @kernel()
-def _share_arrays(x: np.ndarray) -> tuple[np.ndarray, ...]:
-    return np.empty((_blocks(x), x.shape[2]), x.dtype), np.empty((_blocks(x), 3)), np.empty(BLOCK, x.dtype)
+def share_arrays(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Room for the blocks' shares: weighted sums; least energy, sum of weights, and of their squares."""
+    return np.empty((count_blocks(x), x.shape[2]), x.dtype), np.empty((count_blocks(x), 3))
 
 
 @kernel()
-def _move_arrays(x: np.ndarray) -> tuple[np.ndarray, ...]:
-    words, normals = np.empty(2 * TILE, np.uint32), np.empty(TILE, np.float32)
-    return words, normals, np.empty(TILE, x.dtype), np.empty(BLOCK, x.dtype)
+def _scratch(x: np.ndarray) -> tuple[np.ndarray, ...]:
+    dtype, dim = x.dtype, x.shape[2]
+    words, normals, scales = np.empty(2 * TILE, np.uint32), np.empty(TILE, np.float32), np.empty(TILE, dtype)
+    per_row, weights, sums = np.empty(BLOCK, dtype), np.empty(BLOCK, dtype), np.empty(BLOCK, dtype)
+    cosines, centre = np.empty(max(GROUP, dim), dtype), np.empty(TILE + dim, dtype)
+    return words, normals, scales, per_row, weights, cosines, sums, centre
 
 
 @kernel()
-def _row_arrays(x: np.ndarray) -> tuple[np.ndarray, ...]:
-    return np.empty(max(GROUP, x.shape[2]), x.dtype), np.empty(BLOCK, x.dtype)
+def _share_blocks(
+    first: int,
+    last: int,
+    alpha: float,
+    x: np.ndarray,
+    energy: np.ndarray,
+    weights: np.ndarray,
+    shares: np.ndarray,
+    stats: np.ndarray,
+) -> None:
+    for b in range(first, last):
+        _share(x.reshape(-1), energy, x.shape[1], b, alpha, weights, shares, stats)
+
+
+@kernel()
+def _advance_blocks(
+    k0: np.uint32,
+    k1: np.uint32,
+    first: int,
+    last: int,
+    alpha: float,
+    sigma: float,
+    drift: float,
+    kind: int,
+    landscape: tuple[int, float, float],
+    x: np.ndarray,
+    energy: np.ndarray,
+    point: np.ndarray,
+    scratch: tuple[np.ndarray, ...],
+    shares: np.ndarray,
+    stats: np.ndarray,
+) -> None:
+    words, normals, scales, norms, weights, cosines, sums, centre = scratch
+    flat, dim = x.reshape(-1), x.shape[1]
+    _unroll(point, centre)
+    for b in range(first, last):
+        _move(k0, k1, flat, dim, b, centre, point, drift, sigma, kind, words, normals, scales, norms)
+        _evaluate(landscape, flat, energy, dim, b, cosines, sums)
+        _share(flat, energy, dim, b, alpha, weights, shares, stats)
 
 
 @kernel()
@@ -129,10 +259,12 @@ def _move(
     drift: float,
     sigma: float,
     kind: int,
-    arrays: tuple[np.ndarray, ...],
+    words: np.ndarray,
+    normals: np.ndarray,
+    scales: np.ndarray,
+    norms: np.ndarray,
 ) -> None:
     """Move the particles of one block."""
-    words, normals, scales, norms = arrays
     half, begin = HALF_BLOCK * dim, BLOCK * dim * block
     end = min(begin + 2 * half, len(flat))
     if kind == ISOTROPIC:
@@ -211,28 +343,12 @@ def _evaluate(
     energies: np.ndarray,
     dim: int,
     block: int,
-    arrays: tuple[np.ndarray, ...],
+    cosines: np.ndarray,
+    sums: np.ndarray,
 ) -> None:
-    cosines, sums = arrays
     inside = energies[block * BLOCK : min((block + 1) * BLOCK, len(energies))]
     begin = block * BLOCK * dim
     evaluate(landscape, flat[begin : begin + len(inside) * dim], dim, cosines, sums[: len(inside)], inside)
-
-
-@kernel()
-def _keep_best(
-    flat: np.ndarray,
-    energies: np.ndarray,
-    dim: int,
-    block: int,
-    r: int,
-    best: np.ndarray,
-    best_energy: np.ndarray,
-) -> None:
-    for i in range(block * BLOCK, min((block + 1) * BLOCK, len(energies))):
-        if energies[i] < best_energy[r]:
-            best_energy[r] = energies[i]
-            best[r] = flat[i * dim : (i + 1) * dim]
 
 
 @kernel()
@@ -271,7 +387,7 @@ def _share(
 
 
 @kernel()
-def _combine(shares: np.ndarray, stats: np.ndarray, alpha: float, point: np.ndarray) -> float:
+def combine(shares: np.ndarray, stats: np.ndarray, alpha: float, point: np.ndarray) -> float:
     """Put the consensus of all shares into ``point``; return the effective sample size, or 0."""
     lowest = np.inf
     for b in range(len(stats)):

@@ -1,4 +1,4 @@
-"""Threads for kernels: as many as PyTorch may use, each over a share of the runs."""
+"""Threads for kernels: as many as PyTorch may use, each over a share of the runs or blocks."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,13 +8,13 @@ from itertools import pairwise
 import torch
 
 
-def over_runs(runs: int, work: Callable[[int, int], object]) -> None:
-    """Call ``work(first, last)`` for shares of the runs, on ``torch.get_num_threads()`` threads at once."""
-    threads = min(torch.get_num_threads(), runs)
+def share_out(count: int, work: Callable[[int, int], object]) -> None:
+    """Call ``work(first, last)`` for shares of ``range(count)``, on ``torch.get_num_threads()`` at once."""
+    threads = min(torch.get_num_threads(), count)
     if threads == 1:
-        work(0, runs)
+        work(0, count)
         return
-    bounds = [runs * i // threads for i in range(threads + 1)]
+    bounds = [count * i // threads for i in range(threads + 1)]
     others = [_pool().submit(work, *share) for share in pairwise(bounds[1:])]
     work(0, bounds[1])
     for other in others:

@@ -21,6 +21,8 @@ from workbench.particles.landscapes import (
     rosenbrock,
     sphere,
 )
+from workbench.particles.network_objective import network_objective
+from workbench.particles.network_training import NetworkTraining, train_by_consensus, train_by_sgd
 from workbench.particles.noise import normals
 from workbench.particles.optimization import consensus
 from workbench.particles.proximal import proximal_point
@@ -34,6 +36,7 @@ __all__ = [
     "Comparison",
     "ConsensusPoint",
     "Landscape",
+    "NetworkTraining",
     "Paths",
     "Schedule",
     "StepComparison",
@@ -51,6 +54,7 @@ __all__ = [
     "landscape",
     "loss_slice_landscape",
     "minimising_movement",
+    "network_objective",
     "normals",
     "proximal_point",
     "rastrigin",
@@ -58,4 +62,6 @@ __all__ = [
     "sphere",
     "step_comparison",
     "success",
+    "train_by_consensus",
+    "train_by_sgd",
 ]

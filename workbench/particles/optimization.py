@@ -29,8 +29,8 @@ def consensus(
     steps: int = 1000,
     *,
     kind: str = "anisotropic",
-    alpha: Values = 1e4,
-    sigma: Values = 1.0,
+    alpha: Values = 100.0,
+    sigma: Values = 1.6,
     lam: float = 1.0,
     dt: float = 0.01,
     memory: float | None = None,
@@ -74,7 +74,10 @@ def consensus(
     alpha : float or function of the step
         Steepness of the weights, e.g. a :class:`Schedule`; inf takes the best particle.
     sigma : float or function of the step
-        Noise; for hopping, the width.
+        Noise; for hopping, the width. This and the other defaults of the law are those of the paper's first
+        figure, in two dimensions. In many, anisotropic noise takes more (5 finds Ackley's and Rastrigin's
+        minimisers in 20 at ``alpha=1e4``), isotropic noise less: around a consensus that stands still it
+        spreads beyond :math:`\sqrt{2\lambda / dim}`.
     lam, dt : float
         Pull to the consensus and time of a step; hopping has neither.
     memory : float, optional

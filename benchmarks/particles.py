@@ -24,10 +24,10 @@ from scipy.special import ndtri
 
 from workbench.particles import ackley, consensus
 from workbench.particles.compiled.engine import CompiledEngine, MovingEngine
-from workbench.particles.compiled.noise import TILE, fill_words
+from workbench.particles.compiled.noise import TILE, fill_runs, fill_words
 from workbench.particles.compiled.threads import share_out
 from workbench.particles.dynamics import Law, State, TorchEngine
-from workbench.particles.noise import inverse_normal, normals
+from workbench.particles.noise import inverse_normal, normals, split_seed
 
 SHAPES = [(1, 100, 20), (1, 1000, 20), (100, 1000, 20), (1, 1000, 100), (16, 1000, 100), (1, 1000, 1000)]
 LAW = Law("anisotropic", 1.0, 0.01)
@@ -178,10 +178,15 @@ def _time(work: Contender, steps: int) -> tuple[float, float]:
 
 def generator_speed(threads: int, rounds: int) -> None:
     """Cost of a normal draw, ours and PyTorch's."""
-    out = torch.empty(1000, 1000)
+    out = torch.empty(10, 1000, 100)
+    runs = np.arange(10, dtype=np.uint32)
+
+    def fill(step: int) -> None:
+        share_out(10, lambda first, last: fill_runs(*split_seed(0), runs, step, first, last, out.numpy()))
+
     found = measure(
         {
-            "ours": lambda steps: [normals(0, range(10), k, 1000, 100) for k in range(steps)],
+            "ours": lambda steps: [fill(k) for k in range(steps)],
             "normal_": lambda steps: [out.normal_() for _ in range(steps)],
         },
         5,

@@ -1,7 +1,9 @@
 """``kernel``: numba's ``njit`` with the settings that all kernels share."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from numba import njit
@@ -33,12 +35,22 @@ def kernel(*, sums: bool = False) -> Callable[[Callable[..., Any]], Any]:
 
 
 @contextmanager
-def _cache_of_workbench() -> Any:
+def _cache_of_workbench() -> Iterator[None]:
     """Keep compiled code in Workbench's cache folder, unless the user has said where."""
     before = config.CACHE_DIR
     if not before:
-        config.CACHE_DIR = str(paths.cache() / "numba")
+        config.CACHE_DIR = str(paths.cache() / "numba" / _SOURCES)
     try:
         yield
     finally:
         config.CACHE_DIR = before
+
+
+def _digest() -> str:
+    """A word that changes with the kernels: numba looks at the file of a kernel, not at those it calls."""
+    here = Path(__file__).parent
+    files = [*sorted(here.glob("*.py")), here.parent / "noise.py"]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+_SOURCES = _digest()

@@ -93,3 +93,12 @@ def test_moments_tails_and_neighbours_are_those_of_the_normal_law() -> None:
 def test_uniforms_are_the_quantiles_of_the_normals() -> None:
     u, z = uniforms(1, [4], 2, 50, 3), normals(1, [4], 2, 50, 3)
     np.testing.assert_allclose(ndtri(u.numpy()), z.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("seed", "particles", "dim", "message"),
+    [(-1, 2, 2, "seed=-1"), (2**64, 2, 2, "seed="), (0, 2**30, 5, "dim=5")],
+)
+def test_what_cannot_be_is_refused(seed: int, particles: int, dim: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        normals(seed, [0], 0, particles, dim)

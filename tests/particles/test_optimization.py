@@ -238,6 +238,17 @@ def test_runs_end_by_their_own_rule_and_leave_the_others_alone() -> None:
         assert stopped.evaluations[i] == (end + 1) * 70
 
 
+def test_given_noise_goes_to_the_runs_that_are_left() -> None:
+    z = torch.randn(61, 6, 70, 5, generator=torch.Generator().manual_seed(0))
+    options = {**SMALL, "runs": 6, "steps": 60, "every": 1, "noise": lambda step: z[step]}
+    free = consensus(smooth, **options)
+    target = float(free.best_energy[-1].median())
+    stopped = consensus(smooth, **options, energy_below=target)
+    assert set(stopped.reasons) == {"energy", "steps"}
+    left = [i for i, reason in enumerate(stopped.reasons) if reason == "steps"]
+    assert torch.equal(stopped.consensus[:, left], free.consensus[:, left])
+
+
 def test_the_spread_ends_a_run() -> None:
     found = consensus(sphere(), 50, 3, 4, 2000, sigma=0.3, spread_below=1e-2, every=10)
     assert found.reasons == ("spread",) * 4

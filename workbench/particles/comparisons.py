@@ -113,7 +113,7 @@ def gradient_descent(
     _check(rate=rate)
     if not noise >= 0:
         raise ValueError(f"noise={noise} is out of range: it must be at least 0")
-    read, x = _read(objective, start)
+    read, x = _read(objective, start, evaluations)
 
     def step(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         slope = gradients(read.function, x)
@@ -146,7 +146,7 @@ def annealed_langevin(
         If a number is out of range or the objective has no gradient.
     """
     _check(rate=rate, sigma=sigma)
-    read, x = _read(objective, start)
+    read, x = _read(objective, start, evaluations)
 
     def step(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         width = sigma / math.log(k + 2) * rate**0.5
@@ -171,7 +171,7 @@ def minimising_movement(
         If a number is out of range or the objective has no gradient.
     """
     _check(tau=tau)
-    read, x = _read(objective, start)
+    read, x = _read(objective, start, evaluations)
 
     def step(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         found = proximal_point(read.function, x, tau, tolerance=1e-6)
@@ -284,11 +284,11 @@ def _check(**values: float) -> None:
             raise ValueError(f"{name}={value} is out of range: it must be positive")
 
 
-def _read(objective: Objective, start: Any) -> tuple[Read, Tensor]:
+def _read(objective: Objective, start: Any, evaluations: int) -> tuple[Read, Tensor]:
     x = torch.as_tensor(start)
     if x.ndim != 2 or not x.is_floating_point():
         raise ValueError(f"start has shape {tuple(x.shape)} of {x.dtype}: it must be floating (runs, dim)")
-    read = read_objective(objective, x[:1].expand(3, -1), 0)
+    read = read_objective(objective, x[:1].expand(3, -1), evaluations * len(x))
     if not read.differentiable:
         raise ValueError(f"{read.name} has no gradient by autograd")
     return read, x

@@ -127,7 +127,9 @@ class State:
         )
 
     def take(self, live: Sequence[int]) -> Self:
-        """A copy of some of the runs, by place."""
+        """Some of the runs, by place."""
+        if len(live) == len(self.runs):
+            return self
         chosen = list(live)
         parts: dict[str, Any] = {
             name: None if part is None else part[chosen] for name, part in self.tensors().items()
@@ -181,6 +183,8 @@ class TorchEngine:
         How particles move.
     seed : int
         Of the noise.
+    runs : tuple of int
+        All runs, which given noise is for.
     noise : callable, optional
         ``noise(step)`` returns the normals of a step (runs, particles, dim) in place of the generator's.
     """
@@ -188,6 +192,7 @@ class TorchEngine:
     function: Callable[[Tensor], Tensor]
     law: Law
     seed: int
+    runs: tuple[int, ...] = ()
     noise: Callable[[int], Tensor] | None = None
 
     def evaluate(self, points: Tensor) -> Tensor:
@@ -229,6 +234,7 @@ class TorchEngine:
     def _normals(self, state: State) -> Tensor:
         x = state.positions
         if self.noise is not None:
-            return torch.as_tensor(self.noise(state.step)).to(x)
+            rows = [self.runs.index(run) for run in state.runs]
+            return torch.as_tensor(self.noise(state.step)).to(x)[rows]
         particles, dim = x.shape[1:]
         return normals(self.seed, state.runs, state.step + FIRST_STEP, particles, dim, x.dtype, x.device)

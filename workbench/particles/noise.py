@@ -23,6 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.choices import check_count
+
 HALF_BLOCK = 32  # particles to a half of a block; the order of all sums over particles keeps to blocks, too
 START, START_UNIFORM = 0, 1  # the first counters of the step axis are for the start; step k of a run is k + 2
 FIRST_STEP = 2
@@ -101,12 +103,21 @@ def normals(
     step : int
         Which step.
     particles, dim : int
-        Shape of a run; their product is at most 2^33.
+        Shape of a run; their product is at most 2^32.
     dtype : torch.dtype
         Draws have the precision of float32 in any dtype: they are 32-bit quantiles.
     device : torch.device
         Where the draws are made.
+
+    Raises
+    ------
+    TypeError
+        If the seed is no whole number.
+    ValueError
+        If the seed or the size is out of range.
     """
+    check_count("seed", seed, 0, 2**64 - 1)
+    check_size(particles, dim)
     if torch.device(device).type != "cpu":
         return reference_normals(seed, runs, step, particles, dim, device).to(dtype)
     from workbench.particles.compiled.noise import fill_runs
@@ -116,6 +127,20 @@ def normals(
     words = np.asarray(runs, np.uint32)
     share_out(len(runs), lambda first, last: fill_runs(*split_seed(seed), words, step, first, last, out))
     return torch.from_numpy(out).to(dtype)
+
+
+def check_size(particles: int, dim: int) -> None:
+    """Refuse runs that the counter is too short for.
+
+    Raises
+    ------
+    ValueError
+        If the particles times the dimension are more than 2^32.
+    """
+    if particles * dim > 2**32:
+        raise ValueError(
+            f"particles={particles} times dim={dim} is more than 2^32, the noise that a step has"
+        )
 
 
 def uniforms(seed: int, runs: Sequence[int], step: int, particles: int, dim: int) -> Tensor:

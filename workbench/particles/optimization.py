@@ -18,7 +18,7 @@ from workbench.particles.swarm import Swarm
 from workbench.progress import progress
 
 _FIXED = ("kind", "alpha", "sigma", "lam", "dt", "memory", "gradient", "seed")  # a resumed run keeps these
-_SHAPE = ("particles", "dim", "runs", "start", "spread", "box", "dtype", "device")  # and has these already
+_SHAPE = ("particles", "dim", "runs", "start", "spread", "box", "dtype")  # and has these already
 
 
 def consensus(
@@ -139,7 +139,7 @@ def consensus(
     every = max(1, steps // 100) if every is None else every
     check_count("every", every)
     if resume is not None:
-        records, state = records_of(resume)
+        records, state = records_of(resume, device)
     else:
         numbers = read_runs(runs)
         check_count("particles", particles)
@@ -151,7 +151,7 @@ def consensus(
     read = read_objective(
         objective, state.positions, len(state.runs) * state.positions.shape[1] * (steps + 1)
     )
-    engine = _engine(objective, read, law, settings["seed"], state.positions, noise)
+    engine = _engine(objective, read, law, settings["seed"], state, noise)
     if resume is None:
         state = state.see(engine.evaluate(state.positions))
     end, last_reason = _last_step(state, steps, evaluations)
@@ -204,12 +204,13 @@ def _engine(
     read: Read,
     law: Law,
     seed: int,
-    positions: Tensor,
+    state: State,
     noise: Callable[[int], Tensor] | None,
 ) -> Engine:
+    positions = state.positions
     plain = law.memory is None and not law.gradient and noise is None
     if not plain or positions.device.type != "cpu" or positions.dtype not in (torch.float32, torch.float64):
-        return TorchEngine(read.function, law, seed, noise)
+        return TorchEngine(read.function, law, seed, state.runs, noise)
     from workbench.particles.compiled.engine import CompiledEngine, MovingEngine
 
     if isinstance(objective, Landscape) and objective.code is not None:

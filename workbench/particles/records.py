@@ -43,15 +43,13 @@ class StopRules:
     spread_below: float
     energy_below: float | None
 
-    def reason(self, record: Record, run: int) -> str:
-        """Why a run ends at a record; empty if it does not."""
-        if record.ess[run] == 0:
-            return "no finite energy"
-        if record.variance[run].sqrt() < self.spread_below:
-            return "spread"
-        if self.energy_below is not None and record.best_energy[run] <= self.energy_below:
-            return "energy"
-        return ""
+    def reasons(self, record: Record) -> list[str]:
+        """Why each run ends at a record; empty if it does not."""
+        rules = {"no finite energy": record.ess == 0, "spread": record.variance.sqrt() < self.spread_below}
+        if self.energy_below is not None:
+            rules["energy"] = record.best_energy <= self.energy_below
+        met = {name: ends.tolist() for name, ends in rules.items()}
+        return [next((name for name in met if met[name][run]), "") for run in range(len(record.ess))]
 
 
 @dataclass(frozen=True)
@@ -125,9 +123,9 @@ class Records:
         ended = torch.tensor([bool(reason) for reason in reasons])
         if ended.any():
             record = _with_ended(record, self.entries[-1], ended)
-        for run in range(runs):
+        for run, reason in enumerate(rules.reasons(record)):
             if not reasons[run]:
-                reasons[run], stopped[run] = rules.reason(record, run), record.step
+                reasons[run], stopped[run] = reason, record.step
         return replace(self, entries=(*self.entries, record), reasons=tuple(reasons), stopped=tuple(stopped))
 
     def swarm(
@@ -166,7 +164,7 @@ class Records:
 _LASTING = ("no finite energy", "spread", "energy")
 
 
-def records_of(swarm: Swarm) -> tuple[Records, State]:
+def records_of(swarm: Swarm, device: torch.device | str) -> tuple[Records, State]:
     """The records and the state that a swarm was made from; runs that a rule has ended stay ended."""
     kept = swarm.trajectory
     entries = tuple(
@@ -180,9 +178,12 @@ def records_of(swarm: Swarm) -> tuple[Records, State]:
         for i in range(len(swarm.steps))
     )
     reasons = tuple(reason if reason in _LASTING else "" for reason in swarm.reasons)
-    state = State(
-        runs=swarm.runs, **{k: v for k, v in swarm.state.items() if k not in ("growth", "gradients")}
-    )
+    parts = {
+        name: part.to(device) if isinstance(part, Tensor) else part
+        for name, part in swarm.state.items()
+        if name not in ("growth", "gradients")
+    }
+    state = State(runs=swarm.runs, **parts)
     return Records(entries, reasons, tuple(swarm.stopped.tolist())), state
 
 

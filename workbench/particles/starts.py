@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from workbench.choices import check_count
-from workbench.particles.noise import START, START_UNIFORM, normals, uniforms
+from workbench.particles.noise import START, START_UNIFORM, check_size, normals, uniforms
 
 Start = float | Sequence[float] | Tensor | None
 
@@ -51,6 +51,7 @@ def begin(
         If a start and a box are given, the box is empty, the start has another shape or is not finite, or the
         spread is negative.
     """
+    check_size(particles, dim)
     shape = (len(runs), particles, dim)
     if box is not None:
         if start is not None:

@@ -11,6 +11,7 @@ Source: "Gradient is All You Need?", arXiv:2306.09778.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -210,7 +211,7 @@ def step_comparison(
     try:
         with progress("consensus steps", len(alphas)) as advance:
             for alpha in alphas:
-                s = width if width is not None else (tau or 0.0) ** 0.5 / alpha**0.5
+                s = _width(alpha, tau, width)
                 z = normals(seed, range(repeats), FIRST_STEP, particles, len(x), torch.float64)
                 with torch.no_grad():
                     found = consensus_point(x + s * z, read.function(x + s * z), alpha)
@@ -225,11 +226,7 @@ def step_comparison(
             raise
         interrupted = True
     done = torch.tensor(list(alphas)[: len(residual)], dtype=torch.float64)
-    widths = (
-        torch.full_like(done, width)
-        if width is not None
-        else (torch.full_like(done, tau or 0.0) / done).sqrt()
-    )
+    widths = torch.tensor([_width(float(alpha), tau, width) for alpha in done], dtype=torch.float64)
     return StepComparison(
         objective=read.name,
         point=x,
@@ -244,3 +241,11 @@ def step_comparison(
         residual=torch.stack(residual),
         interrupted=interrupted,
     )
+
+
+def _width(alpha: float, tau: float | None, width: float | None) -> float:
+    """The width that is given, or that gives this tau."""
+    if width is not None:
+        return width
+    assert tau is not None  # one of the two is
+    return math.sqrt(tau / alpha)

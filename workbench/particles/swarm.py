@@ -137,12 +137,15 @@ class Swarm(Result):
                 color=VERMILION,
                 label="if the consensus stood still",
             )
-        _band(ax, steps, self.ess.numpy(), ORANGE, "effective sample size (particles)")
         ax.set_yscale("log")
         ax.set_xlabel("step")
-        ax.set_ylabel("variance (squared length), particles")
+        ax.set_ylabel("squared length")
         ax.set_title(self.summary().splitlines()[0], fontsize="small")
-        ax.legend(fontsize="small")
+        side = ax.twinx()
+        _band(side, steps, self.ess.numpy(), ORANGE, "effective sample size (right)")
+        side.set_ylabel("particles")
+        side.set_yscale("log")
+        ax.legend(handles=[*ax.get_lines(), *side.get_lines()], fontsize="small")
         return ax
 
     def summary(self) -> str:

@@ -107,6 +107,17 @@ def test_blocks_on_several_threads_have_the_bits_of_a_run_on_one() -> None:
     )
 
 
+def test_energies_that_are_not_finite_have_no_weight() -> None:
+    law = Law("anisotropic", 1.0, 0.01)
+    state = started(sphere(), torch.float64, 2, 100, 3)
+    state = state.see(TorchEngine(sphere(), law, 0).evaluate(state.positions))
+    state.energy[0, [3, 70, 99]] = torch.tensor([torch.nan, torch.inf, -torch.inf], dtype=torch.float64)
+    found = CompiledEngine(sphere(), law, 0).consensus(state, 2.0)
+    expected = TorchEngine(sphere(), law, 0).consensus(state, 2.0)
+    torch.testing.assert_close(found.point, expected.point, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(found.ess, expected.ess, rtol=1e-12, atol=0)
+
+
 def test_a_run_without_a_finite_energy_stays_where_it_is() -> None:
     engine = CompiledEngine(sphere(), Law("anisotropic", 1.0, 0.01), 0)
     state = started(sphere(), torch.float32)

@@ -146,7 +146,7 @@ class CompiledEngine(MovingEngine):
     def _code(self, x: Tensor) -> tuple[int, float, float]:
         assert self.function.code is not None
         scale = 1 / x.shape[-1] if self.function.per_dimension else 1.0
-        return self.function.code, self.function.coefficient, scale
+        return self.function.code, float(self.function.coefficient), scale
 
 
 def _move(key: tuple[Any, ...], step: tuple[Any, ...], law: tuple[Any, ...], first: int, last: int) -> None:

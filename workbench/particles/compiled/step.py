@@ -367,7 +367,7 @@ def _share(
     count = len(inside)
     lowest = inside.dtype.type(np.inf)
     for i in range(count):
-        if inside[i] < lowest:
+        if abs(inside[i]) < np.inf and inside[i] < lowest:
             lowest = inside[i]
     steepness = inside.dtype.type(alpha)
     for i in range(count):

@@ -12,7 +12,14 @@ from workbench.particles.dynamics import KINDS, Engine, Law, State, TorchEngine
 from workbench.particles.landscapes import Landscape
 from workbench.particles.objectives import Objective, Read, read_objective
 from workbench.particles.records import Recorder, Records, StopRules, records_of
-from workbench.particles.schedules import Values, check_values, pack_values, unpack_values, value_at
+from workbench.particles.schedules import (
+    Values,
+    check_number,
+    check_values,
+    pack_values,
+    unpack_values,
+    value_at,
+)
 from workbench.particles.starts import Start, begin, read_runs
 from workbench.particles.swarm import Swarm
 from workbench.progress import progress
@@ -190,10 +197,9 @@ def _read_law(settings: dict[str, Any]) -> tuple[Law, Values, Values]:
     check_choice("kind", settings["kind"], KINDS)
     for name in ("alpha", "sigma"):
         check_values(name, settings[name])
-    for name in ("lam", "dt", "gradient"):
-        check_values(name, float(settings[name]))
-    if settings["memory"] is not None:
-        check_values("memory", float(settings["memory"]))
+    for name in ("lam", "dt", "gradient", "memory"):
+        if not (name == "memory" and settings[name] is None):
+            check_number(name, settings[name])
     check_count("seed", settings["seed"], 0, 2**64 - 1)
     law = Law(*(settings[name] for name in ("kind", "lam", "dt", "memory", "gradient")))
     return law, settings["alpha"], settings["sigma"]

@@ -178,7 +178,7 @@ def records_of(swarm: Swarm, device: torch.device | str) -> tuple[Records, State
         for i in range(len(swarm.steps))
     )
     reasons = tuple(reason if reason in _LASTING else "" for reason in swarm.reasons)
-    parts = {
+    parts: dict[str, Any] = {
         name: part.to(device) if isinstance(part, Tensor) else part
         for name, part in swarm.state.items()
         if name not in ("growth", "gradients")

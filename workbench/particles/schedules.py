@@ -52,14 +52,24 @@ def check_values(name: str, values: Any) -> None:
     ValueError
         If the number is negative or nan.
     """
-    if callable(values):
-        return
-    if isinstance(values, bool) or not isinstance(values, int | float):
-        raise TypeError(
-            f"{name}={values!r} is a {type(values).__name__}: pass a number or a function of the step"
-        )
-    if not values >= 0:
-        raise ValueError(f"{name}={values} is out of range: it must be at least 0")
+    if not callable(values):
+        check_number(name, values, " or a function of the step")
+
+
+def check_number(name: str, value: Any, other: str = "") -> None:
+    """Refuse what is no number of at least 0; ``other`` names what else is allowed.
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    ValueError
+        If it is negative or nan.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}: pass a number{other}")
+    if not value >= 0:
+        raise ValueError(f"{name}={value} is out of range: it must be at least 0")
 
 
 def value_at(name: str, values: Values, step: int) -> float:

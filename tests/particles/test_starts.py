@@ -43,7 +43,7 @@ def test_given_positions_are_taken_as_they_are() -> None:
 
 @pytest.mark.parametrize("options", [{"start": float("nan")}, {"spread": -1.0}, {"start": [0.0, 1.0]}])
 def test_what_cannot_be_is_refused(options) -> None:
-    with pytest.raises(ValueError, match="start|spread"):
+    with pytest.raises(ValueError, match=r"start|spread"):
         start(**options)
     with pytest.raises(TypeError, match="not a whole number"):
         read_runs(1.5)

@@ -12,7 +12,7 @@ consensus, :math:`x_i = x_\alpha + \sigma z_i`. The objective is evaluated once 
 
 Sources: Riedl, Klock, Geldhauser and Fornasier, "Gradient is All You Need?", arXiv:2306.09778 (both laws);
 Riedl, "Leveraging memory effects and gradient information in consensus-based optimisation",
-arXiv:2211.12184 (memory and gradient drift).
+arXiv:2211.12184 (memory and gradient drift; the noise that goes with each there is left out here).
 """
 
 from collections.abc import Callable, Sequence

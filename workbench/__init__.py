@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench import curvature, explore, saliency, stability
+    from workbench import curvature, explore, particles, saliency, stability
     from workbench.moment import Quantity
     from workbench.problem import Problem
     from workbench.problems import list_problems, load_problem
@@ -29,6 +29,7 @@ __all__ = [
     "load_problem",
     "load_result",
     "load_trace",
+    "particles",
     "record",
     "saliency",
     "stability",

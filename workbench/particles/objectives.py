@@ -1,0 +1,127 @@
+"""What may be minimised: functions of many points at once, and of one point at a price that is told."""
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from workbench.particles.landscapes import Landscape
+
+Objective = Callable[[Tensor], Any]
+_PROBES = 3
+
+
+class Read(NamedTuple):
+    """An objective that was tried on a few points.
+
+    Attributes
+    ----------
+    function : callable
+        Of points (..., dim); returns energies (...), a tensor.
+    name : str
+        For titles.
+    differentiable : bool
+        Whether autograd gives its gradient.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    name: str
+    differentiable: bool
+
+
+def read_objective(objective: Objective, probes: Tensor, evaluations: int) -> Read:
+    """Find out what kind of function an objective is, by calling it on a few points (at least 2, dim).
+
+    Raises
+    ------
+    TypeError
+        If it is not callable, or returns neither one number a point nor, for one point, one number.
+    ValueError
+        If it is a landscape of another dimension.
+
+    Warns
+    -----
+    UserWarning
+        If it takes one point at a time: what a call costs, and all ``evaluations`` of the run.
+    """
+    if not callable(objective):
+        raise TypeError(f"objective is a {type(objective).__name__}, not a function of points (..., dim)")
+    dim = probes.shape[-1]
+    if isinstance(objective, Landscape) and objective.dim not in (None, dim):
+        raise ValueError(f"{objective.name} is a function of {objective.dim} variables, not of dim={dim}")
+    name = str(getattr(objective, "name", getattr(objective, "__name__", type(objective).__name__)))
+    function: Callable[[Tensor], Tensor]
+    if _is_batched(objective, probes):
+        function = objective
+    else:
+        function = PointByPoint(objective)
+        cost = _measure(objective, probes)
+        warnings.warn(
+            f"{name} takes one point at a time: {1e6 * cost:.3g} µs a call, {cost * evaluations:.3g} s for "
+            f"the {evaluations} of this run; write it as a function of points (..., dim) that returns (...)",
+            stacklevel=3,
+        )
+    return Read(function, name, _is_differentiable(function, probes))
+
+
+class PointByPoint:
+    """A function of one point (dim,) as one of many (..., dim)."""
+
+    def __init__(self, function: Objective) -> None:
+        self.function = function
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Energies (...) of points (..., dim), by as many calls."""
+        flat = points.reshape(-1, points.shape[-1])
+        values = torch.stack([torch.as_tensor(self.function(point)).to(points) for point in flat])
+        return values.reshape(points.shape[:-1])
+
+
+def _is_batched(objective: Objective, probes: Tensor) -> bool:
+    """Whether it takes (2, n, dim) to (2, n), each number that of its own point."""
+    points = torch.stack([probes, probes.flip(0)])
+    try:
+        with torch.no_grad():
+            together = objective(points)
+    except Exception:
+        together = None  # it is asked for one point next, and what that raises is for the caller
+    if isinstance(together, Tensor) and together.shape == points.shape[:-1]:
+        return True
+    with torch.no_grad():
+        alone = torch.as_tensor(objective(probes[0]))
+    if alone.numel() != 1:
+        raise TypeError(
+            f"the objective returns shape {tuple(alone.shape)} for one point ({probes.shape[-1]},): it must "
+            "return (...) for points (..., dim), or one number for one point"
+        )
+    return False
+
+
+def _measure(objective: Objective, probes: Tensor) -> float:
+    """Seconds of one call: the least of a few."""
+    seconds = []
+    with torch.no_grad():
+        for point in probes[:_PROBES]:
+            begin = time.perf_counter()
+            objective(point)
+            seconds.append(time.perf_counter() - begin)
+    return min(seconds)
+
+
+def _is_differentiable(function: Callable[[Tensor], Tensor], probes: Tensor) -> bool:
+    try:
+        points = probes.detach().clone().requires_grad_()
+        return function(points).sum().requires_grad
+    except RuntimeError:
+        return False
+
+
+def gradients(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    """Gradients (..., dim) at points (..., dim), by autograd: one forward and one backward pass."""
+    with torch.enable_grad():
+        points = points.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(function(points).sum(), points)
+    return gradient.detach()

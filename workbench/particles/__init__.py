@@ -27,6 +27,7 @@ from workbench.particles.planted.ascent import ascend
 from workbench.particles.planted.chain_run import ChainRun
 from workbench.particles.planted.chains import langevin
 from workbench.particles.planted.index_models import IndexModel, single_index
+from workbench.particles.planted.laws import ExactLaws, exact_laws
 from workbench.particles.planted.minibatches import minibatch_sgd
 from workbench.particles.planted.model import Planted, averaging_time
 from workbench.particles.planted.online import online_sgd
@@ -44,6 +45,7 @@ __all__ = [
     "ChainRun",
     "Comparison",
     "ConsensusPoint",
+    "ExactLaws",
     "IndexModel",
     "Landscape",
     "Paths",
@@ -63,6 +65,7 @@ __all__ = [
     "compare",
     "consensus",
     "consensus_point",
+    "exact_laws",
     "gradient_descent",
     "himmelblau",
     "landscape",

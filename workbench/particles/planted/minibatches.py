@@ -10,7 +10,6 @@ mean loss. At a wanted :math:`\beta = b\sqrt d` of the scaled energy this gives
     \eta = \frac{2B}{k\, b \sqrt{n d\,(1+\sigma^2)}}, \qquad
     \delta = \frac{d-1}{d}\,\frac{2B}{k\, b^2 n}
 
-
 so an epoch lasts :math:`2/(k b^2)` times in which a direction is forgotten, whatever the batch size. That is
 derived here; the noise of real batches is neither normal nor the same everywhere. A tensor has no batches.
 """

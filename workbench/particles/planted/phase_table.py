@@ -180,7 +180,7 @@ class PhaseDiagram(Result):
 
     @cached_property
     def _crossings(self) -> np.ndarray:
-        """Exponents p at one half (methods, dims, 1 + resamples): of the data first, then of resampled instances.
+        """Exponents p at one half (methods, dims, 1 + resamples): of the data, then of resampled instances.
 
         Methods share the resamples of a dimension, as they share its instances.
         """

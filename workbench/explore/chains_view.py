@@ -15,8 +15,8 @@ from workbench.particles.planted.chain_run import CURVES
 _COLORS = {"last": ORANGE, "average": BLUE, "likeness": GREEN}
 _HELP = """
 <p>A direction is planted on the sphere, and noisy gradient descent looks for it, in several instances at
-once. <b>Orange</b>: the cosine of the last iterate with it. <b>Blue</b>: that of the average so far, which for
-even k is the first eigenvector of the average of θθᵀ. Bars are two standard errors over the instances.</p>
+once. <b>Orange</b>: the cosine of the last iterate with it. <b>Blue</b>: that of the average so far, which
+for even k is the first eigenvector of the average of θθᵀ. Bars: two standard errors.</p>
 <p><b>Green</b>: the cosine of the average with the partial trace of the data, which a hot chain tends to;
 dotted, how fast, to first order in β (odd k). Where the blue line leaves for 1 although the green one does
 not, the chain has found the direction by itself.</p>
@@ -92,8 +92,8 @@ def _figure() -> go.Figure:
 def _draw(figure: go.Figure, results: Results) -> None:
     found = cast(ChainRun, results["chains"])
     steps = [_step(found, place) for place in range(len(found.sizes))]
-    figure.layout.sliders[0].update(steps=steps, active=len(steps) - 1)
-    data, layout = steps[-1]["args"]
+    figure.layout.sliders[0].update(steps=steps, active=found.middle)
+    data, layout = steps[found.middle]["args"]
     for place, trace in enumerate(figure.data):
         trace.x, trace.y = data["x"][place], data["y"][place]
         if place < len(CURVES):
@@ -108,9 +108,11 @@ def _step(found: ChainRun, place: int) -> dict[str, Any]:
     time = as_list(found.times[:, place])
     theory = as_list(found.predicted_likeness()[:, place]) if found.order % 2 else []
     n = found.sizes[place]
+    last, average, _ = (mean[-1] for mean, _ in curves)
+    trace = float(found.partial_trace[:, place].mean())
     told = (
-        f"n = d^{found.exponents[place]:.2f}, cosines with the direction: last iterate {curves[0][0][-1]:.2f}, "
-        f"average {curves[1][0][-1]:.2f}, partial trace {found.partial_trace[:, place].mean():.2f}"
+        f"n = d^{found.exponents[place]:.2f}, cosines with the direction: last iterate {last:.2f}, "
+        f"average {average:.2f}, partial trace {trace:.2f}"
     )
     return {
         "label": str(n),

@@ -15,7 +15,7 @@ _COLORS = (ORANGE, SKY, BLUE, VERMILION, GREEN, "#767676")
 _ASKED = ("model", "order", "dims", "exponents", "runs", "beta", "step", "length", "minibatches", "seed")
 _HELP = """
 <p><b>Left</b>: the share of instances in which the cosine with the planted direction is above one half,
-against p, where n = d<sup>p</sup> samples are used; a line for each dimension d, bars are exact 95% intervals.
+against p, where n = d<sup>p</sup> samples are used; a line for each dimension d, with exact 95% intervals.
 The slider below changes the method.</p>
 <p><b>Right</b>: for each method the exponent with which n at one half grows with d, and its 95% bootstrap
 interval over instances. A method without a point has a threshold outside of the exponents asked for.</p>"""

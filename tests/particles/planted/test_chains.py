@@ -68,7 +68,10 @@ def test_a_cubic_energy_gives_the_gibbs_mean():
 def test_the_average_of_a_hot_chain_is_the_field_times_beta():
     model = tensor_pca(6, [1], 3, runs=200)
     found = langevin(model, beta=0.15, steps=1000)
-    average, field = (found.estimates * found.mean_length[..., None])[:, 0].double(), model.field()[:, 0].double()
+    average, field = (
+        (found.estimates * found.mean_length[..., None])[:, 0].double(),
+        model.field()[:, 0].double(),
+    )
     along = (average * field).sum(-1) - 0.15 * math.sqrt(6) * field.square().sum(-1)
     mean, error = mean_and_error(along)
     assert mean == pytest.approx(0, abs=4 * error)

@@ -104,9 +104,15 @@ class ChainRun(Result):
         values = getattr(self, name)[:, :, place].numpy().T
         return values.mean(0), standard_error(values)
 
-    def plot(self, ax: "Axes | None" = None, place: int = -1) -> "Axes":
+    @property
+    def middle(self) -> int:
+        """Place of the middle size, which is shown where none is named."""
+        return len(self.sizes) // 2
+
+    def plot(self, ax: "Axes | None" = None, place: int | None = None) -> "Axes":
         """Cosines against time for one of the sizes, means over the runs with two standard errors."""
         ax = new_axes(ax)
+        place = self.middle if place is None else place
         time = self.times[:, place].numpy()
         for name, (label, color) in CURVES.items():
             mean, error = self.curve(name, place)
@@ -129,15 +135,15 @@ class ChainRun(Result):
         return ax
 
     def summary(self) -> str:
-        """Cosines at the end for the largest size, and the cost."""
-        row = self.frame().iloc[-1]
+        """Cosines at the end for the middle size, and the cost."""
+        row = self.frame().iloc[self.middle]
         parts = ", ".join(
             f"{label} {row[name]:.3f} ± {row[f'{name}_stderr']:.2g}" for name, (label, _) in CURVES.items()
         )
         note = ", INTERRUPTED" if self.interrupted else ""
         return (
-            f"{self._describe(-1)}: {parts} (mean and standard error over {len(self.points)} runs)\n"
-            f"{self.steps} steps, {self.times[-1, -1] / self.averaging_time:.2g} averaging times; "
+            f"{self._describe(self.middle)}: {parts} (mean and standard error over {len(self.points)} runs)\n"
+            f"{self.steps} steps, {self.times[-1, self.middle] / self.averaging_time:.2g} averaging times; "
             f"{int(self.gradients.max())} sample gradients a chain at most{note}"
         )
 

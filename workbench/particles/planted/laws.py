@@ -76,8 +76,8 @@ class ExactLaws(Result):
         """The largest deviation, and the cost."""
         worst = int(np.abs(self.deviation).argmax())
         return (
-            f"d = {self.dim}: largest deviation {self.deviation[worst]:.1f} standard errors, {self.laws[worst]}\n"
-            f"{self.runs} chains of {self.steps} steps of size {self.step:g} each"
+            f"d = {self.dim}: largest deviation {self.deviation[worst]:.1f} standard errors, "
+            f"{self.laws[worst]}\n{self.runs} chains of {self.steps} steps of size {self.step:g} each"
         )
 
 

@@ -40,14 +40,13 @@ _BYTES = 2**26  # of the instances that are run at the same time
 def phase_diagram(
     model: str = "tensor",
     order: int = 3,
-    dims: Sequence[int] = (16, 32, 64),
+    dims: Sequence[int] = (8, 16, 32, 64),
     exponents: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5),
     *,
     runs: int = 20,
     beta: float = 0.3,
     step: float = 0.2,
     length: float = 2.0,
-    rate: float = 0.5,
     minibatches: bool = False,
     seed: int = 0,
 ) -> PhaseDiagram:
@@ -67,8 +66,6 @@ def phase_diagram(
         Instances of each dimension; those of one share their noise over sizes and methods.
     beta, step, length : float
         Of the chains: see :func:`langevin`.
-    rate : float
-        Of :func:`online_sgd`.
     minibatches : bool
         Whether :func:`minibatch_sgd` is run, too; a single-index model only.
     seed : int
@@ -105,7 +102,7 @@ def phase_diagram(
                     chunk = range(first, min(first + width, runs))
                     make = tensor_pca if model == "tensor" else single_index
                     planted = make(dim, sizes[d].tolist(), order, runs=chunk, seed=seed)
-                    found = _overlaps(planted, beta, step, length, rate, minibatches, seed)
+                    found = _overlaps(planted, beta, step, length, minibatches, seed)
                     overlaps[:, d, chunk.start : chunk.stop] = found
                     advance(len(chunk), f"dimension {dim}")
     except KeyboardInterrupt:
@@ -131,11 +128,11 @@ def _numbers(model: str, dim: int, order: int, size: int) -> int:
 
 
 def _overlaps(
-    model: Planted, beta: float, step: float, length: float, rate: float, minibatches: bool, seed: int
+    model: Planted, beta: float, step: float, length: float, minibatches: bool, seed: int
 ) -> np.ndarray:
     """Cosines (methods, runs, sizes) with the planted direction; a chain that was stopped does not count."""
     chain = langevin(model, beta=beta, step=step, length=length, seed=seed)
-    found = [online_sgd(model, rate=rate, seed=seed), chain.points, ascend(model, chain.points)]
+    found = [online_sgd(model, seed=seed), chain.points, ascend(model, chain.points)]
     found += [chain.estimates, ascend(model, chain.estimates), ascend(model, model.partial_trace())]
     stopped = chain.interrupted
     if minibatches and isinstance(model, IndexModel):

@@ -2,10 +2,20 @@
 
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
+from workbench.explore.langevin_explorer import langevin
 from workbench.explore.live_trace import live
 from workbench.explore.saliency_explorer import saliency
 from workbench.explore.stability_explorer import stability
 from workbench.explore.start import start
 from workbench.explore.taylor_radius_explorer import taylor_radius
 
-__all__ = ["batch_hessian", "curvature", "live", "saliency", "stability", "start", "taylor_radius"]
+__all__ = [
+    "batch_hessian",
+    "curvature",
+    "langevin",
+    "live",
+    "saliency",
+    "stability",
+    "start",
+    "taylor_radius",
+]

@@ -1,10 +1,11 @@
-"""The explorers that exist, by the name of their notebook; each takes a problem."""
+"""The explorers that exist, by the name of their notebook; each takes a problem, if only to leave it."""
 
 from collections.abc import Callable
 from typing import Any
 
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
+from workbench.explore.langevin_explorer import langevin
 from workbench.explore.saliency_explorer import saliency
 from workbench.explore.stability_explorer import stability
 from workbench.explore.taylor_radius_explorer import taylor_radius
@@ -15,4 +16,5 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "taylor_radius": taylor_radius,
     "stability": stability,
     "saliency": saliency,
+    "langevin": langevin,
 }

@@ -14,7 +14,10 @@ Shown = Explorer | Tabs | Still | Stills
 
 
 def present(
-    views: Sequence[View], problem: Problem, values: Values, results: Mapping[str, Results] | None = None
+    views: Sequence[View],
+    problem: Problem | None,
+    values: Values,
+    results: Mapping[str, Results] | None = None,
 ) -> Shown:
     """Return an explorer in a live session, still pictures while a report runs.
 
@@ -22,8 +25,8 @@ def present(
     ----------
     views : sequence of View
         Of one notebook: several are shown as tabs.
-    problem : Problem
-        What is analysed.
+    problem : Problem or None
+        What is analysed; None where an analysis makes up its own data.
     values : dict
         Initial values of some controls; the others start at the notebook's defaults.
     results : mapping of str to results, optional

@@ -34,10 +34,11 @@ def remembered(
     return results, False
 
 
-def result_key(analysis: str, problem: Problem, values: Mapping[str, Any]) -> Hashable:
+def result_key(analysis: str, problem: Problem | None, values: Mapping[str, Any]) -> Hashable:
     """Return what a result depends on; another training step, batch or version makes another key."""
     versions = (__version__, torch.__version__)
-    return analysis, problem.fingerprint(), tuple(sorted((k, repr(v)) for k, v in values.items())), versions
+    mark = problem.fingerprint() if problem else None
+    return analysis, mark, tuple(sorted((k, repr(v)) for k, v in values.items())), versions
 
 
 def _bytes(results: Mapping[str, Result]) -> int:

@@ -35,7 +35,7 @@ class Explorer(widgets.VBox):
         The analysis.
     schema : Notebook
         Whose parameters the controls are made from.
-    problem : Problem
+    problem : Problem or None
         What is analysed.
     values : dict
         Initial value of each control.
@@ -55,7 +55,12 @@ class Explorer(widgets.VBox):
     """
 
     def __init__(
-        self, view: View, schema: Notebook, problem: Problem, values: Values, results: Results | None = None
+        self,
+        view: View,
+        schema: Notebook,
+        problem: Problem | None,
+        values: Values,
+        results: Results | None = None,
     ) -> None:
         self.results: Results | None = None
         self._view, self._schema, self._problem = view, schema, problem
@@ -115,7 +120,8 @@ class Explorer(widgets.VBox):
             return
         try:
             title = self._view.title.lower().replace(" ", "-")
-            stem = Path.cwd() / f"{title}-{Path(self._problem.name).name}"
+            name = f"-{Path(self._problem.name).name}" if self._problem else ""
+            stem = Path.cwd() / f"{title}{name}"
             paths = save(self.results, stem, self._form.value)
         except Exception as error:  # a full disk, a folder that is read-only: said, not lost in a callback
             self.job.fail(error)
@@ -176,7 +182,8 @@ class Explorer(widgets.VBox):
         return results
 
     def _arrange(self) -> widgets.Box:
-        heading = widgets.HTML(f"<b>{html.escape(self._view.title)}: {html.escape(self._problem.name)}</b>")
+        name = f": {self._problem.name}" if self._problem else ""
+        heading = widgets.HTML(f"<b>{html.escape(self._view.title + name)}</b>")
         help_ = widgets.HTML(
             f'<details class="wb-fold"><summary>What am I looking at?</summary>{self._view.help}</details>'
         )

@@ -24,7 +24,7 @@ class Tabs(widgets.VBox):
         The first is shown first.
     schema : Notebook
         Whose parameters the controls are made from.
-    problem : Problem
+    problem : Problem or None
         What is analysed.
     values : dict
         Initial values of all parameters of the schema.
@@ -41,7 +41,7 @@ class Tabs(widgets.VBox):
         self,
         views: Sequence[View],
         schema: Notebook,
-        problem: Problem,
+        problem: Problem | None,
         values: Values,
         results: Mapping[str, Results],
     ) -> None:

@@ -37,7 +37,8 @@ class View:
     figure : callable
         ``figure() -> go.Figure``: all traces and axes, without data.
     compute : callable
-        ``compute(problem, values) -> results by name``; long work reports to :mod:`workbench.progress`. A
+        ``compute(problem, values) -> results by name``; an analysis that makes up its own data gets None for
+        the problem. Long work reports to :mod:`workbench.progress`. A
         generator that yields results is shown as it goes, a few times a second at most, which is its own
         affair; its last are the result, and after Cancel they stay.
     draw : callable
@@ -56,14 +57,14 @@ class View:
     notebook: str
     help: str
     figure: Callable[[], go.Figure]
-    compute: Callable[[Problem, Values], Results | Iterator[Results]]
+    compute: Callable[[Any, Values], Results | Iterator[Results]]
     draw: Callable[[go.Figure, Results], None]
     code: Callable[[Values], str]
-    estimate: Callable[[Problem, Values], Cost] | None = None
+    estimate: Callable[[Any, Values], Cost] | None = None
     extras: Callable[[go.FigureWidget], Mapping[str, widgets.Widget]] = lambda figure: {}
     controls: tuple[str, ...] | None = None
 
-    def results(self, problem: Problem, values: Values) -> Results:
+    def results(self, problem: Problem | None, values: Values) -> Results:
         """Compute to the end, without showing what comes before it."""
         found = self.compute(problem, values)
         if not isinstance(found, Mapping):

@@ -1,0 +1,141 @@
+"""The view of chains on the sphere: what last iterate and average know of the direction; a slider over n."""
+
+from typing import Any, cast
+
+import numpy as np
+import plotly.graph_objects as go
+
+from workbench.colors import BLUE, GREEN, ORANGE
+from workbench.explore.figure_data import as_list
+from workbench.explore.style import styled
+from workbench.explore.view import Cost, Results, Values, View
+from workbench.particles import ChainRun, averaging_time, langevin, single_index, tensor_pca
+from workbench.particles.planted.chain_run import CURVES
+
+_COLORS = {"last": ORANGE, "average": BLUE, "likeness": GREEN}
+_HELP = """
+<p>A direction is planted on the sphere, and noisy gradient descent looks for it, in several instances at
+once. <b>Orange</b>: the cosine of the last iterate with it. <b>Blue</b>: that of the average so far, which
+for even k is the first eigenvector of the average of θθᵀ. Bars: two standard errors.</p>
+<p><b>Green</b>: the cosine of the average with the partial trace of the data, which a hot chain tends to;
+dotted, how fast, to first order in β (odd k). Where the blue line leaves for 1 although the green one does
+not, the chain has found the direction by itself.</p>
+<p>Time is counted in times in which a direction is forgotten. The slider below changes the number of samples
+n = d<sup>p</sup>.</p>"""
+
+
+def planted_model(values: Values) -> Any:
+    """The model that the controls name, at all exponents."""
+    make = tensor_pca if values["model"] == "tensor" else single_index
+    sizes = [max(1, round(values["dim"] ** p)) for p in values["exponents"]]
+    return make(values["dim"], sizes, values["order"], runs=values["runs"], seed=values["seed"])
+
+
+def _compute(problem: None, values: Values) -> Results:
+    asked = {name: values[name] for name in ("beta", "step", "length", "seed")}
+    return {"chains": langevin(planted_model(values), **asked)}
+
+
+def _code(values: Values) -> str:
+    make = "tensor_pca" if values["model"] == "tensor" else "single_index"
+    asked = ", ".join(f"{name}={values[name]}" for name in ("beta", "step", "length", "seed"))
+    return (
+        "import workbench as wb\n\n"
+        f"sizes = [max(1, round({values['dim']} ** p)) for p in {values['exponents']}]\n"
+        f"model = wb.particles.{make}(\n"
+        f"    {values['dim']}, sizes, {values['order']}, runs={values['runs']}, seed={values['seed']}\n"
+        ")\n"
+        f"chains = wb.particles.langevin(model, {asked})\n"
+        "chains.plot()\n"
+        "print(chains.summary())"
+    )
+
+
+def _estimate(problem: None, values: Values) -> Cost:
+    """From 3e9 operations a second and half a millisecond a step; both were measured on one core."""
+    dim, order, runs = values["dim"], values["order"], values["runs"]
+    chains = runs * len(values["exponents"])
+    time = averaging_time(order, dim, values["beta"]) if values["beta"] else np.inf
+    steps = values["length"] * time / values["step"]
+    samples = runs * sum(dim**p for p in values["exponents"])
+    operations = 2 * chains * dim**order if values["model"] == "tensor" else 10 * samples * dim
+    numbers = runs * dim**order if values["model"] == "tensor" else samples * dim
+    return Cost(steps * (operations / 3e9 + 5e-4), 8 * numbers)
+
+
+def _figure() -> go.Figure:
+    """All traces without data: three curves, and the line of theory."""
+    figure = go.Figure()
+    for name, (label, _) in CURVES.items():
+        figure.add_scatter(
+            name=label,
+            mode="lines+markers",
+            line={"color": _COLORS[name], "width": 2.5},
+            marker={"size": 4},
+            error_y={"type": "data", "thickness": 1, "width": 2},
+            hovertemplate="after %{x:.3g}: %{y:.3f} ± %{error_y.array:.2g}<extra>%{fullData.name}</extra>",
+        )
+    figure.add_scatter(
+        name="the same, first order in β", mode="lines", line={"color": GREEN, "dash": "dot", "width": 1.5}
+    )
+    figure.update_xaxes(title_text="time, in which a direction is forgotten", type="log")
+    figure.update_yaxes(title_text="cosine", range=[-0.3, 1.05])
+    styled(figure, height=600)
+    figure.update_layout(
+        title={"font": {"size": 14}},
+        legend={"y": 1.0, "x": 1.02, "orientation": "v"},
+        sliders=[{"currentvalue": {"prefix": "n = "}, "pad": {"t": 50}}],
+    )
+    return figure
+
+
+def _draw(figure: go.Figure, results: Results) -> None:
+    found = cast(ChainRun, results["chains"])
+    steps = [_step(found, place) for place in range(len(found.sizes))]
+    figure.layout.sliders[0].update(steps=steps, active=found.middle)
+    data, layout = steps[found.middle]["args"]
+    for place, trace in enumerate(figure.data):
+        trace.x, trace.y = data["x"][place], data["y"][place]
+        if place < len(CURVES):
+            trace.error_y.array = data["error_y.array"][place]
+    figure.data[-1].showlegend = bool(found.order % 2)
+    figure.layout.title.text = layout["title.text"]
+
+
+def _step(found: ChainRun, place: int) -> dict[str, Any]:
+    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
+    curves = [found.curve(name, place) for name in CURVES]
+    time = as_list(found.times[:, place])
+    theory = as_list(found.predicted_likeness()[:, place]) if found.order % 2 else []
+    n = found.sizes[place]
+    last, average, _ = (mean[-1] for mean, _ in curves)
+    trace = float(found.partial_trace[:, place].mean())
+    told = (
+        f"n = d^{found.exponents[place]:.2f}, cosines with the direction: last iterate {last:.2f}, "
+        f"average {average:.2f}, partial trace {trace:.2f}"
+    )
+    return {
+        "label": str(n),
+        "method": "update",
+        "args": [
+            {
+                "x": [time] * len(curves) + [time if theory else []],
+                "y": [as_list(mean) for mean, _ in curves] + [theory],
+                "error_y.array": [as_list(2 * error) for _, error in curves] + [[]],
+            },
+            {"title.text": told, "sliders[0].active": place},
+        ],
+    }
+
+
+CHAINS = View(
+    title="Chains",
+    notebook="langevin",
+    help=_HELP,
+    figure=_figure,
+    compute=_compute,
+    draw=_draw,
+    code=_code,
+    estimate=_estimate,
+    controls=("model", "order", "dim", "exponents", "runs", "beta", "step", "length", "seed"),
+)

@@ -1,0 +1,130 @@
+"""The view of phases: from how many samples on each method finds the direction, and how that grows with d."""
+
+from typing import Any, cast
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
+from workbench.explore.figure_data import as_list
+from workbench.explore.style import styled
+from workbench.explore.view import Results, Values, View
+from workbench.particles import PhaseDiagram, phase_diagram
+
+_COLORS = (ORANGE, SKY, BLUE, VERMILION, GREEN, "#767676")
+_ASKED = ("model", "order", "dims", "exponents", "runs", "beta", "step", "length", "minibatches", "seed")
+_HELP = """
+<p><b>Left</b>: the share of instances in which the cosine with the planted direction is above one half,
+against p, where n = d<sup>p</sup> samples are used; a line for each dimension d, with exact 95% intervals.
+The slider below changes the method.</p>
+<p><b>Right</b>: for each method the exponent with which n at one half grows with d, and its 95% bootstrap
+interval over instances. A method without a point has a threshold outside of the exponents asked for.</p>"""
+
+
+def _compute(problem: None, values: Values) -> Results:
+    return {"phases": phase_diagram(**{name: values[name] for name in _ASKED})}
+
+
+def _code(values: Values) -> str:
+    asked = "".join(f"    {name}={values[name]!r},\n" for name in _ASKED)
+    return (
+        "import workbench as wb\n\n"
+        f"phases = wb.particles.phase_diagram(\n{asked})\n"
+        "phases.plot()\n"
+        "print(phases.summary())"
+    )
+
+
+def _figure() -> go.Figure:
+    """All traces without data: a line for each of up to six dimensions, and the growth."""
+    figure = make_subplots(1, 2, column_widths=[0.55, 0.45], horizontal_spacing=0.22)
+    for color in _COLORS:
+        figure.add_scatter(
+            mode="lines+markers",
+            line={"color": color, "width": 2},
+            error_y={"type": "data", "symmetric": False, "thickness": 1, "width": 2},
+            hovertemplate="p = %{x}: found in %{y:.0%}<extra>%{fullData.name}</extra>",
+            row=1,
+            col=1,
+        )
+    figure.add_scatter(
+        mode="markers",
+        marker={"color": BLUE, "size": 9},
+        error_x={"type": "data", "symmetric": False, "thickness": 1.5},
+        hovertemplate="%{y}: d^%{x:.2f}<extra></extra>",
+        showlegend=False,
+        row=1,
+        col=2,
+    )
+    figure.update_xaxes(title_text="p, where n = d^p", row=1, col=1)
+    figure.update_yaxes(title_text="share of instances found", range=[-0.03, 1.03], row=1, col=1)
+    figure.update_xaxes(title_text="growth of n with d: exponent", row=1, col=2)
+    styled(figure, height=560)
+    figure.update_layout(
+        title={"font": {"size": 13}},
+        legend={"y": -0.5},
+        sliders=[{"currentvalue": {"prefix": "method: "}, "pad": {"t": 50}, "len": 0.55}],
+    )
+    return figure
+
+
+def _draw(figure: go.Figure, results: Results) -> None:
+    found = cast(PhaseDiagram, results["phases"])
+    steps = [_step(found, method, place) for place, method in enumerate(found.methods)]
+    shown = found.methods.index("average, ascent")
+    figure.layout.sliders[0].update(steps=steps, active=shown)
+    data, layout, _ = steps[shown]["args"]
+    for place, trace in enumerate(figure.data[: len(_COLORS)]):
+        known = place < len(found.dims)
+        trace.showlegend, trace.name = known, f"d = {found.dims[place]}" if known else None
+        trace.x = found.exponents.tolist() if known else []
+        trace.y = data["y"][place] if known else []
+        trace.error_y.array = data["error_y.array"][place] if known else []
+        trace.error_y.arrayminus = data["error_y.arrayminus"][place] if known else []
+    table = found.thresholds()
+    growth = figure.data[-1]
+    growth.x, growth.y = as_list(table["growth"]), list(found.methods)
+    growth.error_x.array = as_list(table["growth_high"] - table["growth"])
+    growth.error_x.arrayminus = as_list(table["growth"] - table["growth_low"])
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=list(reversed(found.methods)),
+        range=[-0.5, len(found.methods) - 0.5], row=1, col=2,
+    )  # fmt: skip
+    figure.layout.title.text = layout["title.text"]
+
+
+def _step(found: PhaseDiagram, method: str, place: int) -> dict[str, Any]:
+    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
+    table = found.frame()
+    rows = [table[(table["method"] == method) & (table["dim"] == dim)] for dim in found.dims[: len(_COLORS)]]
+    value, low, high = found.growth(method)
+    last = found.threshold(method, found.dims[-1])
+    told = (
+        f"{method}: n at one half grows as d^{value:.2f} [{low:.2f}, {high:.2f}], at d = {found.dims[-1]} it "
+        f"is d^{last.value:.2f} [{last.low:.2f}, {last.high:.2f}]"
+    )
+    return {
+        "label": method,
+        "method": "update",
+        "args": [
+            {
+                "y": [as_list(each["found"]) for each in rows],
+                "error_y.array": [as_list(each["high"] - each["found"]) for each in rows],
+                "error_y.arrayminus": [as_list(each["found"] - each["low"]) for each in rows],
+            },
+            {"title.text": told, "sliders[0].active": place},
+            list(range(len(rows))),
+        ],
+    }
+
+
+PHASES = View(
+    title="Phases",
+    notebook="langevin",
+    help=_HELP,
+    figure=_figure,
+    compute=_compute,
+    draw=_draw,
+    code=_code,
+    controls=_ASKED,
+)

@@ -1,0 +1,144 @@
+r"""``phase_diagram``: from how many samples on a planted direction is found, over dimensions and methods.
+
+What is to be expected: online SGD and the last iterate at :math:`n \sim d^{k-1}`; the average by itself at
+:math:`d^{\lceil k/2\rceil}`, the average followed by ascent at :math:`d^{k/2}`. For k = 3 the partial trace
+has cosine :math:`\sqrt{n}/\sqrt{n + d^2/3}` with the direction, which is of order one at :math:`n \sim d^2`;
+at :math:`d^{3/2}` it is about :math:`d^{-1/4}`, from where ascent finds the rest (derived here, as known of
+tensor power iteration). The abstract of the paper has :math:`d^{k/2}` as we could read it, notes on it by
+others the ceiling.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from workbench.choices import check_choice, check_count
+from workbench.particles.planted.ascent import ascend
+from workbench.particles.planted.chains import langevin
+from workbench.particles.planted.index_models import IndexModel, single_index
+from workbench.particles.planted.minibatches import minibatch_sgd
+from workbench.particles.planted.model import Planted
+from workbench.particles.planted.online import online_sgd
+from workbench.particles.planted.phase_table import PhaseDiagram
+from workbench.particles.planted.tensors import tensor_pca
+from workbench.progress import progress
+
+MODELS = ("tensor", "single index")
+METHODS = (
+    "online SGD",
+    "last iterate",
+    "last iterate, ascent",
+    "average",
+    "average, ascent",
+    "partial trace, ascent",
+)
+MINIBATCH_METHODS = ("minibatch last iterate", "minibatch average", "minibatch average, ascent")
+_BYTES = 2**26  # of the instances that are run at the same time
+
+
+def phase_diagram(
+    model: str = "tensor",
+    order: int = 3,
+    dims: Sequence[int] = (8, 16, 32, 64),
+    exponents: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5),
+    *,
+    runs: int = 20,
+    beta: float = 0.3,
+    step: float = 0.2,
+    length: float = 2.0,
+    minibatches: bool = False,
+    seed: int = 0,
+) -> PhaseDiagram:
+    r"""Run every method on every instance, for each dimension d and sample size :math:`n = d^p`.
+
+    Parameters
+    ----------
+    model : str
+        ``"tensor"`` or ``"single index"``, with labels' noise 0.5.
+    order : int
+        The information exponent k, from 1 to 4.
+    dims : sequence of int
+        Dimensions.
+    exponents : sequence of float
+        p, ascending and positive.
+    runs : int
+        Instances of each dimension; those of one share their noise over sizes and methods.
+    beta, step, length : float
+        Of the chains: see :func:`langevin`.
+    minibatches : bool
+        Whether :func:`minibatch_sgd` is run, too; a single-index model only.
+    seed : int
+        Of everything.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of range, or a tensor is to have minibatches.
+
+    Notes
+    -----
+    Cost: that of a chain for each run, dimension and exponent, online SGD over the most samples of each
+    dimension, and 300 forces for the ascents. After Ctrl-C the instances that are done come back, with
+    ``interrupted`` set.
+    """
+    check_choice("model", model, MODELS)
+    check_count("runs", runs, low=2)
+    if minibatches and model == "tensor":
+        raise ValueError("minibatches=True: a tensor has none; allowed with model='single index'")
+    p = np.asarray(exponents, float)
+    if not len(p) or (p <= 0).any() or (np.diff(p) <= 0).any():
+        raise ValueError(f"exponents={list(exponents)}: they must be positive and ascending")
+    methods = METHODS + (MINIBATCH_METHODS if minibatches else ())
+    sizes = np.array([[round(dim**power) for power in p] for dim in dims])
+    overlaps = np.full((len(methods), len(dims), runs, len(p)), np.nan)
+    settings = {"beta": beta, "step": step, "length": length, "seed": seed}
+    interrupted = False
+    try:
+        with progress(f"phases of the {model}", runs * len(dims)) as advance:
+            for d, dim in enumerate(dims):
+                width = max(1, _BYTES // (4 * _numbers(model, dim, order, int(sizes[d].max()))))
+                for first in range(0, runs, width):
+                    chunk = range(first, min(first + width, runs))
+                    make = tensor_pca if model == "tensor" else single_index
+                    planted = make(dim, sizes[d].tolist(), order, runs=chunk, seed=seed)
+                    found = _overlaps(planted, beta, step, length, minibatches, seed)
+                    overlaps[:, d, chunk.start : chunk.stop] = found
+                    advance(len(chunk), f"dimension {dim}")
+    except KeyboardInterrupt:
+        if np.isnan(overlaps).all():
+            raise
+        interrupted = True
+    return PhaseDiagram(
+        model=model,
+        order=order,
+        dims=tuple(int(dim) for dim in dims),
+        exponents=p,
+        sizes=sizes,
+        methods=methods,
+        overlaps=overlaps,
+        settings=settings,
+        interrupted=interrupted,
+    )
+
+
+def _numbers(model: str, dim: int, order: int, size: int) -> int:
+    """How many one instance consists of."""
+    return dim**order if model == "tensor" else dim * size
+
+
+def _overlaps(
+    model: Planted, beta: float, step: float, length: float, minibatches: bool, seed: int
+) -> np.ndarray:
+    """Cosines (methods, runs, sizes) with the planted direction; a chain that was stopped does not count."""
+    chain = langevin(model, beta=beta, step=step, length=length, seed=seed)
+    found = [online_sgd(model, seed=seed), chain.points, ascend(model, chain.points)]
+    found += [chain.estimates, ascend(model, chain.estimates), ascend(model, model.partial_trace())]
+    stopped = chain.interrupted
+    if minibatches and isinstance(model, IndexModel):
+        batches = minibatch_sgd(model, beta=beta, step=step, length=length, seed=seed)
+        found += [batches.points, batches.estimates, ascend(model, batches.estimates)]
+        stopped = stopped or batches.interrupted
+    if stopped:
+        raise KeyboardInterrupt
+    return torch.stack([model.overlap(points) for points in found]).double().numpy()

@@ -1,5 +1,6 @@
 """Swarms of particles: consensus-based optimisation, its likeness to gradient descent, and its rivals."""
 
+from workbench.particles import attacks
 from workbench.particles.comparisons import (
     Comparison,
     Paths,
@@ -41,6 +42,7 @@ __all__ = [
     "Swarm",
     "ackley",
     "annealed_langevin",
+    "attacks",
     "canyon",
     "clopper_pearson",
     "compare",

@@ -10,9 +10,10 @@ def test_every_vector_makes_a_sharp_angle_with_a_direction() -> None:
     draws = generator(0)
     for dim in (2, 3, 10):
         directions = spanning_set(dim, draws)
-        torch.testing.assert_close(directions @ directions.T.clone(), torch.cat(
-            [torch.cat([torch.eye(dim), -torch.eye(dim)]), torch.cat([-torch.eye(dim), torch.eye(dim)])], dim=1
-        ).double(), rtol=0, atol=1e-12)  # fmt: skip
+        basis = directions[:dim]
+        identity = torch.eye(dim, dtype=torch.float64)
+        torch.testing.assert_close(basis @ basis.T, identity, rtol=0, atol=1e-12)
+        assert torch.equal(directions[dim:], -basis)
         vectors = torch.randn(500, dim, dtype=torch.float64, generator=draws)
         cosines = (vectors / vectors.norm(dim=1, keepdim=True)) @ directions.T
         assert (

@@ -35,8 +35,8 @@ class Attack(NamedTuple):
     Attributes
     ----------
     step : Tensor (dim,), optional
-        From the point to the attacked one, clipped into the box; None if the network gives no direction: its
-        gradient is zero, not finite, or does not exist.
+        From the point to the attacked one, clipped into the box; None if there is no direction: the gradient
+        is zero, not finite, or does not exist, or it leads out of the box.
     gradients : int
         Backward passes through the network that it took, each with its forward pass.
     """
@@ -100,7 +100,7 @@ def attack(
     if not _leads(slope):
         return Attack(None, 0 if known else 1)
     step = radius * (slope.sign() if kind == "fgsm" else slope / torch.linalg.vector_norm(slope))
-    return Attack(surrogate.clipped(point + step) - point, 0 if known else 1)
+    return Attack(_within(surrogate, point, step), 0 if known else 1)
 
 
 def ascent(surrogate: Surrogate, point: Tensor, direction: Tensor) -> Tensor:
@@ -126,7 +126,13 @@ def _climb(
         if not _leads(slope):
             return Attack(None, done)
         u = (u + _REACH * radius / steps * slope.sign()).clamp(-radius, radius)
-    return Attack(surrogate.clipped(point + u) - point, steps)
+    return Attack(_within(surrogate, point, u), steps)
+
+
+def _within(surrogate: Surrogate, point: Tensor, step: Tensor) -> Tensor | None:
+    """The step as far as the box allows; None if nothing is left of it."""
+    left = surrogate.clipped(point + step) - point
+    return left if left.any() else None
 
 
 def _leads(slope: Tensor) -> bool:

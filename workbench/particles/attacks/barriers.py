@@ -1,13 +1,13 @@
 r"""What a search may accept: the extreme and the progressive barrier, as one rule.
 
 The violation of a point is :math:`h = \sum_j \max(c_j, 0)^2`. Points with more than a limit are refused. With
-the limit at 0, only feasible points count: the extreme barrier. The progressive one starts from any limit and
-keeps, beside the best feasible point, an infeasible one that promises more; the limit falls to the violation
-of each infeasible incumbent.
+the limit at 0, only feasible points count: the extreme barrier. The progressive one starts from any limit.
+While no feasible point is known, the violation is minimised; then an infeasible point that promises more is
+kept beside the best feasible one, and the limit falls to the violation of each such point.
 
 Source: Audet and Dennis, "A progressive barrier for derivative-free nonlinear programming", SIAM J. Optim.
-20 (2009); as here, with one poll around both incumbents and a required increase in place of a mesh, it is a
-simplification. The code of Bouchet and Vidal has neither: it subtracts the violation from the goal.
+20 (2009), simplified: a required increase in place of a mesh, full polls around both incumbents, and the
+violation first. The code of Bouchet and Vidal has neither: it subtracts the violation from the goal.
 """
 
 import dataclasses
@@ -58,20 +58,16 @@ class Barrier:
         return tuple(each for each in (self.feasible, self.infeasible) if each is not None)
 
     def successes(self, found: Evaluation, increase: float) -> Tensor:
-        """Which points (n,) are better than what there is, by more than ``increase`` in the goal.
+        """Which points (n,) are better than what there is, by more than ``increase``.
 
-        A feasible point is better than the feasible incumbent by its goal, and than none at all. As long as
-        there is none, an infeasible point is better if it has less violation without a lower goal, or a goal
-        higher by the increase without more violation.
+        A feasible point is better than the feasible incumbent by its goal, and than none at all; while there
+        is none, an infeasible point is better by its violation.
         """
-        feasible = found.violation == 0
+        feasible = (found.violation == 0) & found.goal.isfinite()
         if self.feasible is not None:
             return feasible & (found.goal > self.feasible.goal + increase)
-        assert self.infeasible is not None
-        held = self.infeasible
-        less = (found.violation < held.violation) & (found.goal >= held.goal)
-        more = (found.violation <= held.violation) & (found.goal > held.goal + increase)
-        return (feasible & found.goal.isfinite()) | less | more
+        less = found.violation < self.centre.violation - increase
+        return feasible | (less & found.goal.isfinite())
 
     def accept(self, points: Tensor, found: Evaluation, place: int) -> "Barrier":
         """The barrier after the success at this place."""
@@ -81,16 +77,16 @@ class Barrier:
         return Barrier(taken, self._promising(self.infeasible, taken), self.limit)
 
     def improve(self, points: Tensor, found: Evaluation, increase: float) -> "Barrier | None":
-        """The barrier with another infeasible incumbent, if one of these has less violation; else None.
+        """The barrier with another infeasible incumbent beside the feasible one; None if no point is fit.
 
-        Of those with less violation than the present one, the one with the highest goal; beside a feasible
-        incumbent, only those whose goal is higher than that.
+        Fit is what promises more than the feasible incumbent with less violation than the infeasible one, or
+        within the limit while there is none; of several, the highest goal.
         """
+        if self.feasible is None:
+            return None
         known = self.infeasible
-        fits = (found.violation > 0) & found.goal.isfinite()
+        fits = (found.violation > 0) & (found.goal > self.feasible.goal + increase)
         fits &= found.violation < known.violation if known is not None else found.violation <= self.limit
-        if self.feasible is not None:
-            fits &= found.goal > self.feasible.goal + increase
         if not fits.any():
             return None
         best = int(torch.where(fits, found.goal, -torch.inf).argmax())

@@ -34,7 +34,8 @@ class SearchPath(Result):
         Goal and violation there.
     stages : tuple of str
         What each step was: "start", "attack", "covering", "search" or "poll" for a success by a point of that
-        stage, "improving" where another infeasible incumbent was taken, "failure", "cut" by the budget.
+        stage, "improving" for a failure that found a promising infeasible point, "failure", "cut" by the
+        budget.
     delta, radius : ndarray (records,)
         Distance of poll points, and radius of the attack, of the next step.
     evaluations : ndarray (records,) of int
@@ -46,7 +47,7 @@ class SearchPath(Result):
     gradients : ndarray (records,) of int
         Backward passes so far, each with its forward pass.
     blind : int
-        Steps in which the network gave the attack no direction.
+        Steps in which the attack had no direction.
     poll_gain : float
         How far the best feasible point of the last failed poll was above the incumbent (negative if it was
         below; nan if there was no failed poll, :math:`-\infty` if no point of it was feasible).

@@ -43,7 +43,8 @@ def direct_search(
     A step looks at these points, all in one forward pass, in this order: an attack from the incumbent;
     ``covering`` random points of the ball around it; the last successful step once more; and the poll, 2 dim
     points at distance :math:`\Delta` in the directions of a positive spanning set. A point succeeds if it
-    raises the goal by more than ``forcing`` :math:`\Delta^2`. A success of poll or search doubles
+    raises the goal by more than ``forcing`` :math:`\Delta^2` (or lowers the violation by as much, while no
+    feasible point is known). A success of poll or search doubles
     :math:`\Delta`, one of attack or covering leaves it, a failure halves it.
 
     Parameters
@@ -59,7 +60,8 @@ def direct_search(
         What the budget is of: all points of a step, or those up to the first success, as a code would spend
         that takes one point at a time.
     choose : {"first", "best"}
-        Of several successes of a step, take the first in the order above, or the one with the highest goal.
+        Of several successes of a step, take the first in the order above, or the one with the highest goal
+        (the least violation, while no feasible point is known).
     delta, smallest : float
         Distance of poll points at first, and that at which the search ends. The attack's radius starts at
         ``delta``, too; it grows by 1.3 with each success and shrinks by 1.3 otherwise.
@@ -219,7 +221,7 @@ def _step(
     surrogate: Surrogate, state: _State, rules: _Rules, draws: _Draws, log: _Log, budget: int, count: str
 ) -> _State:
     """One step: all its points in one forward pass; those beyond the budget are not looked at."""
-    struck, slope = _attack(surrogate, state, rules, draws, log)
+    struck, slope = _attack(surrogate, state, rules, draws, log, budget - log.spent(count))
     points, stages = _trial_points(surrogate, state, rules, draws, struck)
     real = torch.tensor([stage != "" for stage in stages])
     order = real.cumsum(0)  # of evaluations within the step
@@ -247,26 +249,26 @@ def _step(
         return after
     log.poll_gain = _poll_gain(state.barrier.centre, found, stages)
     improved = state.barrier.improve(points, found, increase)
-    lost = (
-        improved is None or improved.feasible is not None
-    )  # without a feasible point, less violation is a gain
-    moved = improved is not None and improved.centre is not state.barrier.centre
     after = _State(
         barrier=improved or state.barrier,
-        delta=state.delta / 2 if lost else state.delta,
+        delta=state.delta / 2,
         radius=_next_radius(state.radius, struck, False, rules),
-        slope=None if moved else slope,
+        slope=slope,
     )
     log.add("failure" if improved is None else "improving", after)
     return after
 
 
 def _attack(
-    surrogate: Surrogate, state: _State, rules: _Rules, draws: _Draws, log: _Log
+    surrogate: Surrogate, state: _State, rules: _Rules, draws: _Draws, log: _Log, left: int
 ) -> tuple[Tensor | None, Tensor | None]:
-    """The attack's step from the centre, if there is one, and the slope there, to be kept while it stays."""
-    if rules.attack is None:
-        return None, None
+    """The attack's step from the centre, if there is one, and the slope there, to be kept while it stays.
+
+    None, too, if what is left of the budget does not pay its gradients and the point itself.
+    """
+    bought = 0 if state.slope is not None else rules.pgd_steps if rules.attack == "pgd" else 1
+    if rules.attack is None or left <= GRADIENT_COST * bought:
+        return None, state.slope
     here = state.barrier.centre
     aim = "goal" if here.violation == 0 else "violation"
     slope = state.slope
@@ -319,12 +321,13 @@ def _hide(found: Evaluation, hidden: Tensor) -> Evaluation:
 
 
 def _choose(succeeded: Tensor, found: Evaluation, choose: str) -> int:
-    """The place of the success that is taken; of the highest goals, a feasible one first."""
+    """The place of the success that is taken: the first, the highest goal, or the least violation."""
     if choose == "first":
         return int(succeeded.int().argmax())
     feasible = succeeded & (found.violation == 0)
-    among = feasible if feasible.any() else succeeded
-    return int(found.goal.masked_fill(~among, -math.inf).argmax())
+    if feasible.any():
+        return int(found.goal.masked_fill(~feasible, -math.inf).argmax())
+    return int(found.violation.masked_fill(~succeeded, math.inf).argmin())
 
 
 def _next_radius(radius: float, struck: Tensor | None, succeeded: bool, rules: _Rules) -> float:

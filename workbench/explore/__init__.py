@@ -2,6 +2,7 @@
 
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
+from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.langevin_explorer import langevin
 from workbench.explore.live_trace import live
 from workbench.explore.saliency_explorer import saliency
@@ -12,6 +13,7 @@ from workbench.explore.taylor_radius_explorer import taylor_radius
 __all__ = [
     "batch_hessian",
     "curvature",
+    "directional_attacks",
     "langevin",
     "live",
     "saliency",

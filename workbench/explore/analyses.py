@@ -5,6 +5,7 @@ from typing import Any
 
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
+from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.langevin_explorer import langevin
 from workbench.explore.saliency_explorer import saliency
 from workbench.explore.stability_explorer import stability
@@ -17,4 +18,5 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "stability": stability,
     "saliency": saliency,
     "langevin": langevin,
+    "directional_attacks": directional_attacks,
 }

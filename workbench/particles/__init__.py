@@ -1,5 +1,6 @@
 """Swarms of particles: consensus-based optimisation, its likeness to gradient descent; planted directions."""
 
+from workbench.particles import attacks
 from workbench.particles.comparisons import (
     Comparison,
     Paths,
@@ -62,6 +63,7 @@ __all__ = [
     "ackley",
     "annealed_langevin",
     "ascend",
+    "attacks",
     "averaging_time",
     "canyon",
     "clopper_pearson",

@@ -1,0 +1,156 @@
+"""``reach_costs``: how many evaluations a search takes to a planted maximum, by dimension."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from workbench.choices import check_count
+from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
+from workbench.particles.attacks.planted_maximisers import planted_maximiser
+from workbench.particles.attacks.search_path import COUNTS
+from workbench.particles.attacks.searches import direct_search
+from workbench.progress import progress
+from workbench.result import Result, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLORS = {"l2": VERMILION, "fgsm": ORANGE, "pgd": GREEN, "none": BLUE}
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ReachCosts(Result):
+    """Evaluations to a value near the planted maximum.
+
+    Attributes
+    ----------
+    attacks : tuple of str
+        "none" is the direct search alone.
+    dims : tuple of int
+    costs : dict of str to ndarray (attacks, dims, seeds)
+        By count, "batched" and "opportunistic", gradients included; inf if the value was not reached.
+    precision : float
+        How far below the maximum is near enough.
+    budget : int
+        Batched evaluations over dim + 1 that a search had.
+    """
+
+    attacks: tuple[str, ...]
+    dims: tuple[int, ...]
+    costs: dict[str, np.ndarray]
+    precision: float
+    budget: int
+
+    def median(self, attack: str, dim: int, count: str = "batched") -> float:
+        """Median over the seeds; inf if half of them did not get there."""
+        return _middle(self.costs[count][self.attacks.index(attack), self.dims.index(dim)])
+
+    def frame(self) -> pd.DataFrame:
+        """One row per attack, dimension and seed."""
+        rows = [
+            {"attack": attack, "dim": dim, "seed": seed}
+            | {count: self.costs[count][a, d, seed] for count in COUNTS}
+            for a, attack in enumerate(self.attacks)
+            for d, dim in enumerate(self.dims)
+            for seed in range(self.costs["batched"].shape[2])
+        ]
+        return pd.DataFrame(rows)
+
+    def plot(self, ax: "Axes | None" = None, count: str = "batched") -> "Axes":
+        """Median evaluations against the dimension, with the range over the seeds; gaps were not reached."""
+        ax = new_axes(ax)
+        for attack, costs in zip(self.attacks, self.costs[count], strict=True):
+            middle = np.array([_middle(each) for each in costs])
+            middle[~np.isfinite(middle)] = np.nan
+            sides = np.where(np.isfinite(costs), costs, np.nan)
+            label = "direct search" if attack == "none" else f"hybrid ({attack})"
+            shown = np.isfinite(middle)
+            ax.plot(np.array(self.dims)[shown], middle[shown], "o-", color=_COLORS[attack], label=label)
+            low, high = (np.array([f(each) for each in sides[shown]]) for f in (np.nanmin, np.nanmax))
+            ax.fill_between(
+                np.array(self.dims)[shown], low, high, color=_COLORS[attack], alpha=0.2, linewidth=0
+            )
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xticks(self.dims, [str(dim) for dim in self.dims])
+        ax.minorticks_off()
+        ax.set_xlabel("dimension")
+        ax.set_ylabel(f"evaluations to {self.precision:g}, {count}")
+        ax.set_title(
+            f"median and range of {self.costs[count].shape[2]} seeds; a gradient counts as 3",
+            fontsize="small",
+        )
+        ax.legend(fontsize="small")
+        return ax
+
+    def summary(self) -> str:
+        """Medians at the largest dimension."""
+        dim = self.dims[-1]
+        told = ", ".join(
+            f"{attack}: {self.median(attack, dim):.4g} batched, "
+            f"{self.median(attack, dim, 'opportunistic'):.4g} one at a time"
+            for attack in self.attacks
+        )
+        return f"median evaluations to {self.precision:g} in {dim} dimensions, by attack: {told}"
+
+
+def reach_costs(
+    dims: Sequence[int] = (5, 10, 20, 40),
+    attacks: Sequence[str] = ("l2", "fgsm", "none"),
+    *,
+    condition: float = 10.0,
+    seeds: int = 3,
+    precision: float = 1e-6,
+    units: int = 2000,
+) -> ReachCosts:
+    """Search for planted maxima in several dimensions, with attacks and without.
+
+    Parameters
+    ----------
+    dims : sequence of int
+    attacks : sequence of str
+        "l2", "fgsm", "pgd", and "none".
+    condition : float
+        As for :func:`planted_maximiser`.
+    seeds : int
+        Each of a problem and of the search on it.
+    precision : float
+        How near to the maximum of 0.
+    units : int
+        Budget of a search, batched, in units of dim + 1.
+
+    Raises
+    ------
+    ValueError
+        If a choice is unknown or a number out of range.
+    """
+    check_count("seeds", seeds)
+    if not precision > 0:
+        raise ValueError(f"precision={precision} is out of range: it must be positive")
+    costs = {count: np.full((len(attacks), len(dims), seeds), np.inf) for count in COUNTS}
+    with progress("planted maxima", len(attacks) * len(dims) * seeds) as advance:
+        for a, attack in enumerate(attacks):
+            for d, dim in enumerate(dims):
+                for seed in range(seeds):
+                    found = direct_search(
+                        planted_maximiser(dim, condition, seed=seed),
+                        None if attack == "none" else attack,
+                        evaluations=units * (dim + 1),
+                        seed=seed,
+                    )
+                    if found.interrupted:
+                        raise KeyboardInterrupt
+                    there = found.values >= -precision
+                    for count in COUNTS:
+                        if there.any():
+                            costs[count][a, d, seed] = found.cost(count)[there.argmax()]
+                    advance(1)
+    return ReachCosts(tuple(attacks), tuple(dims), costs, precision, units)
+
+
+def _middle(costs: np.ndarray) -> float:
+    """Median that may be inf, of which numpy makes nan."""
+    return float(np.sort(costs)[len(costs) // 2])

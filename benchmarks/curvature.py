@@ -260,6 +260,19 @@ def medians(works: Table, rounds: int, unmeasured: int = 1) -> dict[tuple[str, s
     return {key: statistics.median(each) for key, each in times.items()}
 
 
+def beside_gradients(gradient: Work, works: Table, rounds: int) -> dict[tuple[str, str], float]:
+    """Medians of long works, each held against gradients just before it: the machine's speed drifts."""
+    unit = ("gradient", "ours")
+    gradients: list[float] = []
+    ratios: dict[tuple[str, str], list[float]] = {key: [] for key in works}
+    for _ in range(rounds):
+        for key, work in works.items():
+            gradients.append(medians({unit: gradient}, 20)[unit])
+            ratios[key].append(medians({key: work}, 1, unmeasured=0)[key] / gradients[-1])
+    usual = statistics.median(gradients)
+    return {unit: usual} | {key: usual * statistics.median(each) for key, each in ratios.items()}
+
+
 def peak(name: str, sizes: list[int], what: str, whose: str) -> None:
     """Print by how many bytes this process grows at most while one work is set up and done twice."""
     task = make_task(name)
@@ -351,8 +364,8 @@ def main() -> None:
     if arguments.densities:
         task = make_task("mlp")
         sizes = [len(task.inputs)]
-        unit = medians({("gradient", "ours"): task.problem(sizes).gradient}, 20)
-        report("mlp, densities", unit | medians(density_works(task, sizes), arguments.densities, 0))
+        works = density_works(task, sizes)
+        report("mlp, densities", beside_gradients(task.problem(sizes).gradient, works, arguments.densities))
 
 
 if __name__ == "__main__":

@@ -91,6 +91,8 @@ def explain(
     started = time.perf_counter()
     with torch.inference_mode(False), torch.no_grad():
         names = default_layers(model, inputs) if layers is None else _read_layers(layers)
+        if combination is not None and combination.name in names:
+            raise ValueError(f"layer {combination.name!r} has the name of the combination: name others")
         rules = tuple(dict.fromkeys(method.rule for method in chosen))
         real = any(method.extract == REAL for method in chosen)
         with recorder(rules, inputs) as operations:

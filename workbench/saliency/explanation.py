@@ -118,12 +118,13 @@ def explain(
             maps += combine_layers(maps, combination, asked)
         order = [method.name for method in chosen]
         maps.sort(key=lambda each: order.index(each.method))
+        kept = inputs.clone() if keep_inputs else None
     return SaliencyMaps(
         maps=tuple(each.first_targets(asked) for each in maps),
         targets=targets[:, :asked],
         scores=scores[:, :asked].detach(),
         score=score,
-        inputs=inputs.clone() if keep_inputs else None,
+        inputs=kept,
         forwards=forwards + (1 / len(inputs) if layers is None else 0),
         backwards=backwards,
         seconds=time.perf_counter() - started,

@@ -1,7 +1,10 @@
 """One forward pass with recorded layers: nothing is left behind, overwritten, or built without need."""
 
+import warnings
+
 import pytest
 import torch
+import torch.nn.functional as F
 from saliency_cases import hooks, images, network
 from torch import Tensor, nn
 
@@ -185,3 +188,22 @@ def test_what_enters_a_layer_by_keyword_is_refused_and_not_taken_for_what_leaves
     with pytest.raises(ValueError, match="layer 'body' is called without a tensor in the first place"):
         meta_saliency(model, images(), 0, "norm_grad_without_virtual_layer", "body")
     assert meta_saliency(model, images(), 0, "norm_grad", "body").maps.isfinite().all()
+
+
+class Dropping(nn.Module):
+    """Drops out in eval mode, too: ``F.dropout`` trains unless it is told not to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(self.body(x)).mean((2, 3))
+
+
+def test_a_forward_pass_that_is_random_is_told() -> None:
+    with pytest.warns(UserWarning, match="random numbers were drawn during a forward pass"):
+        explain(Dropping().double().eval(), images(), 0, "gradient", "body")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explain(network(), images(), 0, "gradient", "first")

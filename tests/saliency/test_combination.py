@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from saliency_cases import images, network
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workbench.saliency import Combination, SaliencyMaps, explain
@@ -128,3 +128,19 @@ def test_a_weight_for_each_layer() -> None:
 def test_a_combination_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Combination().rule = "product"  # type: ignore[misc]
+
+
+def test_a_layer_and_the_combination_may_not_have_one_name() -> None:
+    model = nn.Sequential()
+    model.add_module("sum", nn.Conv2d(3, 4, 3))
+    model.add_module("flat", nn.Flatten())
+    with pytest.raises(ValueError, match="layer 'sum' has the name of the combination"):
+        explain(model.double().eval(), images(), 0, "gradient", ["input", "sum"], combine="sum")
+
+
+def test_weights_of_a_saturated_probability_are_refused_for_what_they_are() -> None:
+    model = network()
+    model.head.weight.data.mul_(1e6)
+    with pytest.raises(ValueError, match="maps of the most and the least likely class that differ"):
+        explain(model, images(), None, "gradient", ["stem", "first"], "probability",
+                Combination("sum", "class_sensitivity"))  # fmt: skip

@@ -92,3 +92,15 @@ def test_values_that_the_score_does_not_depend_on_are_refused() -> None:
     for scores in (torch.ones(2, 1), torch.ones(2, 1, requires_grad=True) * 2):
         with pytest.raises(ValueError, match="the score does not depend on the layer"):
             gradients_at(scores, values)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_inputs_of_inference_mode_are_taken_in_it_and_out_of_it(function: Any) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 3)).eval()
+    name = "layers" if function is explain else "layer"
+    with torch.inference_mode():
+        inputs = torch.rand(2, 3, 8, 8)
+        within = function(model, inputs, 0, **{name: "0"})
+    assert within.summary()
+    assert function(model, inputs, 0, **{name: "0"}).summary()
+    assert function is not explain or not within.inputs.is_inference()

@@ -233,3 +233,14 @@ def test_half_precision_would_round_the_step_away() -> None:
         meta_saliency(model, inputs, 0)
     assert meta_saliency(model, inputs, 0, step=0).maps.isfinite().all()
     assert meta_saliency(model, inputs, 0, infinitesimal=True).maps.isfinite().all()
+
+
+def test_maps_that_are_0_have_no_part_they_moved_by() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)).double().eval()
+    with torch.no_grad():
+        model[0].bias.zero_()
+    inputs = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)).double()
+    inputs[1] = 0
+    found = meta_saliency(model, inputs, 0, "norm_grad", "0", step=1e-3)
+    assert found.moved.isnan().tolist() == [[False], [True]]
+    assert "1 of 2 UNDEFINED and left out" in found.summary()

@@ -75,3 +75,8 @@ def test_scores_that_say_nothing_are_refused() -> None:
 
 def test_extremes_are_the_largest_and_the_smallest() -> None:
     assert extreme_targets(LOGITS).tolist() == [[1, 0], [0, 1]]
+
+
+def test_the_shape_that_was_given_is_told() -> None:
+    with pytest.raises(ValueError, match=r"target has shape \(2,\): for 3 inputs"):
+        read_targets([0, 1], torch.zeros(3, 5))

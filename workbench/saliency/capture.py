@@ -1,6 +1,7 @@
 """Outputs of named layers, recorded in one forward pass of a model that is left as it was."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,6 +12,10 @@ from torch import Tensor, nn
 from workbench.choices import suggestion
 from workbench.saliency.hooks import of_this_thread
 
+_RANDOM = (
+    "random numbers were drawn during a forward pass, so the maps may be random, too: F.dropout needs "
+    "training=self.training, and a model model.eval()"
+)
 INPUT = "input"  # the name of the inputs among the layers
 
 
@@ -64,7 +69,8 @@ def capture(
 
     Notes
     -----
-    Cost: one forward pass, and a copy of the inputs and of each layer's output.
+    Cost: one forward pass, and a copy of the inputs and of each layer's output. It warns if random numbers
+    were drawn meanwhile.
     """
     modules = find_layers(model, layers)
     refuse_inference_model(model)
@@ -99,7 +105,10 @@ def capture(
                 inputs = found[INPUT].clone()
             for name, module in modules.items():
                 handles.append(module.register_forward_hook(of_this_thread(partial(keep, name))))
+            state = _random_state(inputs)
             logits = model(inputs)
+            if not torch.equal(state, _random_state(inputs)):
+                warnings.warn(_RANDOM, stacklevel=3)
     finally:
         for handle in handles:
             handle.remove()
@@ -112,6 +121,10 @@ def capture(
             "detach() behind it?"
         )
     return Captured(logits, {name: found[name] for name in layers}, entered, modules)
+
+
+def _random_state(inputs: Tensor) -> Tensor:
+    return torch.cuda.get_rng_state(inputs.device) if inputs.is_cuda else torch.get_rng_state()
 
 
 def refuse_inference_model(model: nn.Module) -> None:

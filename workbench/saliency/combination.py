@@ -131,7 +131,8 @@ def layer_weights(combination: Combination, layers: Sequence[SaliencyMap], asked
         raw = [max(0.0, 1 - _class_correlation(each.raw[:, asked:])) for each in layers]
         if not any(raw):
             raise ValueError(
-                f"class-sensitivity weights of {layers[0].method!r} are all 0: no map depends on the class"
+                f"class-sensitivity weights of {layers[0].method!r} are all 0: no layer has maps of the most "
+                "and the least likely class that differ and are not constant"
             )
     else:
         raw = [float(w) for w in combination.weights]

@@ -91,6 +91,8 @@ def explain(
     started = time.perf_counter()
     with torch.inference_mode(False), torch.no_grad():
         names = default_layers(model, inputs) if layers is None else _read_layers(layers)
+        if combination is not None and combination.name in names:
+            raise ValueError(f"layer {combination.name!r} has the name of the combination: name others")
         rules = tuple(dict.fromkeys(method.rule for method in chosen))
         real = any(method.extract == REAL for method in chosen)
         with recorder(rules, inputs) as operations:
@@ -116,12 +118,13 @@ def explain(
             maps += combine_layers(maps, combination, asked)
         order = [method.name for method in chosen]
         maps.sort(key=lambda each: order.index(each.method))
+        kept = inputs.clone() if keep_inputs else None
     return SaliencyMaps(
         maps=tuple(each.first_targets(asked) for each in maps),
         targets=targets[:, :asked],
         scores=scores[:, :asked].detach(),
         score=score,
-        inputs=inputs.clone() if keep_inputs else None,
+        inputs=kept,
         forwards=forwards + (1 / len(inputs) if layers is None else 0),
         backwards=backwards,
         seconds=time.perf_counter() - started,

@@ -5,6 +5,7 @@ A step of gradient descent on one input changes most what that input's class han
 """
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -80,10 +81,11 @@ class MetaMaps(Result):
     def moved(self) -> Tensor:
         """How much of each map moved (N, T): the norm of the change over that of the plain map.
 
-        If infinitesimal, per unit of the step's length.
+        If infinitesimal, per unit of the step's length. It is nan where the plain map is 0 everywhere.
         """
         change = self.maps if self.infinitesimal else self.maps - self.plain
-        return change.flatten(2).norm(dim=2) / self.plain.flatten(2).norm(dim=2)
+        size = self.plain.flatten(2).norm(dim=2)
+        return torch.where(size > 0, change.flatten(2).norm(dim=2) / size, math.nan)
 
     def frame(self) -> pd.DataFrame:
         """One row per input and target."""
@@ -111,6 +113,8 @@ class MetaMaps(Result):
     def summary(self) -> str:
         """What the step did to loss and maps, and the cost."""
         count, targets = self.targets.shape
+        empty = int(self.moved.isnan().sum())
+        left_out = f" ({empty} of {self.moved.numel()} UNDEFINED and left out)" if empty else ""
         way = "up" if self.ascend else "down"
         length = "per unit of ε, at 0" if self.infinitesimal else f"ε = {self.step:.3g}"
         cost = "3 forward and 3 backward passes"
@@ -119,7 +123,7 @@ class MetaMaps(Result):
         how = f"one by one ({self.looped})" if self.looped else "in batches"
         return (
             f"meta {self.method} at {self.layer!r}, a step {way} the loss of each input ({length}): "
-            f"maps move by {self.moved.mean().item():.3g} of their norm, the loss by "
+            f"maps move by {self.moved.nanmean().item():.3g} of their norm{left_out}, the loss by "
             f"{self.loss_change.mean().item():.3g}\n"
             f"{count} inputs × {targets} targets, each {cost}, {how}"
         )

@@ -37,12 +37,13 @@ def read_targets(target: Any, logits: Tensor) -> Tensor:
     targets = targets.clone() if targets.is_inference() else targets
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
         raise TypeError(f"target has {targets.dtype}: classes are whole numbers")
+    given = tuple(targets.shape)
     if targets.dim() == 0:
         targets = targets.expand(count)
     if targets.dim() == 1:
         targets = targets[:, None]
     if targets.dim() != 2 or len(targets) != count or not targets.numel():
-        raise ValueError(f"target has shape {tuple(targets.shape)}: for {count} inputs pass an int, "
+        raise ValueError(f"target has shape {given}: for {count} inputs pass an int, "
                          f"{count} ints, or ({count}, T)")  # fmt: skip
     low, high = targets.aminmax()
     if low < 0 or high >= classes:

@@ -20,7 +20,8 @@ def text_evidence(
 
     For each character of a text, other ones are put in its place, drawn alike from the alphabet; its effect
     is the mean size of the change of the likeliest next character's logit. A map that names what counts has
-    large sizes where the effect is large. The floor is a map that grows along the text and knows nothing else.
+    large sizes where the effect is large. The floor is a map that grows along the text and knows nothing
+    else.
 
     Parameters
     ----------

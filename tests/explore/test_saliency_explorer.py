@@ -119,7 +119,7 @@ def test_evidence_shows_story_cascade_and_table(pictures, run_tab):
         expected = [story.at("class sensitivity", method, layer).mean for layer in ("input", *LAYERS)]
         drawn = np.array(figure.data[line].y, dtype=float)  # None where a map is constant
         np.testing.assert_allclose(drawn, expected)
-    table = figure.data[16]
+    table = figure.data[36]
     assert list(table.y)[-3:] == ["random map", "centre map", "edge detector"]
     assert "deletion ↓" in table.x
     mean = results["evidence"].evidence["edge detector"]["deletion"].mean

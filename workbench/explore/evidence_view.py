@@ -25,8 +25,9 @@ from workbench.saliency.experiments import (
     usual_layers,
 )
 
-_LINES = 8  # methods that are drawn, at most
+_LINES = 18  # methods that are drawn, at most
 _COLORS = (BLUE, VERMILION, GREEN, ORANGE, SKY, "#767676")
+_DASHES = ("solid", "dash", "dot")
 _TABLE = 2 * _LINES  # place of the table among the traces
 _HELP = """
 <p><b>Left</b>: the correlation of the maps for the likeliest and the unlikeliest class, over the layers: 1 is
@@ -40,6 +41,8 @@ What does not beat the last three rows has not been shown to explain anything.</
 
 
 def _compute(problem: Problem, values: Values) -> Iterator[Results]:
+    if len(values["compared"]) > _LINES:
+        raise ValueError(f"{len(values['compared'])} methods: this view draws {_LINES} at most")
     inputs = find_examples(problem, "all", values["pictures"]).inputs
     at = usual_layers(problem, values["layers"])
     methods, score, seed = values["compared"], values["score"], values["seed"]
@@ -101,7 +104,7 @@ def _figure() -> go.Figure:
             color = _COLORS[line % len(_COLORS)]
             figure.add_scatter(
                 mode="lines+markers",
-                line={"color": color, "dash": "solid" if line < len(_COLORS) else "dash"},
+                line={"color": color, "dash": _DASHES[line // len(_COLORS)]},
                 marker={"color": color, "size": 8},
                 error_y={"type": "data", "symmetric": False, "color": color, "thickness": 1.2},
                 legendgroup=str(line),

@@ -13,6 +13,7 @@ from workbench.saliency.experiments.judgements import judge
 from workbench.saliency.experiments.layerwise import LayerStory, layer_story
 from workbench.saliency.experiments.meta_gains import STEPS, MetaGain, meta_gain
 from workbench.saliency.experiments.rankings import ClassRanking, rank_classes
+from workbench.saliency.experiments.replacements import text_evidence
 from workbench.saliency.experiments.texts import explain_text
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "located_photographs",
     "meta_gain",
     "rank_classes",
+    "text_evidence",
     "usual_layers",
 ]

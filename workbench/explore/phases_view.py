@@ -63,7 +63,7 @@ def _figure() -> go.Figure:
     figure.update_layout(
         title={"font": {"size": 13}},
         legend={"y": -0.5},
-        sliders=[{"currentvalue": {"prefix": "method: "}, "pad": {"t": 50}, "len": 0.55}],
+        sliders=[{"currentvalue": {"prefix": "method: "}, "pad": {"t": 50}}],
     )
     return figure
 

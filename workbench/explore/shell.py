@@ -182,8 +182,8 @@ class Explorer(widgets.VBox):
         return results
 
     def _arrange(self) -> widgets.Box:
-        name = f": {self._problem.name}" if self._problem else ""
-        heading = widgets.HTML(f"<b>{html.escape(self._view.title + name)}</b>")
+        name = self._problem.name if self._problem else "made-up data"
+        heading = widgets.HTML(f"<b>{html.escape(self._view.title)}: {html.escape(name)}</b>")
         help_ = widgets.HTML(
             f'<details class="wb-fold"><summary>What am I looking at?</summary>{self._view.help}</details>'
         )

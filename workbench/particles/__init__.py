@@ -36,6 +36,7 @@ from workbench.particles.planted.model import Planted, averaging_time
 from workbench.particles.planted.online import online_sgd
 from workbench.particles.planted.phase_table import PhaseDiagram
 from workbench.particles.planted.phases import phase_diagram
+from workbench.particles.planted.smoothing import smoothed_ascent
 from workbench.particles.planted.tensors import TensorModel, tensor_pca
 from workbench.particles.proximal import proximal_point
 from workbench.particles.schedules import Schedule
@@ -86,6 +87,7 @@ __all__ = [
     "rastrigin",
     "rosenbrock",
     "single_index",
+    "smoothed_ascent",
     "sphere",
     "step_comparison",
     "success",

@@ -5,7 +5,7 @@ import pytest
 from sklearn.isotonic import isotonic_regression
 
 from workbench.particles.planted.phase_table import PhaseDiagram, crossing
-from workbench.particles.planted.phases import METHODS, phase_diagram
+from workbench.particles.planted.phases import METHODS, SMOOTHED_METHODS, phase_diagram
 from workbench.progress import listening
 from workbench.result import load_result
 
@@ -65,13 +65,13 @@ def test_pooling_is_isotonic_regression():
 def test_methods_are_told_apart():
     diagram = phase_diagram("tensor", 3, (8,), (0.5, 2.5), runs=12, length=1.0)
     found = {method: diagram.overlaps[i, 0].mean(0) for i, method in enumerate(diagram.methods)}
-    assert set(found) == set(METHODS)
-    for method in ("average, ascent", "partial trace, ascent", "average"):
+    assert set(found) == {*METHODS, *SMOOTHED_METHODS}
+    for method in ("average, ascent", "partial trace, ascent", "average", "smoothed ascent"):
         assert found[method][1] > 0.95
     assert found["online SGD"][1] < found["average"][1] - 0.2
     assert all(values[0] < 0.6 for values in found.values())
     frame = diagram.frame()
-    assert len(frame) == 2 * len(METHODS)
+    assert len(frame) == 2 * len(found)
     assert (frame["low"] <= frame["found"]).all()
     assert (frame["found"] <= frame["high"]).all()
 

@@ -35,7 +35,7 @@ def online_sgd(model: Planted, *, rate: float | None = None, seed: int = 0) -> T
         Says direction, dimension, order and sizes; samples are drawn anew.
     rate : float, optional
         c of the learning rate, positive; by default 0.5 for tensors, 0.1 for single-index models, whose
-        gradients are some thirty times as large near the direction (k = 3) and would throw the point out.
+        squared gradients are 25 times as large near the direction (k = 3) and would throw the point out.
     seed : int
         Of start and samples.
 

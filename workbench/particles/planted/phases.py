@@ -1,11 +1,11 @@
 r"""``phase_diagram``: from how many samples on a planted direction is found, over dimensions and methods.
 
-What is to be expected: online SGD and the last iterate at :math:`n \sim d^{k-1}`; the average by itself at
-:math:`d^{\lceil k/2\rceil}`, the average followed by ascent at :math:`d^{k/2}`. For k = 3 the partial trace
-has cosine :math:`\sqrt{n}/\sqrt{n + d^2/3}` with the direction, which is of order one at :math:`n \sim d^2`;
-at :math:`d^{3/2}` it is about :math:`d^{-1/4}`, from where ascent finds the rest (derived here, as known of
-tensor power iteration). The abstract of the paper has :math:`d^{k/2}` as we could read it, notes on it by
-others the ceiling.
+What is to be expected: online SGD, the last iterate, and ascent from anywhere at :math:`n \sim d^{k-1}`;
+the average by itself at :math:`d^{\lceil k/2\rceil}`; the average or the smoothed landscape, followed by
+ascent, at :math:`d^{k/2}`. For k = 3 the partial trace has cosine :math:`\sqrt{n}/\sqrt{n + d^2/3}` with the
+direction, which is of order one at :math:`n \sim d^2`; at :math:`d^{3/2}` it is about :math:`d^{-1/4}`, from
+where ascent finds the rest (derived here, as known of tensor power iteration). The abstract of the paper has
+:math:`d^{k/2}` as we could read it, notes on it by others the ceiling.
 """
 
 from collections.abc import Sequence
@@ -21,18 +21,22 @@ from workbench.particles.planted.minibatches import minibatch_sgd
 from workbench.particles.planted.model import Planted
 from workbench.particles.planted.online import online_sgd
 from workbench.particles.planted.phase_table import PhaseDiagram
-from workbench.particles.planted.tensors import tensor_pca
+from workbench.particles.planted.smoothing import smoothed_ascent
+from workbench.particles.planted.sphere import uniform_points
+from workbench.particles.planted.tensors import TensorModel, tensor_pca
 from workbench.progress import progress
 
 MODELS = ("tensor", "single index")
 METHODS = (
     "online SGD",
+    "ascent",
     "last iterate",
     "last iterate, ascent",
     "average",
     "average, ascent",
     "partial trace, ascent",
 )
+SMOOTHED_METHODS = ("smoothed ascent",)  # of tensors of order 3
 MINIBATCH_METHODS = ("minibatch last iterate", "minibatch average", "minibatch average, ascent")
 _BYTES = 2**26  # of the instances that are run at the same time
 
@@ -79,7 +83,7 @@ def phase_diagram(
     Notes
     -----
     Cost: that of a chain for each run, dimension and exponent, online SGD over the most samples of each
-    dimension, and 300 forces for the ascents. After Ctrl-C the instances that are done come back, with
+    dimension, and 100 forces for each ascent. After Ctrl-C the instances that are done come back, with
     ``interrupted`` set.
     """
     check_choice("model", model, MODELS)
@@ -89,7 +93,8 @@ def phase_diagram(
     p = np.asarray(exponents, float)
     if not len(p) or (p <= 0).any() or (np.diff(p) <= 0).any():
         raise ValueError(f"exponents={list(exponents)}: they must be positive and ascending")
-    methods = METHODS + (MINIBATCH_METHODS if minibatches else ())
+    smoothed = model == "tensor" and order == 3
+    methods = METHODS + SMOOTHED_METHODS * smoothed + MINIBATCH_METHODS * minibatches
     sizes = np.array([[round(dim**power) for power in p] for dim in dims])
     overlaps = np.full((len(methods), len(dims), runs, len(p)), np.nan)
     settings = {"beta": beta, "step": step, "length": length, "seed": seed}
@@ -132,9 +137,12 @@ def _overlaps(
 ) -> np.ndarray:
     """Cosines (methods, runs, sizes) with the planted direction; a chain that was stopped does not count."""
     chain = langevin(model, beta=beta, step=step, length=length, seed=seed)
-    found = [online_sgd(model, seed=seed), chain.points, ascend(model, chain.points)]
+    start = uniform_points(seed, model.runs, len(model.sizes), model.dim, model.direction.dtype)
+    found = [online_sgd(model, seed=seed), ascend(model, start), chain.points, ascend(model, chain.points)]
     found += [chain.estimates, ascend(model, chain.estimates), ascend(model, model.partial_trace())]
     stopped = chain.interrupted
+    if isinstance(model, TensorModel) and model.order == 3:
+        found.append(smoothed_ascent(model, start))
     if minibatches and isinstance(model, IndexModel):
         batches = minibatch_sgd(model, beta=beta, step=step, length=length, seed=seed)
         found += [batches.points, batches.estimates, ascend(model, batches.estimates)]

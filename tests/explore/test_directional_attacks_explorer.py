@@ -7,7 +7,7 @@ import workbench as wb
 from workbench.explore import remembered
 from workbench.explore.counterfactual_view import COUNTERFACTUAL
 from workbench.explore.still import Still
-from workbench.particles.attacks import counterfactual_path
+from workbench.particles.attacks import counterfactual_path, direct_search, planted_maximiser
 
 VALUES = {"example": 1, "target": 3, "attack": "fgsm", "weight": 0.05, "evaluations": 600, "seed": 2}
 
@@ -22,7 +22,8 @@ def path(digits):
     return counterfactual_path(digits, 1, 3, "fgsm", weight=0.05, evaluations=600, seed=2)
 
 
-def run(explorer):
+def run(tabs, title="Counterfactual"):
+    explorer = tabs.show(title)
     explorer.job.run()
     explorer.job.wait(60)
     return explorer
@@ -78,3 +79,19 @@ def test_the_code_gives_the_same_path(digits) -> None:
 def test_inputs_that_are_no_images_are_refused_in_one_line(classifier) -> None:
     explorer = run(wb.explore.directional_attacks(classifier, target=1))
     assert "outside [0, 1]" in explorer.job.status.value
+
+
+def test_a_planted_maximum_is_drawn_and_its_code_gives_the_same(digits) -> None:
+    explorer = run(wb.explore.directional_attacks(digits, dim=4, evaluations=500, seed=1), "Planted maximum")
+    assert list(explorer.controls) == ["attack", "evaluations", "seed", "dim"]
+    planted = planted_maximiser(4, seed=1)
+    for trace, attack in zip(explorer.figure.data, ("l2", None), strict=True):
+        found = direct_search(planted, attack, evaluations=500, seed=1)
+        assert trace.y[-1] == -found.value
+        assert trace.y[0] == -found.values[0]
+        assert set(trace.x) <= set(found.cost())
+        assert set(trace.text) == set(found.stages) - {"failure", "cut"}
+    namespace = {"problem": digits}
+    exec(explorer._code.text, namespace)
+    for name in ("hybrid", "alone"):
+        assert namespace[name].frame().equals(explorer.results[name].frame())

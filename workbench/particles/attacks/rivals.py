@@ -110,7 +110,7 @@ def gradient_ascent(surrogate: Surrogate, evaluations: int = 10_000) -> Trail:
     def value_and_slope(point: np.ndarray) -> tuple[float, np.ndarray]:
         goal, _ = counted.goal_and_violation(point)
         x = torch.from_numpy(point).to(surrogate.start)
-        return -goal, -ascent(surrogate, x, surrogate.direction(x)).double().numpy()
+        return -goal, -ascent(surrogate, x).double().numpy()
 
     sides = [
         [None] * surrogate.dim if side is None else side.tolist()

@@ -95,14 +95,17 @@ def direct_search(
     the attack is there in every step: passes have the same shape, and so the same rounding, without attacks.
 
     What is the paper's (Bouchet and Vidal, arXiv:2510.01461; its abstract was read): attacks in turn with the
-    steps of a covering direct search, which has the guarantee. From the authors' code: the order of the
-    stages, one attack and one covering point a step, Householder directions, the factors 2, 1/2 and 1.3.
-    There, a step is opportunistic, an increase of any size is accepted, the search is one random point, and
-    the violation is a penalty. Chosen here: one pass a step, the required increase (with which
-    :math:`\Delta \to 0` on a goal that is bounded above: Kolda, Lewis and Torczon, SIAM Review 45, 2003), the
-    barriers, the search, attacks on the violation while no feasible point is known, and clipping into the
-    box. What is certified at the end is that of a smooth problem without constraints; where a limit binds,
-    the poll may miss the cone that is left.
+    steps of a covering direct search, which has the guarantee. The covering is that of Audet, Bouchet and
+    Bourdin, arXiv:2401.07097 (abstract read): with trial points dense around each point that the incumbents
+    converge to, that point is a local solution, even of a discontinuous goal; here they are random points,
+    dense with probability 1 were the search not to end. From the authors' code: the order of the stages, one
+    attack and one covering point a step, Householder directions, the factors 2, 1/2 and 1.3. There, a step is
+    opportunistic, an increase of any size is accepted, the search is one random point, and the violation is a
+    penalty. Chosen here: one pass a step, the required increase (with which :math:`\Delta \to 0` on a goal
+    that is bounded above: Kolda, Lewis and Torczon, SIAM Review 45, 2003), the barriers, the search, attacks
+    on the violation while no feasible point is known, and clipping into the box. What is certified at the end
+    is that of a smooth problem without constraints; where a limit binds, the poll may miss the cone that is
+    left.
     """
     _check(attack, barrier, count, choose)
     check_count("evaluations", evaluations)

@@ -42,8 +42,6 @@ class Surrogate:
         c, of outputs (n, m); returns (n, q). A point is feasible where all are at most 0.
     lower, upper : Tensor (dim,), optional
         A box, into which every trial point is clipped.
-    maximum : float, optional
-        The largest value of the goal, where it is known.
 
     Raises
     ------
@@ -61,7 +59,6 @@ class Surrogate:
     constraints: Rows | None = None
     lower: Tensor | None = None
     upper: Tensor | None = None
-    maximum: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("network", "goal", "constraints"):

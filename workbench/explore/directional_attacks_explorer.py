@@ -1,14 +1,15 @@
-"""The explorer of directional attacks: an image of a digit on its way to another class."""
+"""The explorer of directional attacks: an image on its way to another class, and a planted maximum."""
 
 from typing import Any
 
 from workbench.explore.counterfactual_view import COUNTERFACTUAL
+from workbench.explore.planted_view import PLANTED
 from workbench.explore.present import Shown, present
 from workbench.explore.view import Results
 from workbench.particles.attacks import CounterfactualPath
 from workbench.problem import Problem
 
-VIEWS = (COUNTERFACTUAL,)
+VIEWS = (COUNTERFACTUAL, PLANTED)
 
 
 def directional_attacks(problem: Problem, path: CounterfactualPath | None = None, **values: Any) -> Shown:
@@ -25,7 +26,7 @@ def directional_attacks(problem: Problem, path: CounterfactualPath | None = None
 
     Returns
     -------
-    Explorer or Still
+    Tabs or Still
         A widget in a live session; a figure without controls while a report runs.
 
     Raises

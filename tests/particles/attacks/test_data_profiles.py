@@ -23,7 +23,7 @@ def test_a_problem_is_solved_when_its_share_of_the_best_gain_is_made_up() -> Non
     assert profile.share("quick", 1.9) == 0
     assert data_profile(TRAILS, 0.1).share("slow", 20.0) == 0.5
     assert list(profile.by_method()["solved"]) == [2, 0]
-    assert profile.by_method()["median_units"].tolist() == [2.0, np.inf]
+    assert profile.by_method()["median_units"].tolist() == [6.0, np.inf]
 
 
 def test_the_picture_and_the_table_show_all_methods() -> None:

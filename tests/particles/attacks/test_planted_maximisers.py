@@ -31,7 +31,7 @@ def test_the_condition_is_that_of_the_head() -> None:
 
 def test_rounded_outputs_have_no_gradient() -> None:
     flat = planted_maximiser(5, bits=8)
-    assert not ascent(flat, flat.start, flat.direction(flat.start)).any()
+    assert not ascent(flat, flat.start).any()
     points = torch.randn(9, 5, dtype=torch.float64)
     torch.testing.assert_close(
         flat.network(points), planted_maximiser(5).network(points), rtol=0, atol=2.0**-9

@@ -40,6 +40,7 @@ def test_what_is_not_finite_can_never_be_accepted() -> None:
         ({"upper": -torch.ones(2)}, ValueError, "outside its box"),
         ({"lower": torch.ones(3)}, ValueError, r"lower has shape \(3,\)"),
         ({"network": lambda x: x[0]}, ValueError, "network returns"),
+        ({"network": torch.nn.Dropout(0.5), "start": torch.ones(50)}, ValueError, "eval mode"),
         ({"goal": lambda y: y}, ValueError, "goal returns"),
         ({"constraints": lambda y: y[:, 0]}, ValueError, "constraints return"),
     ],
@@ -47,3 +48,13 @@ def test_what_is_not_finite_can_never_be_accepted() -> None:
 def test_what_is_no_surrogate_is_refused(change, error, match) -> None:
     with pytest.raises(error, match=match):
         make(**change)
+
+
+def test_directions_lead_up_the_goal_and_down_the_violation() -> None:
+    surrogate = make(goal=lambda y: y[:, 0] ** 2, constraints=lambda y: y[:, 1:])
+    outputs = torch.tensor([[3.0, 2.0], [1.0, -2.0]], dtype=torch.float64)
+    assert surrogate.direction(outputs).tolist() == [[6, 0], [2, 0]]
+    assert surrogate.direction(outputs, "violation").tolist() == [[0, -4], [0, 0]]
+    flat = make(goal=lambda y: y.detach()[:, 0])
+    assert not flat.direction(outputs).any()
+    assert not flat.direction(outputs, "violation").any()

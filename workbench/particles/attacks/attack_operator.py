@@ -86,7 +86,8 @@ def attack(
 
     Notes
     -----
-    Cost: one gradient for FGSM and L2, none if ``slope`` is given; ``steps`` gradients for PGD.
+    Cost: one gradient for FGSM and L2, none if ``slope`` is given; ``steps`` gradients for PGD, and a forward
+    pass that is not counted.
     """
     check_choice("kind", kind, ATTACKS)
     check_choice("aim", aim, AIMS)
@@ -96,21 +97,28 @@ def attack(
     if kind == "pgd":
         return _climb(surrogate, point, radius, steps, aim, generator or seeded(0))
     known = slope is not None
-    slope = slope if slope is not None else ascent(surrogate, point, surrogate.direction(point, aim))
+    slope = slope if slope is not None else ascent(surrogate, point, aim)
     if not _leads(slope):
         return Attack(None, 0 if known else 1)
     step = radius * (slope.sign() if kind == "fgsm" else slope / torch.linalg.vector_norm(slope))
     return Attack(_within(surrogate, point, step), 0 if known else 1)
 
 
-def ascent(surrogate: Surrogate, point: Tensor, direction: Tensor) -> Tensor:
-    r"""The gradient :math:`J^\top d` (dim,) of :math:`d^\top \Phi` at a point; zero if there is none."""
+def ascent(
+    surrogate: Surrogate, point: Tensor, aim: str = "goal", *, direction: Tensor | None = None
+) -> Tensor:
+    r"""The gradient :math:`J^\top d` (dim,) of :math:`d^\top \Phi` at a point, zero if there is none.
+
+    By default d is the direction at the point itself, and this the gradient of the goal: one forward and one
+    backward pass.
+    """
     with torch.enable_grad():
         x = point.detach().clone().requires_grad_()
-        value = (surrogate.network(x[None])[0] * direction).sum()
-        if not value.requires_grad:
+        outputs = surrogate.network(x[None])
+        if not outputs.requires_grad:
             return torch.zeros_like(point)
-        (slope,) = torch.autograd.grad(value, x, allow_unused=True, materialize_grads=True)
+        pushed = surrogate.direction(outputs, aim) if direction is None else direction
+        (slope,) = torch.autograd.grad(outputs, x, pushed, allow_unused=True, materialize_grads=True)
     return slope.detach()
 
 
@@ -118,11 +126,12 @@ def _climb(
     surrogate: Surrogate, point: Tensor, radius: float, steps: int, aim: str, generator: torch.Generator
 ) -> Attack:
     """Projected gradient ascent by signs from a random place in the cube."""
-    direction = surrogate.direction(point, aim)
+    with torch.no_grad():
+        direction = surrogate.direction(surrogate.network(point[None]), aim)
     start = 2 * torch.rand(len(point), generator=generator, dtype=torch.float64) - 1
     u = radius * start.to(point)
     for done in range(1, steps + 1):
-        slope = ascent(surrogate, surrogate.clipped(point + u), direction)
+        slope = ascent(surrogate, surrogate.clipped(point + u), direction=direction)
         if not _leads(slope):
             return Attack(None, done)
         u = (u + _REACH * radius / steps * slope.sign()).clamp(-radius, radius)

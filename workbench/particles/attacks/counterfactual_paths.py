@@ -67,10 +67,10 @@ class CounterfactualPath(Result):
         return pd.concat([self.path.frame(), shares], axis=1).assign(distance=self.distances)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Five images on the way, evenly spaced in distance, and the whole change at the right."""
+        """Up to five images on the way, evenly spaced in distance, and the whole change at the right."""
         ax = new_axes(ax)
         wanted = np.linspace(0, self.distances[-1], 5)
-        records = [int(np.abs(self.distances - distance).argmin()) for distance in wanted]
+        records = sorted({int(np.abs(self.distances - distance).argmin()) for distance in wanted})
         change = self.images[-1] - self.images[0]
         largest = max(float(np.abs(change).max()), 1e-12)
         width = self.shape[1] + 1

@@ -1,6 +1,5 @@
 """``counterfactual``: the nearest image that a classifier takes for another class."""
 
-import copy
 import math
 
 import torch
@@ -38,8 +37,12 @@ def counterfactual(
     ------
     ValueError
         If there is no such example or class, the inputs are not in [0, 1], or a number is out of range.
+    TypeError
+        If the inputs are not a tensor.
     """
     (inputs, *_), _ = next(problem.batches())
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"the inputs are a {type(inputs).__name__}, not a tensor of images")
     check_count("example", example, low=0, high=len(inputs) - 1)
     for name, value in {"weight": weight, "farthest": farthest}.items():
         if not 0 < value < math.inf:
@@ -48,7 +51,7 @@ def counterfactual(
     start = inputs[example].detach().double().cpu().flatten()
     if start.min() < 0 or start.max() > 1:
         raise ValueError(f"example {example} has values outside [0, 1]")
-    model = copy.deepcopy(problem.model).double().cpu().eval().requires_grad_(False)
+    model = problem.to(dtype=torch.float64, device="cpu").model.requires_grad_(False)
     with torch.no_grad():
         classes = model(start.reshape(1, *shape)).shape[-1]
     check_count("target", target, low=0, high=classes - 1)

@@ -193,4 +193,5 @@ def _when(trail: Trail, goal: float) -> float:
 
 def _median(times: np.ndarray) -> float:
     """Median that may be inf, of which numpy makes nan."""
-    return float(np.sort(times)[(len(times) - 1) // 2])
+    ordered = np.sort(times)
+    return float(ordered[(len(times) - 1) // 2] + ordered[len(times) // 2]) / 2

@@ -66,7 +66,6 @@ def planted_maximiser(dim: int = 20, condition: float = 100.0, bits: int = 0, se
         network=network,
         goal=goal,
         start=torch.zeros(dim, dtype=torch.float64),
-        maximum=0.0,
     )
 
 

@@ -153,4 +153,5 @@ def reach_costs(
 
 def _middle(costs: np.ndarray) -> float:
     """Median that may be inf, of which numpy makes nan."""
-    return float(np.sort(costs)[len(costs) // 2])
+    ordered = np.sort(costs)
+    return float(ordered[(len(costs) - 1) // 2] + ordered[len(costs) // 2]) / 2

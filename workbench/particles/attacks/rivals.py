@@ -86,7 +86,7 @@ def nelder_mead(surrogate: Surrogate, evaluations: int = 10_000, delta: float = 
     simplex = np.vstack([start, start + delta * np.eye(surrogate.dim)])
     options = {"initial_simplex": simplex, "adaptive": True, "xatol": 1e-8, "fatol": 1e-14,
                "maxfev": 10 * evaluations, "maxiter": 10 * evaluations}  # fmt: skip
-    with contextlib.suppress(BudgetSpent):
+    with contextlib.suppress(BudgetSpent), np.errstate(invalid="ignore"):  # infinity less infinity
         minimize(counted, start, method="Nelder-Mead", options=options)
     return counted.trail()
 
@@ -110,7 +110,7 @@ def gradient_ascent(surrogate: Surrogate, evaluations: int = 10_000) -> Trail:
     def value_and_slope(point: np.ndarray) -> tuple[float, np.ndarray]:
         goal, _ = counted.goal_and_violation(point)
         x = torch.from_numpy(point).to(surrogate.start)
-        return -goal, -ascent(surrogate, x, surrogate.direction(x)).double().numpy()
+        return -goal, -ascent(surrogate, x).double().numpy()
 
     sides = [
         [None] * surrogate.dim if side is None else side.tolist()

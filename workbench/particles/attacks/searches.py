@@ -27,7 +27,7 @@ def direct_search(
     attack: str | None = "l2",
     *,
     barrier: str = "extreme",
-    evaluations: int = 10_000,
+    evaluations: int = 20_000,
     count: str = "batched",
     choose: str = "first",
     delta: float = 0.25,
@@ -44,8 +44,8 @@ def direct_search(
     ``covering`` random points of the ball around it; the last successful step once more; and the poll, 2 dim
     points at distance :math:`\Delta` in the directions of a positive spanning set. A point succeeds if it
     raises the goal by more than ``forcing`` :math:`\Delta^2` (or lowers the violation by as much, while no
-    feasible point is known). A success of poll or search doubles
-    :math:`\Delta`, one of attack or covering leaves it, a failure halves it.
+    feasible point is known). A success of poll or search doubles :math:`\Delta`, one of attack or covering
+    leaves it, a failure halves it.
 
     Parameters
     ----------
@@ -95,12 +95,17 @@ def direct_search(
     the attack is there in every step: passes have the same shape, and so the same rounding, without attacks.
 
     What is the paper's (Bouchet and Vidal, arXiv:2510.01461; its abstract was read): attacks in turn with the
-    steps of a covering direct search, which has the guarantee. From the authors' code: the order
-    of the stages, one attack and one covering point a step, Householder directions, the factors 2, 1/2 and
-    1.3. There, a step is opportunistic, an increase of any size counts, the search is one random point, and
-    the violation is a penalty. Chosen here: one pass a step, the required increase (with which
-    :math:`\Delta \to 0` on a goal that is bounded above: Kolda, Lewis and Torczon, SIAM Review 45, 2003), the
-    barriers, the search, and attacks on the violation while no feasible point is known.
+    steps of a covering direct search, which has the guarantee. The covering is that of Audet, Bouchet and
+    Bourdin, arXiv:2401.07097 (abstract read): with trial points dense around each point that the incumbents
+    converge to, that point is a local solution, even of a discontinuous goal; here they are random points,
+    dense with probability 1 were the search not to end. From the authors' code: the order of the stages, one
+    attack and one covering point a step, Householder directions, the factors 2, 1/2 and 1.3. There, a step is
+    opportunistic, an increase of any size is accepted, the search is one random point, and the violation is a
+    penalty. Chosen here: one pass a step, the required increase (with which :math:`\Delta \to 0` on a goal
+    that is bounded above: Kolda, Lewis and Torczon, SIAM Review 45, 2003), the barriers, the search, attacks
+    on the violation while no feasible point is known, and clipping into the box. What is certified at the end
+    is that of a smooth problem without constraints; where a limit binds, the poll may miss the cone that is
+    left.
     """
     _check(attack, barrier, count, choose)
     check_count("evaluations", evaluations)
@@ -179,7 +184,7 @@ class _Log:
     def add(self, stage: str, state: _State) -> None:
         """Record the end of a step."""
         here = state.barrier.centre
-        self.points.append(here.point)
+        self.points.append(here.point.cpu())
         self.records.append(
             {
                 "stages": stage,
@@ -273,7 +278,7 @@ def _attack(
     aim = "goal" if here.violation == 0 else "violation"
     slope = state.slope
     if slope is None and rules.attack != "pgd":
-        slope = ascent(surrogate, here.point, surrogate.direction(here.point, aim))
+        slope = ascent(surrogate, here.point, aim)
         log.gradients += 1
     made = attack(
         surrogate,

@@ -32,7 +32,8 @@ class Surrogate:
         For titles.
     network : callable
         :math:`\Phi`, of points (n, dim); returns outputs (n, m), each row from its own point. Where goal or
-        constraints speak of the point itself, the network appends it to its outputs.
+        constraints speak of the point itself, the network appends it to its outputs. A module is in eval
+        mode: it has to be one and the same function at each call.
     goal : callable
         f, of outputs (n, m); returns (n,), to be maximised.
     start : Tensor (dim,)
@@ -41,15 +42,14 @@ class Surrogate:
         c, of outputs (n, m); returns (n, q). A point is feasible where all are at most 0.
     lower, upper : Tensor (dim,), optional
         A box, into which every trial point is clipped.
-    maximum : float, optional
-        The largest value of the goal, where it is known.
 
     Raises
     ------
     TypeError
         If the start is not a tensor of floating point numbers, or a function is none.
     ValueError
-        If the start is not (dim,), lies outside its box, or the functions do not return one row a point.
+        If the start is not (dim,), lies outside its box, the functions do not return one row a point, or the
+        network is another function at each call.
     """
 
     name: str
@@ -59,7 +59,6 @@ class Surrogate:
     constraints: Rows | None = None
     lower: Tensor | None = None
     upper: Tensor | None = None
-    maximum: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("network", "goal", "constraints"):
@@ -90,30 +89,32 @@ class Surrogate:
         return points if self.upper is None else torch.minimum(points, self.upper)
 
     def evaluate(self, points: Tensor) -> Evaluation:
-        """Goal and violation of points (n, dim): one forward pass, n evaluations."""
+        """Goal and violation, on the CPU, of points (n, dim): one forward pass, n evaluations."""
         with torch.no_grad():
             outputs = self.network(points)
             goal = self.goal(outputs).detach()
             violation = self._violation(outputs, goal)
         return Evaluation(
-            torch.where(goal.isfinite(), goal, -math.inf),
-            torch.where(violation.isnan(), math.inf, violation),
+            torch.where(goal.isfinite(), goal, -math.inf).cpu(),
+            torch.where(violation.isnan(), math.inf, violation).cpu(),
         )
 
-    def direction(self, point: Tensor, aim: str = "goal") -> Tensor:
-        r"""The direction (m,) in which the outputs are to be pushed, at a point (dim,).
+    def direction(self, outputs: Tensor, aim: str = "goal") -> Tensor:
+        r"""The directions (n, m) in which outputs (n, m) are to be pushed.
 
-        :math:`\nabla f(\Phi(x))` for ``aim="goal"``; for ``"violation"`` that against the gradient of the
-        violation, which leads back to feasible points.
+        :math:`\nabla f` for ``aim="goal"``; for ``"violation"`` that against the gradient of the violation,
+        which leads back to feasible points. Zero where there is no gradient.
         """
         with torch.enable_grad():
-            outputs = self.network(point[None]).detach().requires_grad_()
+            outputs = outputs.detach().requires_grad_()
             goal = self.goal(outputs)
             value = goal if aim == "goal" else -self._violation(outputs, goal)
+            if not value.requires_grad:
+                return torch.zeros_like(outputs)
             (direction,) = torch.autograd.grad(
                 value.sum(), outputs, allow_unused=True, materialize_grads=True
             )
-        return direction[0]
+        return direction
 
     def _violation(self, outputs: Tensor, goal: Tensor) -> Tensor:
         """Sum of the squares of what exceeds 0 (n,)."""
@@ -130,6 +131,8 @@ class Surrogate:
                 raise ValueError(
                     f"network returns shape {tuple(outputs.shape)} for 2 points: it must be (2, m)"
                 )
+            if not torch.allclose(outputs, self.network(points), equal_nan=True):
+                raise ValueError("network returns other outputs at each call: put a module into eval mode")
             goal = self.goal(outputs)
             if goal.shape != (2,):
                 raise ValueError(f"goal returns shape {tuple(goal.shape)} for 2 points: it must be (2,)")

@@ -3,8 +3,9 @@
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.live_trace import live
+from workbench.explore.particles_explorer import particles
 from workbench.explore.stability_explorer import stability
 from workbench.explore.start import start
 from workbench.explore.taylor_radius_explorer import taylor_radius
 
-__all__ = ["batch_hessian", "curvature", "live", "stability", "start", "taylor_radius"]
+__all__ = ["batch_hessian", "curvature", "live", "particles", "stability", "start", "taylor_radius"]

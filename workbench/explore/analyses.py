@@ -5,6 +5,7 @@ from typing import Any
 
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
+from workbench.explore.particles_explorer import particles
 from workbench.explore.stability_explorer import stability
 from workbench.explore.taylor_radius_explorer import taylor_radius
 
@@ -13,4 +14,5 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "batch_hessian": batch_hessian,
     "taylor_radius": taylor_radius,
     "stability": stability,
+    "particles": particles,
 }

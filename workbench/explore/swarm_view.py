@@ -6,6 +6,7 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
+from torch import Tensor
 
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.explore.figure_data import as_list
@@ -79,7 +80,7 @@ def _figure() -> go.Figure:
     figure.add_contour(
         colorscale="Greys",
         opacity=0.5,
-        ncontours=30,
+        ncontours=25,
         showscale=False,
         line={"width": 0.4},
         hovertemplate="(%{x:.2f}, %{y:.2f})<extra></extra>",
@@ -129,7 +130,7 @@ def _draw(figure: go.Figure, results: Results) -> None:
     crossing = cast(Crossing, results["crossing"])
     ground, _, _, _, minimisers, ess, cosine = figure.data
     ground.x, ground.y = crossing.axes[0].tolist(), crossing.axes[1].tolist()
-    ground.z = np.log1p(crossing.landscape - crossing.landscape.min()).T.round(3).tolist()
+    ground.z = _ranks(crossing.landscape).T.tolist()
     minimisers.x, minimisers.y = crossing.minimisers.T.tolist()
     swarm = crossing.swarm
     at = swarm.steps.tolist()
@@ -166,10 +167,7 @@ def _step(crossing: Crossing, place: int, number: int) -> dict[str, Any]:
         "label": str(step),
         "method": "update",
         "args": [
-            {
-                axis: [as_list(path[:, i].double().numpy().round(3)) for path in paths]
-                for i, axis in enumerate("xy")
-            },
+            {"x": [_rounded(path[:, 0]) for path in paths], "y": [_rounded(path[:, 1]) for path in paths]},
             {
                 **{f"shapes[{shape}].x{end}": step for shape in range(2) for end in range(2)},
                 "title.text": told,
@@ -178,6 +176,16 @@ def _step(crossing: Crossing, place: int, number: int) -> dict[str, Any]:
             [_CONSENSUS, _PARTICLES, _DESCENT],
         ],
     }
+
+
+def _ranks(energy: np.ndarray) -> np.ndarray:
+    """Share of the points that are lower: high walls leave shades for the ground between them."""
+    return (np.searchsorted(np.sort(energy, axis=None), energy) / energy.size).round(3)
+
+
+def _rounded(values: Tensor) -> list[Any]:
+    """A coordinate for a page, which holds one for each particle and moment."""
+    return as_list(values.double().numpy().round(3))
 
 
 def _show(figure: go.Figure, args: Any) -> None:

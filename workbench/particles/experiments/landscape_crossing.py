@@ -91,9 +91,12 @@ class Crossing(Result):
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """The landscape with the first run's particles at five moments, and both kinds of path."""
+        from matplotlib import colormaps
+
         ax = new_axes(ax)
-        levels = np.quantile(self.landscape, np.linspace(0, 1, 25))
-        ax.contourf(*self.axes, self.landscape.T, levels=np.unique(levels), cmap="Greys", alpha=0.6)
+        levels = np.unique(np.quantile(self.landscape, np.linspace(0, 1, 25)))
+        shades = colormaps["Greys"](np.linspace(0.02, 0.55, len(levels) - 1))
+        ax.contourf(*self.axes, self.landscape.T, levels=levels, colors=shades)
         records = len(self.particles)
         for shade, place in zip(
             np.linspace(0.25, 1, 5), np.linspace(0, records - 1, 5).astype(int), strict=True
@@ -109,7 +112,9 @@ class Crossing(Result):
         ax.set_aspect("equal")
         ax.set_xlabel("x")
         ax.set_ylabel("y")
-        ax.set_title(self.swarm.objective, fontsize="small")
+        law = self.swarm.settings
+        title = f"{law['kind']}, α = {law['alpha']:g}, σ = {law['sigma']:g}, on {self.swarm.objective}"
+        ax.set_title(title, fontsize="small")
         ax.legend(fontsize="x-small", loc="lower left")
         return ax
 

@@ -5,7 +5,7 @@ from workbench.particles.landscapes import Landscape, loss_slice_landscape
 from workbench.problem import Problem
 
 
-def loss_plane(problem: Problem, *, reach: float = 4.0, points: int = 25, seed: int = 0) -> Landscape:
+def loss_plane(problem: Problem, *, reach: float = 2.0, points: int = 25, seed: int = 0) -> Landscape:
     """The loss in the plane of the Hessian's first two eigenvectors, as an objective of two coordinates.
 
     Parameters

@@ -58,7 +58,7 @@ def equal_evaluations(
     ValueError
         If a number is out of range, or no minimiser is known.
     """
-    landscape.minimiser(dim)
+    landscape.minimiser(landscape.dim or dim)  # refuses before the work if none is known
     steps = max(1, evaluations // particles - 1)
     shared = {"alpha": steepness, "seed": seed, "evaluations": evaluations, "cosine": False}
     swarm = consensus(landscape, particles, dim, runs, steps, sigma=noise, **shared)

@@ -32,9 +32,7 @@ def make_control(parameter: Parameter, value: Any) -> widgets.ValueWidget:
     if parameter.type == "int" and parameter.interval is not None:
         return _whole_number(parameter, common)
     if parameter.type == "float" and parameter.interval is not None and _is_closed(parameter.interval):
-        low, high = parameter.interval.ge, parameter.interval.le
-        step = (high - low) / _FRACTIONS
-        return widgets.FloatSlider(min=low, max=high, step=step, continuous_update=False, **common)
+        return _fraction(parameter, common)
     return widgets.Text(**{**common, "value": parameter.text(value)}, continuous_update=False)
 
 
@@ -47,6 +45,12 @@ def _whole_number(parameter: Parameter, common: dict[str, Any]) -> widgets.Value
     if low is None or high is None or high - low > _SLIDER_STEPS:
         return widgets.Text(**{**common, "value": str(common["value"])}, continuous_update=False)
     return widgets.IntSlider(min=low, max=high, continuous_update=False, **common)
+
+
+def _fraction(parameter: Parameter, common: dict[str, Any]) -> widgets.FloatSlider:
+    low, high = parameter.minimum, parameter.maximum
+    step = (high - low) / _FRACTIONS
+    return widgets.FloatSlider(min=low, max=high, step=step, continuous_update=False, **common)
 
 
 def _is_closed(interval: Interval) -> bool:

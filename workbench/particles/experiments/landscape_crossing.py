@@ -1,7 +1,7 @@
 """``cross``: swarms and stochastic gradient descent from the same corner of a landscape in the plane.
 
 Source: figures 1(b) and 2(a) of "Gradient is All You Need?", arXiv:2306.09778, whose sizes are the
-defaults on the canyon, but for the length of the descent: 10,000 steps there.
+defaults on the canyon, but for the descent's: there 10,000 steps of 0.001, here 2000 of 0.005.
 """
 
 import dataclasses
@@ -102,8 +102,8 @@ class Crossing(Result):
             np.linspace(0.25, 1, 5), np.linspace(0, records - 1, 5).astype(int), strict=True
         ):
             step = int(self.swarm.steps[place])
-            ax.scatter(*self.particles[place].T, s=5, color=BLUE, alpha=shade, linewidths=0,
-                       label=f"particles, step {step}")  # fmt: skip
+            x, y = self.particles[place].T
+            ax.scatter(x, y, s=5, color=BLUE, alpha=shade, linewidths=0, label=f"particles, step {step}")
         ax.plot(*self.swarm.consensus[:, 0].T, color=ORANGE, linewidth=1.5, label="their consensus")
         ax.plot(*self.descent.points[:, 0].T, color=VERMILION, linewidth=1.5, label=self.descent.method)
         ax.plot(*self.minimisers.T, "*", color="black", markersize=11, label="minimiser")
@@ -142,9 +142,9 @@ def cross(
     lam: float = 1.0,
     steps: int = 250,
     runs: int = 50,
-    rate: float = 1e-3,
+    rate: float = 5e-3,
     gradient_noise: float = 10.0,
-    descent_steps: int = 4000,
+    descent_steps: int = 2000,
     radius: float = 0.25,
     seed: int = 0,
 ) -> Crossing:

@@ -60,18 +60,30 @@ def equal_evaluations(
     """
     landscape.minimiser(landscape.dim or dim)  # refuses before the work if none is known
     steps = max(1, evaluations // particles - 1)
-    shared = {"alpha": steepness, "seed": seed, "evaluations": evaluations, "cosine": False}
-    swarm = consensus(landscape, particles, dim, runs, steps, sigma=noise, **shared)
-    first = consensus(landscape, 1, dim, runs, 0, seed=seed, cosine=False)  # uniform in the box
     cooling = Schedule(width, factor=math.exp(math.log(0.01) / steps))
-    hopping = consensus(landscape, particles, dim, runs, steps, kind="hopping", sigma=cooling, **shared)
+    swarm, hopping = (
+        consensus(
+            landscape,
+            particles,
+            dim,
+            runs,
+            steps,
+            kind=kind,
+            alpha=steepness,
+            sigma=sigma,
+            seed=seed,
+            evaluations=evaluations,
+            cosine=False,
+        )
+        for kind, sigma in (("anisotropic", noise), ("hopping", cooling))
+    )
+    first = consensus(landscape, 1, dim, runs, 0, seed=seed, cosine=False)  # uniform in the box
     start = first.particles[:, 0]
-    budget = {"evaluations": evaluations}
     return compare(
         landscape,
         swarm,
         hopping,
-        annealed_langevin(landscape, start, rate=rate, sigma=temperature, seed=seed, **budget),
-        minimising_movement(landscape, start, tau=tau, **budget),
-        gradient_descent(landscape, start, rate=rate, **budget),
+        annealed_langevin(landscape, start, rate=rate, sigma=temperature, evaluations=evaluations, seed=seed),
+        minimising_movement(landscape, start, tau=tau, evaluations=evaluations),
+        gradient_descent(landscape, start, rate=rate, evaluations=evaluations),
     )

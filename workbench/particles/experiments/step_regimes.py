@@ -47,11 +47,21 @@ def step_regime(
         As for :func:`~workbench.particles.step_comparison`, or if nothing is called ``held``.
     """
     check_choice("held", held, HELD)
-    options = {"particles": step_particles, "repeats": repeats, "seed": seed}
+
+    def compare(some: Sequence[float], **held_values: float) -> StepComparison:
+        return step_comparison(
+            objective,
+            point,
+            some,
+            tau=held_values.get("tau"),
+            width=held_values.get("width"),
+            particles=step_particles,
+            repeats=repeats,
+            seed=seed,
+        )
+
     if held != "alpha tau":
-        return step_comparison(objective, point, alphas, **{held: held_at}, **options)
-    found: list[StepComparison] = []
-    for alpha in alphas:
-        found.append(step_comparison(objective, point, [alpha], tau=held_at / alpha, **options))
+        return compare(alphas, **{held: held_at})
+    found = [compare([alpha], tau=held_at / alpha) for alpha in alphas]
     parts = ("alphas", "widths", "taus", "steps", "ess", "proximal", "residual")
     return found[0].replace(**{name: torch.cat([getattr(each, name) for each in found]) for name in parts})

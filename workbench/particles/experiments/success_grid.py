@@ -96,7 +96,7 @@ class SuccessTable(Result):
     def summary(self) -> str:
         """What was run, and the worst and best cell."""
         frame = self.frame()
-        worst, best = frame.loc[frame["rate"].idxmin()], frame.loc[frame["rate"].idxmax()]
+        worst, best = (frame.iloc[place(frame["rate"])] for place in (np.argmin, np.argmax))
         lines = [
             f"{word}: {row['landscape']}, d = {row['dim']}, {row['particles']} particles: {row['rate']:.2f} "
             f"({row['low']:.2f} to {row['high']:.2f}, 95 % interval)"

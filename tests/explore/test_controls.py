@@ -13,6 +13,7 @@ above: Annotated[int, Interval(gt=0, lt=5)] = 3
 seed: Annotated[int, Interval(ge=0, le=2147483647)] = 7
 free: int = 4
 tolerance: Annotated[float, Interval(gt=0, le=0.1)] = 1e-3
+sigma: Annotated[float, Interval(ge=0, le=4)] = 1.6
 which: Literal["LA", "SA"] = "SA"
 flag: bool = True
 text: str = "digits"
@@ -33,6 +34,7 @@ def parameters(make_notebook):
         ("seed", widgets.Text, "7"),
         ("free", widgets.Text, "4"),
         ("tolerance", widgets.Text, "0.001"),
+        ("sigma", widgets.FloatSlider, 1.6),
         ("which", widgets.Dropdown, "SA"),
         ("flag", widgets.Checkbox, True),
         ("text", widgets.Text, "digits"),
@@ -51,4 +53,6 @@ def test_range_and_meaning(parameters):
     assert (control.min, control.max, control.value, control.tooltip) == (1, 200, 20, "how many")
     control = make_control(parameters["above"], 3)
     assert (control.min, control.max) == (1, 4)
+    control = make_control(parameters["sigma"], 0.5)
+    assert (control.min, control.max, control.value) == (0, 4, 0.5)
     assert make_control(parameters["which"], "LA").options == ("LA", "SA")

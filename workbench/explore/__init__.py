@@ -5,6 +5,7 @@ from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.langevin_explorer import langevin
 from workbench.explore.live_trace import live
+from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
 from workbench.explore.stability_explorer import stability
 from workbench.explore.start import start
@@ -16,6 +17,7 @@ __all__ = [
     "directional_attacks",
     "langevin",
     "live",
+    "particles",
     "saliency",
     "stability",
     "start",

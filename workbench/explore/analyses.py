@@ -7,6 +7,7 @@ from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.langevin_explorer import langevin
+from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
 from workbench.explore.stability_explorer import stability
 from workbench.explore.taylor_radius_explorer import taylor_radius
@@ -19,4 +20,5 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "saliency": saliency,
     "langevin": langevin,
     "directional_attacks": directional_attacks,
+    "particles": particles,
 }

@@ -1,0 +1,230 @@
+"""The view of a swarm: its particles on a landscape, with SGD beside it; a slider and a play button."""
+
+from typing import Any, cast
+
+import ipywidgets as widgets
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+from torch import Tensor
+
+from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
+from workbench.explore.figure_data import as_list
+from workbench.explore.style import styled
+from workbench.explore.view import Results, Values, View
+from workbench.particles.experiments import Crossing, cross, loss_plane
+from workbench.particles.landscapes import Landscape, landscape
+from workbench.problem import Problem
+
+LOSS_SLICE = "loss slice"
+_FRAMES, _SHOWN = 51, 200  # moments of the slider, and particles that are drawn, at most
+_CONSENSUS, _PARTICLES, _DESCENT = 1, 2, 3  # places among the traces
+_LAW = ("kind", "particles", "alpha", "sigma", "lam", "steps", "runs")
+_DESCENT_VALUES = ("rate", "gradient_noise", "descent_steps")
+_HELP = """
+<p><b>Left</b>: the particles of the first run (blue) on the landscape, the way of their consensus (orange),
+and stochastic gradient descent from where one of the particles began (red), as far as it gets for as many
+evaluations as the swarm has spent; a gradient counts as 3. Stars are minimisers. Where gradient descent
+stops at a wall or in a hollow, the swarm may look beyond.</p>
+<p><b>Right</b>: the effective sample size, how many particles the consensus rests on: at 1, the best one
+decides. Below it the cosine of the step from the mean of the particles to their consensus with the
+direction against the gradient at the mean: 1 would be gradient descent.</p>
+<p>The slider moves the time, the button plays it. <i>loss slice</i> takes the plane of the problem's two
+sharpest directions as landscape; all others are functions that do not know of the problem.</p>"""
+
+
+def _landscape(problem: Problem, values: Values) -> Landscape:
+    if values["landscape"] == LOSS_SLICE:
+        return loss_plane(problem, seed=values["seed"])
+    return landscape(values["landscape"])
+
+
+def _compute(problem: Problem, values: Values) -> Results:
+    asked = {name: values[name] for name in (*_LAW, *_DESCENT_VALUES, "seed")}
+    crossing = cross(_landscape(problem, values), **asked)
+    return {"crossing": crossing}
+
+
+def _code(values: Values) -> str:
+    made = (
+        f"experiments.loss_plane(problem, seed={values['seed']})"
+        if values["landscape"] == LOSS_SLICE
+        else f"landscape({values['landscape']!r})"
+    )
+    law = ", ".join(f"{name}={values[name]!r}" for name in _LAW)
+    descent = ", ".join(f"{name}={values[name]!r}" for name in _DESCENT_VALUES)
+    return (
+        "from workbench.particles import experiments, landscape\n\n"
+        "crossing = experiments.cross(\n"
+        f"    {made},\n"
+        f"    {law},\n"
+        f"    {descent}, seed={values['seed']},\n"
+        ")\n"
+        "crossing.plot()\n"
+        "print(crossing.summary())"
+    )
+
+
+def _figure() -> go.Figure:
+    """All traces without data: landscape, consensus, particles, descent, minimisers; sample size, cosine."""
+    figure = make_subplots(
+        2,
+        2,
+        specs=[[{"rowspan": 2}, {}], [None, {}]],
+        column_widths=[0.6, 0.4],
+        horizontal_spacing=0.12,
+        vertical_spacing=0.16,
+        subplot_titles=("the first run", "effective sample size", "cosine with −gradient"),
+    )
+    left, above, below = {"row": 1, "col": 1}, {"row": 1, "col": 2}, {"row": 2, "col": 2}
+    figure.add_contour(
+        colorscale="Greys",
+        opacity=0.5,
+        ncontours=25,
+        showscale=False,
+        line={"width": 0.4},
+        hovertemplate="(%{x:.2f}, %{y:.2f})<extra></extra>",
+        **left,
+    )
+    figure.add_scatter(
+        name="consensus", mode="lines+markers", line={"color": ORANGE, "width": 2}, marker={"size": 3},
+        hovertemplate="consensus (%{x:.3f}, %{y:.3f})<extra></extra>", **left,
+    )  # fmt: skip
+    figure.add_scatter(
+        name="particles", mode="markers", marker={"color": BLUE, "size": 4, "opacity": 0.6},
+        hoverinfo="skip", **left,
+    )  # fmt: skip
+    figure.add_scatter(
+        name="SGD", mode="lines", line={"color": VERMILION, "width": 2},
+        hovertemplate="SGD (%{x:.3f}, %{y:.3f})<extra></extra>", **left,
+    )  # fmt: skip
+    figure.add_scatter(
+        name="minimiser", mode="markers", marker={"symbol": "star", "color": "black", "size": 11},
+        hovertemplate="minimiser (%{x:.3f}, %{y:.3f})<extra></extra>", **left,
+    )  # fmt: skip
+    for color, name, place in ((BLUE, "effective sample size", above), (GREEN, "cosine", below)):
+        figure.add_scatter(
+            mode="lines",
+            line={"color": color, "width": 1.5},
+            showlegend=False,
+            hovertemplate=f"step %{{x}}: {name} %{{y:.3g}}<extra></extra>",
+            **place,
+        )
+        figure.add_vline(x=0, line={"color": ORANGE, "width": 2}, **place)
+    figure.update_yaxes(type="log", dtick=1, **above)
+    figure.update_yaxes(range=[-1.05, 1.05], **below)
+    figure.update_xaxes(title_text="step", **below)
+    figure.update_xaxes(constrain="domain", **left)
+    figure.update_yaxes(constrain="domain", scaleanchor="x", **left)
+    styled(figure, height=620)
+    figure.update_layout(
+        title={"font": {"size": 14}},
+        margin={"t": 90},
+        legend={"y": -0.08},
+        sliders=[{"currentvalue": {"prefix": "step "}, "pad": {"t": 70}}],
+    )
+    return figure
+
+
+def _draw(figure: go.Figure, results: Results) -> None:
+    crossing = cast(Crossing, results["crossing"])
+    ground, _, _, _, minimisers, ess, cosine = figure.data
+    ground.x, ground.y = crossing.axes[0].tolist(), crossing.axes[1].tolist()
+    ground.z = _ranks(crossing.landscape).T.tolist()
+    minimisers.x, minimisers.y = crossing.minimisers.T.tolist()
+    swarm = crossing.swarm
+    at = swarm.steps.tolist()
+    ess.x, ess.y = at, as_list(swarm.ess[:, 0])
+    cosine.x, cosine.y = at, as_list(swarm.cosine[:, 0])
+    low, high = crossing.axes[0][0], crossing.axes[0][-1]
+    figure.update_xaxes(range=[low, high], row=1, col=1)
+    figure.update_yaxes(range=[low, high], row=1, col=1)
+    figure.update_yaxes(range=[0, float(np.log10(crossing.particles.shape[1]))], row=1, col=2)
+    found, descended = crossing.hits
+    figure.layout.annotations[
+        0
+    ].text = f"{swarm.objective}: {found} of {len(swarm.runs)} runs find it, {descended} of SGD"
+    moments = np.unique(np.linspace(0, len(at) - 1, min(_FRAMES, len(at))).astype(int))
+    steps = [_step(crossing, int(place), number) for number, place in enumerate(moments)]
+    figure.layout.sliders[0].update(steps=steps, active=len(steps) - 1)
+    _show(figure, steps[-1]["args"])
+
+
+def _step(crossing: Crossing, place: int, number: int) -> dict[str, Any]:
+    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
+    swarm, descent = crossing.swarm, crossing.descent
+    step = int(swarm.steps[place])
+    spent = (step + 1) * crossing.particles.shape[1]
+    descended = int((descent.evaluations[:, 0] <= spent).sum())
+    paths = swarm.consensus[: place + 1, 0], crossing.particles[place, :_SHOWN], descent.points[:descended, 0]
+    told = (
+        f"step {step}: energy at the consensus {float(swarm.energy[place, 0]):.3g}, "
+        f"effective sample size {float(swarm.ess[place, 0]):.3g}, "
+        f"cosine {float(swarm.cosine[place, 0]):.2f}; "
+        f"SGD {float(descent.energy[descended - 1, 0]):.3g}"
+    )
+    return {
+        "label": str(step),
+        "method": "update",
+        "args": [
+            {"x": [_rounded(path[:, 0]) for path in paths], "y": [_rounded(path[:, 1]) for path in paths]},
+            {
+                **{f"shapes[{shape}].x{end}": step for shape in range(2) for end in range(2)},
+                "title.text": told,
+                "sliders[0].active": number,  # or a page that is loaded again has it where it was at first
+            },
+            [_CONSENSUS, _PARTICLES, _DESCENT],
+        ],
+    }
+
+
+def _ranks(energy: np.ndarray) -> np.ndarray:
+    """Share of the points that are lower: high walls leave shades for the ground between them."""
+    return (np.searchsorted(np.sort(energy, axis=None), energy) / energy.size).round(3)
+
+
+def _rounded(values: Tensor) -> list[Any]:
+    """A coordinate for a page, which holds one for each particle and moment."""
+    return as_list(values.double().numpy().round(3))
+
+
+def _show(figure: go.Figure, args: Any) -> None:
+    """Change the figure as a step of the slider does."""
+    data, layout, traces = args
+    for trace, x, y in zip(traces, data["x"], data["y"], strict=True):
+        figure.data[trace].x, figure.data[trace].y = x, y
+    for shape in range(2):
+        figure.layout.shapes[shape].update(x0=layout["shapes[0].x0"], x1=layout["shapes[0].x1"])
+    figure.layout.title.text = layout["title.text"]
+    figure.layout.sliders[0].active = layout["sliders[0].active"]
+
+
+def _play(figure: go.FigureWidget) -> dict[str, widgets.Widget]:
+    """Return a button that moves the slider through all of its steps."""
+    play = widgets.Play(
+        min=0, max=_FRAMES - 1, interval=200, description="play", tooltip="play the steps of the swarm"
+    )
+
+    def change(event: dict[str, Any]) -> None:
+        steps = figure.layout.sliders[0].steps
+        if not steps:  # nothing was computed yet
+            return
+        place = round(event["new"] * (len(steps) - 1) / (_FRAMES - 1))
+        with figure.batch_update():
+            _show(figure, steps[place].args)
+
+    play.observe(change, names="value")
+    return {"play": play}
+
+
+SWARM = View(
+    title="Swarm",
+    notebook="particles",
+    help=_HELP,
+    figure=_figure,
+    compute=_compute,
+    draw=_draw,
+    code=_code,
+    extras=_play,
+    controls=("landscape", *_LAW, *_DESCENT_VALUES, "seed"),
+)

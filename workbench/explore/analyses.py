@@ -18,7 +18,7 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "taylor_radius": taylor_radius,
     "stability": stability,
     "saliency": saliency,
+    "particles": particles,
     "langevin": langevin,
     "directional_attacks": directional_attacks,
-    "particles": particles,
 }

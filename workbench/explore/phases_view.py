@@ -97,11 +97,9 @@ def _step(found: PhaseDiagram, method: str, place: int) -> dict[str, Any]:
     """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
     table = found.frame()
     rows = [table[(table["method"] == method) & (table["dim"] == dim)] for dim in found.dims[: len(_COLORS)]]
-    value, low, high = found.growth(method)
-    last = found.threshold(method, found.dims[-1])
     told = (
-        f"{method}: n at one half grows as d^{value:.2f} [{low:.2f}, {high:.2f}], at d = {found.dims[-1]} it "
-        f"is d^{last.value:.2f} [{last.low:.2f}, {last.high:.2f}]"
+        f"{method}: exponent of growth {found.growth(method)}, "
+        f"p at d = {found.dims[-1]}: {found.threshold(method, found.dims[-1])}"
     )
     return {
         "label": method,

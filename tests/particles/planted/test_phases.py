@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.isotonic import isotonic_regression
 
-from workbench.particles.planted.phase_table import PhaseDiagram, crossing
+from workbench.particles.planted.phase_table import PhaseDiagram, Threshold, crossing
 from workbench.particles.planted.phases import METHODS, SMOOTHED_METHODS, phase_diagram
 from workbench.progress import listening
 from workbench.result import load_result
@@ -39,6 +39,9 @@ def test_what_the_grid_does_not_reach_is_infinite():
     assert made_up(5).threshold("average", 10).value == np.inf
     assert made_up(-1).threshold("average", 10).value == -np.inf
     assert np.isnan(made_up(5).growth("average").value)
+    assert str(made_up(5).growth("average")) == "unknown"
+    assert str(made_up(5).threshold("average", 10)) == "above [above, above]"
+    assert str(Threshold(1.5, -np.inf, 1.75)) == "1.50 [below, 1.75]"
 
 
 def testcrossing():

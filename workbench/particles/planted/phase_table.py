@@ -27,6 +27,11 @@ class Threshold(NamedTuple):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        """Value and interval; what is outside of the grid says on which side, or that it is not known."""
+        value, low, high = map(_number, self)
+        return value if np.isnan(self.low) else f"{value} [{low}, {high}]"
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PhaseDiagram(Result):
@@ -170,12 +175,10 @@ class PhaseDiagram(Result):
             f"{note}; n at which half are found grows as d to the"
         ]
         for method in self.methods:
-            growth, last = self.growth(method), self.threshold(method, dim)
-            lines.append(
-                f"{method}: {growth.value:.2f} [{growth.low:.2f}, {growth.high:.2f}]; "
-                f"at d = {dim}, n = d^{last.value:.2f} [{last.low:.2f}, {last.high:.2f}]"
-            )
-        lines.append("[95% bootstrap interval over instances]")
+            lines.append(f"{method}: {self.growth(method)}; p at d = {dim}: {self.threshold(method, dim)}")
+        lines.append(
+            "[95% bootstrap interval over instances; below, above: outside of the exponents asked for]"
+        )
         return "\n".join(lines)
 
     @cached_property
@@ -224,6 +227,12 @@ def crossing(exponents: np.ndarray, rates: np.ndarray) -> np.ndarray:
         share = (0.5 - before) / (here - before)
     between = exponents[j - 1] + share * (exponents[j] - exponents[j - 1])
     return np.where(~passed.any(-1), np.inf, np.where(j == 0, -np.inf, between))
+
+
+def _number(value: float) -> str:
+    if np.isfinite(value):
+        return f"{value:.2f}"
+    return "unknown" if np.isnan(value) else "above" if value > 0 else "below"
 
 
 def _interval(values: np.ndarray) -> Threshold:

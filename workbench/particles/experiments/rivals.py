@@ -29,7 +29,7 @@ def equal_evaluations(
     tau: float = 0.5,
     seed: int = 0,
 ) -> Comparison:
-    r"""Spend the same number of evaluations a run on five methods, from the same uniform starts.
+    r"""Spend the same number of evaluations a run on five methods, all from uniform starts in the box.
 
     Gradient descent and the annealed Langevin dynamics have the rate and temperature of the code of
     "Gradient is All You Need?" by default, arXiv:2306.09778; a gradient counts as 3 evaluations.
@@ -51,7 +51,7 @@ def equal_evaluations(
     rate, temperature, tau : float
         Learning rate of descent and Langevin, noise of the latter, size of the proximal steps.
     seed : int
-        Of starts and noise.
+        Of starts and noise. The three that follow one point have the same starts.
 
     Raises
     ------

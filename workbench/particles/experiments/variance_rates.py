@@ -94,7 +94,7 @@ class VarianceDecay(Result):
             f"theory {row.theory:.3f}"
             for row in self.frame().itertuples()
         ]
-        head = f"{self.particles} particles, {runs} runs; {int(self.times[-1])} units of time"
+        head = f"{self.particles} particles, {runs} runs; {self.times[-1]:g} units of time"
         return "\n".join([head, *lines])
 
 

@@ -45,9 +45,13 @@ def refuse_training_mode(model: nn.Module) -> None:
             continue
         label = f"{name or 'the model'} ({type(module).__name__})"
         if isinstance(module, _DropoutNd) and module.p > 0:
-            raise ValueError(f"dropout is active in {label}, so the loss is random: call model.eval() first")
+            raise ValueError(
+                f"dropout is active in {label}, so its outputs are random: call model.eval() first"
+            )
         if isinstance(module, nn.MultiheadAttention | nn.RNNBase) and module.dropout > 0:
-            raise ValueError(f"dropout is active in {label}, so the loss is random: call model.eval() first")
+            raise ValueError(
+                f"dropout is active in {label}, so its outputs are random: call model.eval() first"
+            )
         if isinstance(module, _BatchNorm):
             raise ValueError(
                 f"{label} is in train mode: it normalises by batch statistics and updates its running ones; "

@@ -67,9 +67,10 @@ def consensus(
     Parameters
     ----------
     objective : Landscape or callable
-        Of points (..., dim); returns energies (...). A function of one point (dim,) is taken with a warning
-        that tells its cost. On the CPU moves are compiled, and so are whole steps on this package's
-        landscapes; memory, a gradient drift and other devices go through PyTorch.
+        Of points (..., dim), a tensor; returns energies (...), a tensor: ``points[..., 0]`` is the first
+        variable of all of them. A function of one point (dim,) is taken with a warning that tells its cost.
+        On the CPU moves are compiled, and so are whole steps on this package's landscapes; memory, a gradient
+        drift and other devices go through PyTorch.
     particles, dim : int
         Particles of a run, and variables of the objective.
     runs : int or sequence of int

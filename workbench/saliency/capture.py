@@ -161,8 +161,10 @@ def find_layers(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Module]
             found[name] = model
         if found[name] is model:
             names = [INPUT, *(known for known, _ in model.named_modules() if known)]
+            some = f": name {', '.join(map(repr, names[:4]))}" + ", …" * (len(names) > 4)
             raise ValueError(
-                f"layer {name!r} is none of the model's {len(names) - 1} modules{suggestion(name, names)}"
+                f"layer {name!r} is none of the model's {len(names) - 1} modules"
+                f"{suggestion(name, names) or some}"
             )
     return found
 

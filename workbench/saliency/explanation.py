@@ -46,7 +46,8 @@ def explain(
     model : nn.Module
         Returns logits (N, classes); in eval mode. Parameters may be frozen, modules may work in place.
     inputs : Tensor (N, C, H, W)
-        Or any other tensor that the model takes as its one argument.
+        Or any other tensor that the model takes as its one argument. One picture is a batch of one,
+        ``picture[None]``.
     target : None, int, N ints, or (N, T)
         Classes; None is the predicted one. T targets share the forward pass.
     methods : str, Method, or sequence of str, Method and (extract, aggregate)
@@ -84,6 +85,7 @@ def explain(
     Source: Rebuffi, Fong, Ji, Vedaldi, CVPR 2020, arXiv:2004.02866.
     """
     inputs = read_inputs(inputs)
+    _check_model(model)
     refuse_training_mode(model)
     chosen = _read_methods(methods)
     combination = find_combination(combine)
@@ -129,6 +131,12 @@ def explain(
         backwards=backwards,
         seconds=time.perf_counter() - started,
     )
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        hint = ": pass its .model" if isinstance(getattr(model, "model", None), nn.Module) else ""
+        raise TypeError(f"model is a {type(model).__name__}, not a torch.nn.Module{hint}")
 
 
 def _read_methods(methods: Any) -> list[Method]:

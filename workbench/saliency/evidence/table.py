@@ -223,13 +223,15 @@ def evidence_table(
     targets : Tensor (N,), int or None
         The class that is explained; None for the predicted one.
     explainers : mapping of str to MapFunction
-        By the names to show, e.g. ``{"Grad-CAM": explainer("grad_cam", "block3")}``.
+        By the names to show, e.g. ``{"Grad-CAM": wb.saliency.explainer("grad_cam", "block3")}``, or functions
+        of yours of (model, inputs, targets) that return maps (N, H, W).
     metrics : sequence of str, or mapping of str to mapping, optional
         Names from ``METRICS``, or options of the metric for each name, such as ``{"deletion": {"steps":
         50}}``. By default all but ``"label_randomisation"``, which needs ``train`` and ``labels``, and those
         that need boxes only with boxes. The randomisations of weights take ``similarity``, one word.
     boxes : boxes or masks, optional
-        Where the object of each target is, see :func:`~.regions.region_masks`.
+        Where the object of each target is: (N, 4) of left, top, right, bottom in pixels, or masks (N, H, W)
+        of bool; more at :func:`~.regions.region_masks`.
     floors : bool
         Whether the floors are measured, too.
     memory : int or str, optional
@@ -245,13 +247,17 @@ def evidence_table(
     Raises
     ------
     ValueError
-        If a metric is unknown or needs boxes that are not given, or an explainer has the name of a floor.
+        If a metric is unknown or needs boxes or options that are not given, or an explainer has the name of a
+        floor.
+    TypeError
+        If the explainers are no mapping of names to functions.
 
     Notes
     -----
     Cost: that of each metric, for each explainer and for each of three floors.
     """
     options = _read_metrics(metrics, boxes)
+    _check_explainers(explainers)
     taken = [name for name in explainers if name in FLOORS]
     if taken:
         raise ValueError(f"explainer {taken[0]!r} has the name of a floor: {', '.join(map(repr, FLOORS))}")
@@ -281,6 +287,15 @@ def evidence_table(
     return EvidenceTable(evidence, tuple(name for name in FLOORS if name in evidence), interrupted)
 
 
+def _check_explainers(explainers: Any) -> None:
+    how = 'pass {"Grad-CAM": wb.saliency.explainer("grad_cam", layer)}, functions by names to show'
+    if not isinstance(explainers, Mapping):
+        raise TypeError(f"explainers is a {type(explainers).__name__}: {how}")
+    for name, function in explainers.items():
+        if not callable(function):
+            raise TypeError(f"explainer {name!r} is a {type(function).__name__}: {how}")
+
+
 def _map_function(name: str, explainers: Mapping[str, MapFunction], seed: int) -> MapFunction:
     return explainers[name] if name in explainers else FLOORS[name](seed)
 
@@ -300,5 +315,13 @@ def _read_metrics(
         if name not in METRICS:
             raise ValueError(f"metric {name!r} is not one of {', '.join(METRICS)}{suggestion(name, METRICS)}")
         if METRICS[name].needs_boxes and boxes is None:
-            raise ValueError(f"metric {name!r} needs boxes=")
-    return {name: dict(metrics[name]) if isinstance(metrics, Mapping) else {} for name in names}
+            raise ValueError(
+                f"metric {name!r} needs boxes=: where the objects are, (N, 4) or masks (N, H, W)"
+            )
+    options = {name: dict(metrics[name]) if isinstance(metrics, Mapping) else {} for name in names}
+    if not {"train", "labels"} <= options.get("label_randomisation", {"train": ..., "labels": ...}).keys():
+        raise ValueError(
+            "metric 'label_randomisation' trains anew: pass metrics={'label_randomisation': {'train': train, "
+            "'labels': labels}}, a function of labels that returns a trained model, and the true ones"
+        )
+    return options

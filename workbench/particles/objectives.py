@@ -56,6 +56,8 @@ def read_objective(objective: Objective, probes: Tensor, evaluations: int) -> Re
     dim = probes.shape[-1]
     if isinstance(objective, Landscape) and objective.dim not in (None, dim):
         raise ValueError(f"{objective.name} is a function of {objective.dim} variables, not of dim={dim}")
+    if isinstance(objective, Landscape) and dim < objective.least_dim:
+        raise ValueError(f"{objective.name} takes at least {objective.least_dim} variables, not dim={dim}")
     probes = _few(probes)
     name = str(getattr(objective, "name", getattr(objective, "__name__", type(objective).__name__)))
     function: Callable[[Tensor], Tensor]

@@ -61,8 +61,9 @@ def consensus(
     r"""Minimise by consensus-based optimisation or consensus hopping.
 
     A run is the same bit for bit whatever other runs are beside it, on any number of threads, and whether it
-    was interrupted and resumed; what an objective of your own rounds differently in larger batches is its
-    own.
+    was interrupted and resumed; what an objective of your own rounds differently in larger batches or on more
+    threads is its own. Cosines may differ in the last digits in more than 32768 dimensions, where PyTorch
+    sums on several threads.
 
     Parameters
     ----------

@@ -72,3 +72,16 @@ def test_what_cannot_be_is_refused(options) -> None:
         gradient_descent(sphere(), START[0])
     with pytest.raises(ValueError, match="nothing to compare"):
         compare(sphere())
+
+
+def test_the_gradients_of_a_drift_are_paid_for() -> None:
+    drifting = consensus(sphere(), 10, 2, 2, 9, gradient=0.3)
+    plain = consensus(sphere(), 10, 2, 2, 9)
+    assert compare(sphere(), plain, drifting).evaluations.tolist() == [100, 100 + 3 * 90]
+
+
+def test_starts_may_require_a_gradient_but_must_be_there() -> None:
+    start = torch.ones(3, 2, requires_grad=True)
+    assert len(gradient_descent(sphere(), start, evaluations=30, every=1).frame()) == 36
+    with pytest.raises(ValueError, match="start has shape"):
+        gradient_descent(sphere(), torch.ones(0, 2), evaluations=30)

@@ -9,7 +9,7 @@ import torch
 
 import workbench as wb
 from workbench.curvature import random_directions, slice_loss
-from workbench.particles import LANDSCAPES, landscape, loss_slice_landscape, rastrigin
+from workbench.particles import LANDSCAPES, consensus, landscape, loss_slice_landscape, rastrigin, rosenbrock
 from workbench.particles.objectives import gradients
 
 
@@ -87,3 +87,8 @@ def test_a_line_is_no_landscape() -> None:
     line = slice_loss(problem, random_directions(problem).vectors[:, 0], points=3, quadratic=False)
     with pytest.raises(ValueError, match="takes 2"):
         loss_slice_landscape(line)
+
+
+def test_rosenbrock_has_no_valley_in_one_variable() -> None:
+    with pytest.raises(ValueError, match="Rosenbrock takes at least 2 variables, not dim=1"):
+        consensus(rosenbrock(), 5, 1, 2, 2)

@@ -88,3 +88,16 @@ def test_sgd_is_that_of_torch_for_its_price() -> None:
 def test_what_cannot_be_is_refused(options, message) -> None:
     with pytest.raises(ValueError, match=message):
         train_by_consensus(small(), **options)
+
+
+def test_particles_without_a_finite_loss_stay_where_they_are() -> None:
+    found = train_by_consensus(small(), epochs=2, particles=4, particle_batch=2, spread=1e38)
+    start = normals(0, [0], START, 4, small().num_parameters)[0] * 1e38
+    assert torch.equal(found.parameters, start.mean(0))
+    assert (found.ess[1:] == 0).all()
+
+
+def test_cooling_goes_on_beyond_the_largest_number() -> None:
+    found = train_by_consensus(small(), epochs=1026, particles=2, particle_batch=2, data_batch=12)
+    assert len(found.loss) == 1027
+    assert math.isfinite(found.loss[-1])

@@ -306,3 +306,45 @@ def test_defaults_do_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         consensus(ackley(), runs=2, steps=3)
+
+
+def test_a_resumed_run_keeps_its_particles_as_before() -> None:
+    options = {**SMALL, "runs": 2}
+    whole = consensus(ackley(), **options, keep_particles=True)
+    half = consensus(ackley(), **{**options, "steps": 14}, keep_particles=True)
+    again = consensus(ackley(), resume=half, steps=16, every=7)
+    assert torch.equal(again.trajectory, whole.trajectory)
+    without = consensus(ackley(), **options)
+    with pytest.raises(ValueError, match="has not kept"):
+        consensus(ackley(), resume=without, steps=7, keep_particles=True)
+
+
+def test_a_resumed_run_has_the_same_objective() -> None:
+    half = consensus(ackley(), runs=2, **SMALL)
+    with pytest.raises(ValueError, match=r"is Rastrigin \(2.5\), but the swarm to resume has Ackley"):
+        consensus(rastrigin(), resume=half)
+    with pytest.raises(ValueError, match="start was given"):
+        consensus(ackley(), resume=half, start=np.zeros(5))
+
+
+def test_a_start_that_requires_a_gradient_is_a_start() -> None:
+    point = torch.ones(2, requires_grad=True)
+    assert not consensus(smooth, 5, 2, 2, 2, start=point).particles.requires_grad
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"box": (0.0, float("inf"))},
+        {"start": 0.0, "spread": float("inf")},
+        {"noise": lambda step: torch.zeros(2, 1, 1)},
+    ],
+)
+def test_what_would_spoil_all_particles_is_refused(options) -> None:
+    with pytest.raises(ValueError, match=r"endless|finite|noise of step 0 has shape \(2, 1, 1\)"):
+        consensus(smooth, 5, 2, 2, 2, **options)
+
+
+def test_whole_numbers_are_no_dtype_of_particles() -> None:
+    with pytest.raises(TypeError, match=r"torch\.int64 is not floating"):
+        consensus(smooth, 5, 2, 2, 2, dtype=torch.int64)

@@ -37,3 +37,15 @@ def test_what_cannot_be_is_refused() -> None:
         check_number("lam", True)
     with pytest.raises(ValueError, match="alpha is nan at step 4"):
         value_at("alpha", lambda step: math.nan, 4)
+
+
+def test_a_power_beyond_all_numbers_is_bounded() -> None:
+    assert Schedule(100.0, 1.05, most=1e6)(20_000) == 1e6
+    assert Schedule(100.0, 1.05)(20_000) == math.inf
+    assert Schedule(0.0, 1.05)(20_000) == 0.0
+
+
+@pytest.mark.parametrize("options", [{"every": 0}, {"start": -1.0}, {"factor": -0.5}, {"most": math.nan}])
+def test_schedules_out_of_range_are_refused(options) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        Schedule(**{"start": 1.0, "factor": 0.9, **options})

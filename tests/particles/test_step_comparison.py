@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from workbench.particles import step_comparison
+from workbench.particles import sphere, step_comparison
 
 
 def curvatures(dim: int) -> torch.Tensor:
@@ -70,3 +70,25 @@ def test_what_cannot_be_is_refused(options) -> None:
         step_comparison(bowl, torch.zeros(2), [1.0], **options)
     with pytest.raises(ValueError, match="no gradient"):
         step_comparison(lambda points: points.detach().sum(-1), torch.zeros(2), [1.0], width=1.0)
+
+
+@pytest.mark.parametrize(
+    ("point", "alphas", "options", "message"),
+    [
+        ([1.0, 2.0], [1.0], {"tau": 0.0}, "tau: 0.0 is out of range"),
+        ([1.0, 2.0], [1.0], {"width": 0.0}, "width: 0.0 is out of range"),
+        ([1.0, 2.0], [1.0, float("inf")], {"tau": 0.1}, "alphas: inf is out of range"),
+        ([1.0, 2.0], [], {"tau": 0.1}, "alphas is empty"),
+        (1.0, [1.0], {"tau": 0.1}, "point has shape"),
+    ],
+)
+def test_no_step_without_a_length(point, alphas, options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        step_comparison(sphere(), point, alphas, particles=10, repeats=2, **options)
+
+
+def test_a_point_may_require_a_gradient() -> None:
+    found = step_comparison(
+        sphere(), torch.ones(2, requires_grad=True), [1.0], tau=0.1, particles=10, repeats=2
+    )
+    assert len(found.frame()) == 1

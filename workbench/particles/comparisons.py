@@ -182,14 +182,14 @@ def minimising_movement(
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Comparison(Result):
-    """Methods at the end of the same budget.
+    """Methods at the end of their runs, with what each spent: equal budgets are for the caller to give.
 
     Attributes
     ----------
     objective : str
     methods : tuple of str
     evaluations : ndarray (methods,)
-        Of a run: the most that one spent.
+        Of a run: the most that one spent; a gradient, of a drift, too, counts as 3.
     energies : tuple of ndarray (runs,)
         At the end of each run.
     hits, runs : ndarray (methods,) of int
@@ -256,7 +256,7 @@ def compare(landscape: Landscape, *found: Swarm | Paths, radius: float = 0.25) -
     names, spent, energies, hits = [], [], [], []
     for each in found:
         ends = each.consensus[-1] if isinstance(each, Swarm) else each.points[-1]
-        cost = each.evaluations if isinstance(each, Swarm) else each.evaluations[-1]
+        cost = _price(each) if isinstance(each, Swarm) else each.evaluations[-1]
         names.append(_swarm_name(each) if isinstance(each, Swarm) else each.method)
         spent.append(int(cost.max()))
         energies.append(each.energy[-1].double().numpy())
@@ -272,6 +272,12 @@ def compare(landscape: Landscape, *found: Swarm | Paths, radius: float = 0.25) -
     )
 
 
+def _price(swarm: Swarm) -> Tensor:
+    """Evaluations of each run, those that a gradient drift costs at each step included."""
+    drift = swarm.particles.shape[1] * swarm.stopped if swarm.settings["gradient"] else 0
+    return swarm.evaluations + GRADIENT_COST * drift
+
+
 def _swarm_name(swarm: Swarm) -> str:
     kind = swarm.settings["kind"]
     law = "consensus hopping" if kind == "hopping" else f"consensus-based optimisation, {kind}"
@@ -285,10 +291,10 @@ def _check(**values: float) -> None:
 
 
 def _read(objective: Objective, start: Any, evaluations: int) -> tuple[Read, Tensor]:
-    x = torch.as_tensor(start)
-    if x.ndim != 2 or not x.is_floating_point():
+    x = torch.as_tensor(start).detach()
+    if x.ndim != 2 or not x.numel() or not x.is_floating_point():
         raise ValueError(f"start has shape {tuple(x.shape)} of {x.dtype}: it must be floating (runs, dim)")
-    read = read_objective(objective, x[:1].expand(3, -1), evaluations * len(x))
+    read = read_objective(objective, x, evaluations * len(x))
     if not read.differentiable:
         raise ValueError(f"{read.name} has no gradient by autograd")
     return read, x

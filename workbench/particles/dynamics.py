@@ -24,7 +24,7 @@ from torch import Tensor
 
 from workbench.particles.consensus_point import ConsensusPoint, consensus_point
 from workbench.particles.noise import FIRST_STEP, normals
-from workbench.particles.objectives import gradients
+from workbench.particles.objectives import energies, gradients
 
 KINDS = ("anisotropic", "isotropic", "hopping")
 
@@ -197,8 +197,7 @@ class TorchEngine:
 
     def evaluate(self, points: Tensor) -> Tensor:
         """Energies (...) of points (..., dim)."""
-        with torch.no_grad():
-            return self.function(points).detach().to(points.dtype)
+        return energies(self.function, points)
 
     def consensus(self, state: State, alpha: float) -> ConsensusPoint:
         """Consensus of the particles, or with memory of their best positions."""
@@ -235,6 +234,11 @@ class TorchEngine:
         x = state.positions
         if self.noise is not None:
             rows = [self.runs.index(run) for run in state.runs]
-            return torch.as_tensor(self.noise(state.step)).to(x)[rows]
+            given, shape = torch.as_tensor(self.noise(state.step)).to(x), (len(self.runs), *x.shape[1:])
+            if given.shape != shape:
+                raise ValueError(
+                    f"noise of step {state.step} has shape {tuple(given.shape)}: it must be {shape}"
+                )
+            return given[rows]
         particles, dim = x.shape[1:]
         return normals(self.seed, state.runs, state.step + FIRST_STEP, particles, dim, x.dtype, x.device)

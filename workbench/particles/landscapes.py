@@ -32,6 +32,8 @@ class Landscape:
         Bounds of each coordinate to start in.
     dim : int, optional
         The only dimension that it is defined in; None for any.
+    least_dim : int
+        The least that it is defined in.
     code : int, optional
         Number that the compiled kernels know it by; None: they do not.
     coefficient : float
@@ -47,6 +49,7 @@ class Landscape:
     minimum: float
     box: tuple[float, float]
     dim: int | None = None
+    least_dim: int = 1
     code: int | None = None
     coefficient: float = 0.0
     per_dimension: bool = False
@@ -99,7 +102,7 @@ def rosenbrock(per_dimension: bool = False) -> Landscape:
     """Rosenbrock's valley, in two or more dimensions."""
     return Landscape(
         "Rosenbrock", "Σ 100 (x₍ⱼ₊₁₎ − xⱼ²)² + (1 − xⱼ)²", _rosenbrock, ((1.0,),), 0.0, (-2.0, 2.0),
-        code=3, per_dimension=per_dimension,
+        code=3, least_dim=2, per_dimension=per_dimension,
     )  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def train_by_consensus(
         with progress("training by consensus", epochs * len(pieces)) as advance:
             for epoch in range(epochs):
                 heat = sigma / math.log2(2 + epoch) if cooling else sigma
-                steepness = alpha * 2.0**epoch if cooling else alpha
+                steepness = alpha * 2.0 ** min(epoch, 1000) if cooling else alpha
                 sizes = []
                 for place in torch.randperm(len(pieces), generator=order).tolist():
                     groups = torch.randperm(particles, generator=order).split(particle_batch)
@@ -171,13 +171,16 @@ def train_by_consensus(
                             losses = batch_losses(problem, pieces[place], x[group])
                         point, ess = consensus_point(x[group], losses, steepness)
                         sizes.append(float(ess))
+                        step += 1
+                        if ess == 0:  # no loss of these is finite: there is no consensus to move to
+                            continue
                         way = x - point
-                        z = normals(seed, [0], step, particles, size)[0]
+                        z = normals(seed, [0], step - 1, particles, size)[0]
                         x = x - lam * dt * way + heat * math.sqrt(dt) * way.abs() * z
                         if (point - centre).abs().max() < kick_below:
-                            x = x + heat * math.sqrt(dt) * normals(seed, [1], step, particles, size)[0]
+                            x = x + heat * math.sqrt(dt) * normals(seed, [1], step - 1, particles, size)[0]
                             kicks += 1
-                        centre, step = point, step + 1
+                        centre = point
                     advance(1)
                 price = float((epoch + 1) * particles)
                 records.append((epoch + 1, problem.loss_at(centre), price, float(np.mean(sizes))))

@@ -61,8 +61,9 @@ def consensus(
     r"""Minimise by consensus-based optimisation or consensus hopping.
 
     A run is the same bit for bit whatever other runs are beside it, on any number of threads, and whether it
-    was interrupted and resumed; what an objective of your own rounds differently in larger batches is its
-    own.
+    was interrupted and resumed; what an objective of your own rounds differently in larger batches or on more
+    threads is its own. Cosines may differ in the last digits in more than 32768 dimensions, where PyTorch
+    sums on several threads.
 
     Parameters
     ----------
@@ -120,8 +121,8 @@ def consensus(
     noise : callable, optional
         ``noise(step)`` returns the normals (runs, particles, dim) of a step in place of the generator's.
     resume : Swarm, optional
-        Continue this one: its law, seed, runs and particles hold, and a given function of the step has to be
-        given again.
+        Continue this one, on the same objective: its law, seed, runs and particles hold, and whether these
+        are kept at each record; a given function of the step has to be given again.
 
     Returns
     -------
@@ -137,7 +138,8 @@ def consensus(
 
     Notes
     -----
-    Cost: ``particles`` evaluations a run at the start and at each step; one more at each record.
+    Cost: ``particles`` evaluations a run at the start and at each step; one more at each record. Beside
+    them, uncounted, a few in all to see what kind of function the objective is.
     Sources: see :mod:`workbench.particles.dynamics`.
     """
     given = dict(locals())
@@ -159,6 +161,14 @@ def consensus(
     read = read_objective(
         objective, state.positions, len(state.runs) * state.positions.shape[1] * (steps + 1)
     )
+    if law.gradient and not read.differentiable:
+        raise ValueError(f"gradient={law.gradient}, but {read.name} has no gradient by autograd")
+    if resume is not None:
+        if read.name != resume.objective:
+            raise ValueError(f"the objective is {read.name}, but the swarm to resume has {resume.objective}")
+        if keep_particles and resume.trajectory is None:
+            raise ValueError("keep_particles=True, but the swarm to resume has not kept its own so far")
+        keep_particles = resume.trajectory is not None
     engine = _engine(objective, read, law, settings["seed"], state, noise)
     if resume is None:
         state = state.see(engine.evaluate(state.positions))
@@ -241,7 +251,8 @@ def _resumed_settings(resume: Swarm, given: dict[str, Any]) -> dict[str, Any]:
         name: parameter.default for name, parameter in inspect.signature(consensus).parameters.items()
     }
     for name in _SHAPE:
-        if isinstance(given[name], Tensor) or given[name] != defaults[name]:
+        simple = isinstance(given[name], type(defaults[name]) | int | float | tuple)
+        if not simple or given[name] != defaults[name]:
             raise ValueError(f"{name} was given, but a resumed swarm has its own: leave it out")
     settings = {name: unpack_values(resume.settings[name]) for name in _FIXED}
     for name in _FIXED:

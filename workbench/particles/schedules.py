@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from workbench.choices import check_count
+
 _FUNCTION = "a function of the step"
 Values = float | Callable[[int], float]
 
@@ -24,6 +26,11 @@ class Schedule:
         Steps between changes.
     least, most : float
         Bounds of the value.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
     """
 
     start: float
@@ -32,14 +39,28 @@ class Schedule:
     least: float = 0.0
     most: float = math.inf
 
+    def __post_init__(self) -> None:
+        check_count("every", self.every)
+        for name in ("start", "factor", "least", "most"):
+            if not (name == "factor" and self.factor is None):
+                check_number(name, getattr(self, name))
+
     def __call__(self, step: int) -> float:
         """The value at a step, counted from 0."""
         changes = step // self.every
         if self.factor is None:
             value = self.start / math.log2(2 + changes)
         else:
-            value = self.start * self.factor**changes
+            value = self.start * _power(self.factor, changes) if self.start else 0.0
         return min(max(value, self.least), self.most)
+
+
+def _power(factor: float, changes: int) -> float:
+    """Python raises where a power is too large for a number; the bounds of a schedule are there for that."""
+    try:
+        return factor**changes
+    except OverflowError:
+        return math.inf
 
 
 def check_values(name: str, values: Any) -> None:

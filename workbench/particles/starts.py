@@ -1,5 +1,6 @@
 """Where particles start."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,18 +51,24 @@ def begin(
     ValueError
         If a start and a box are given, the box is empty, the start has another shape or is not finite, or the
         spread is negative.
+    TypeError
+        If the dtype is not floating.
     """
     check_size(particles, dim)
+    if not dtype.is_floating_point:
+        raise TypeError(f"dtype={dtype} is not floating: positions are real numbers")
     shape = (len(runs), particles, dim)
     if box is not None:
         if start is not None:
             raise ValueError("start and box were both given: particles start about a point or in a box")
         low, high = box
-        if not low < high:
-            raise ValueError(f"box=({low}, {high}) is empty: the first number must be below the second")
+        if not -math.inf < low < high < math.inf:
+            raise ValueError(
+                f"box=({low}, {high}) is empty or endless: the first number must be below the second"
+            )
         draws = uniforms(seed, runs, START_UNIFORM, particles, dim)
         return (low + (high - low) * draws).to(dtype=dtype, device=device)
-    centre = torch.as_tensor(0.0 if start is None else start).to(dtype=dtype, device=device)
+    centre = torch.as_tensor(0.0 if start is None else start).detach().to(dtype=dtype, device=device)
     if not centre.isfinite().all():
         raise ValueError("start has numbers that are not finite")
     if tuple(centre.shape) in (shape, shape[1:]):
@@ -70,6 +77,6 @@ def begin(
         raise ValueError(
             f"start has shape {tuple(centre.shape)}: it must be a number, ({dim},), {shape[1:]} or {shape}"
         )
-    if not spread >= 0:
-        raise ValueError(f"spread={spread} is out of range: it must be at least 0")
+    if not 0 <= spread < math.inf:
+        raise ValueError(f"spread={spread} is out of range: it must be at least 0 and finite")
     return centre + spread * normals(seed, runs, START, particles, dim, dtype, device)

@@ -198,12 +198,15 @@ def step_comparison(
     check_count("repeats", repeats)
     if (tau is None) == (width is None):
         raise ValueError(f"tau={tau} and width={width}: give one of the two")
-    for name, values in (("alphas", alphas), ("tau", [tau or 1.0]), ("width", [width or 1.0])):
-        if not all(value > 0 for value in values):
-            raise ValueError(f"{name}={values}: it must be positive")
-    x = torch.as_tensor(point, dtype=torch.float64)
-    probes = x + torch.arange(3.0, dtype=torch.float64)[:, None] * 1e-3
-    read = read_objective(objective, probes, particles * repeats * len(alphas))
+    for name, value in [*(("alphas", alpha) for alpha in alphas), ("tau", tau), ("width", width)]:
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name}: {value} is out of range: it must be positive and finite")
+    if len(alphas) == 0:
+        raise ValueError("alphas is empty: give at least one")
+    x = torch.as_tensor(point, dtype=torch.float64).detach()
+    if x.ndim != 1:
+        raise ValueError(f"point has shape {tuple(x.shape)}: it must be (dim,)")
+    read = read_objective(objective, x, particles * repeats * len(alphas))
     if not read.differentiable:
         raise ValueError(f"{read.name} has no gradient by autograd to compare with")
     steps, sizes, proximal, residual = [], [], [], []

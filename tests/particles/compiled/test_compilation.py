@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.particles.compiled import compilation
+
 PROGRAM = """
 import workbench.particles
 import sys
@@ -28,3 +30,17 @@ def test_code_is_kept_in_the_cache_folder_or_where_the_user_says(chosen: bool, t
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
     folder = tmp_path / "theirs" if chosen else tmp_path / "ours" / "numba"
     assert list(folder.rglob("noise.fill_runs*.nbi"))
+
+
+def test_kernels_do_without_a_folder_to_write_to(monkeypatch, tmp_path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("WORKBENCH_CACHE", str(file / "cache"))
+    monkeypatch.setattr(compilation.config, "CACHE_DIR", "")
+    compilation._folder.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="cannot be kept"):
+            double = compilation.kernel()(lambda x: 2 * x)
+        assert double(3) == 6
+    finally:
+        compilation._folder.cache_clear()

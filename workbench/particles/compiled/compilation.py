@@ -1,9 +1,12 @@
 """``kernel``: numba's ``njit`` with the settings that all kernels share."""
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from numba import njit
@@ -26,8 +29,8 @@ def kernel(*, sums: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        with _cache_of_workbench():
-            return njit(nogil=True, cache=True, fastmath=_SUMS if sums else False, error_model="numpy")(
+        with _cache_of_workbench() as kept:
+            return njit(nogil=True, cache=kept, fastmath=_SUMS if sums else False, error_model="numpy")(
                 function
             )
 
@@ -35,15 +38,32 @@ def kernel(*, sums: bool = False) -> Callable[[Callable[..., Any]], Any]:
 
 
 @contextmanager
-def _cache_of_workbench() -> Iterator[None]:
-    """Keep compiled code in Workbench's cache folder, unless the user has said where."""
+def _cache_of_workbench() -> Iterator[bool]:
+    """Keep compiled code in Workbench's cache folder, unless the user has said where; whether it is kept."""
     before = config.CACHE_DIR
-    if not before:
-        config.CACHE_DIR = str(paths.cache() / "numba" / _SOURCES)
+    folder = before or _folder()
+    config.CACHE_DIR = folder
     try:
-        yield
+        yield bool(folder)
     finally:
         config.CACHE_DIR = before
+
+
+@cache
+def _folder() -> str:
+    """Where compiled code is kept; empty if nothing can be written there: it is compiled in every process."""
+    try:
+        folder = paths.cache() / "numba" / _SOURCES
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return str(folder)
+    except OSError as error:
+        warnings.warn(
+            f"compiled kernels cannot be kept ({error}): the first step will take a minute in every process; "
+            "set WORKBENCH_CACHE or NUMBA_CACHE_DIR to a folder that can be written to",
+            stacklevel=2,
+        )
+        return ""
 
 
 def _digest() -> str:

@@ -15,6 +15,7 @@ from workbench.particles.consensus_point import ConsensusPoint
 from workbench.particles.dynamics import KINDS, Law, State
 from workbench.particles.landscapes import Landscape
 from workbench.particles.noise import FIRST_STEP, split_seed
+from workbench.particles.objectives import energies
 
 _LARGE = 50_000  # numbers in a run that are worth handing out to threads at every step
 
@@ -39,8 +40,7 @@ class MovingEngine:
 
     def evaluate(self, points: Tensor) -> Tensor:
         """Energies (...) of points (..., dim)."""
-        with torch.no_grad():
-            return self.function(points).detach().to(points.dtype).contiguous()
+        return energies(self.function, points).contiguous()
 
     def consensus(self, state: State, alpha: float) -> ConsensusPoint:
         """Consensus of each run."""

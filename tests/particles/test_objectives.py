@@ -46,6 +46,16 @@ def test_a_swarm_moves_alike_on_both_forms() -> None:
     torch.testing.assert_close(one.particles, consensus(batched, **options).particles, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize(("runs", "particles"), [(1, 1), (2, 2), (2, 10)])
+def test_a_swarm_takes_a_function_of_the_variables_of_one_point(runs, particles) -> None:
+    options = {"particles": particles, "dim": 2, "runs": runs, "steps": 5}
+    with pytest.warns(UserWarning, match="one point at a time"):
+        one = consensus(lambda x: float((1 - x[0]) ** 2 + x[1] ** 2), **options)
+    torch.testing.assert_close(
+        one.particles, consensus(lambda x: (1 - x[..., 0]) ** 2 + x[..., 1] ** 2, **options).particles
+    )
+
+
 @pytest.mark.parametrize("bad", [3.0, lambda points: points[:2], lambda point: torch.zeros(2, 2)])
 def test_what_is_no_objective_is_refused(bad) -> None:
     with pytest.raises(TypeError):

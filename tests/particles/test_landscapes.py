@@ -92,3 +92,10 @@ def test_a_line_is_no_landscape() -> None:
 def test_rosenbrock_has_no_valley_in_one_variable() -> None:
     with pytest.raises(ValueError, match="Rosenbrock takes at least 2 variables, not dim=1"):
         consensus(rosenbrock(), 5, 1, 2, 2)
+
+
+@pytest.mark.parametrize("name", LANDSCAPES)
+def test_gradients_at_minimisers_are_zero(name: str) -> None:
+    found = landscape(name)
+    slopes = gradients(found, found.minimiser(found.dim or 6))
+    torch.testing.assert_close(slopes, torch.zeros_like(slopes), rtol=0, atol=1e-9)

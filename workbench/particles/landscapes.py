@@ -182,7 +182,9 @@ def landscape(name: str) -> Landscape:
 
 
 def _ackley(x: Tensor) -> Tensor:
-    bowl = 20 * (1 - torch.exp(-x.square().mean(-1).sqrt() / 5))
+    # The gradient of a norm at 0 is 0 in PyTorch; that of a root of squares would be nan.
+    root = torch.linalg.vector_norm(x, dim=-1) / x.shape[-1] ** 0.5
+    bowl = 20 * (1 - torch.exp(-root / 5))
     return bowl + (math.e - torch.exp(torch.cos(2 * math.pi * x).mean(-1)))
 
 

@@ -306,7 +306,8 @@ def test_nothing_outlives_the_call_but_the_result() -> None:
     model.second.register_forward_hook(lambda module, x, y: alive.append(weakref.ref(y)))
 
     def tensors() -> int:
-        return sum(isinstance(each, Tensor) for each in gc.get_objects())
+        # isinstance would ask what a weak proxy stands for, and other tests leave dead ones.
+        return sum(issubclass(type(each), Tensor) for each in gc.get_objects())
 
     gc.collect()
     gc.disable()  # nothing may wait for the collector: there are no cycles

@@ -99,3 +99,8 @@ def test_gradients_at_minimisers_are_zero(name: str) -> None:
     found = landscape(name)
     slopes = gradients(found, found.minimiser(found.dim or 6))
     torch.testing.assert_close(slopes, torch.zeros_like(slopes), rtol=0, atol=1e-9)
+
+
+def test_a_minimiser_of_other_dimensions_is_refused() -> None:
+    with pytest.raises(ValueError, match="dim=3: Himmelblau is a function of 2 variables"):
+        landscape("himmelblau").minimiser(3)

@@ -65,10 +65,13 @@ class Landscape:
         Raises
         ------
         ValueError
-            If none is known.
+            If none is known, or the function has another number of variables.
         """
         if not self.minimisers:
             raise ValueError(f"no minimiser of {self.name} is known")
+        variables = len(self.minimisers[0])
+        if variables not in (1, dim):
+            raise ValueError(f"dim={dim}: {self.name} is a function of {variables} variables")
         return torch.tensor(self.minimisers[0], dtype=torch.float64).expand(dim).clone()
 
 

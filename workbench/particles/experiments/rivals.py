@@ -58,7 +58,7 @@ def equal_evaluations(
     ValueError
         If a number is out of range, or no minimiser is known.
     """
-    landscape.minimiser(landscape.dim or dim)  # refuses before the work if none is known
+    landscape.minimiser(dim)  # refuses before the work if none is known or dim is not its own
     steps = max(1, evaluations // particles - 1)
     cooling = Schedule(width, factor=math.exp(math.log(0.01) / steps))
     swarm, hopping = (

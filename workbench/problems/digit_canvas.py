@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from workbench.choices import check_choice, check_count
 from workbench.problem import Problem
 from workbench.problems import canvases as _canvases
+from workbench.problems import convolution
 from workbench.problems.canvases import draw_canvases
+from workbench.problems.convolution import block
 from workbench.problems.datasets import SPLITS, Dataset, Split
 from workbench.problems.recipe import Recipe
 
@@ -52,7 +54,7 @@ def digit_canvas(
     loss = nn.BCEWithLogitsLoss()
     trained = Recipe(
         name="digit-canvas",
-        sources=[__file__, _canvases.__file__],
+        sources=[__file__, _canvases.__file__, convolution.__file__],
         options={"width": width},
         data=data,
         build=lambda: _network(width),
@@ -86,23 +88,13 @@ def _right(logits: Tensor, targets: Tensor) -> Tensor:
 def _network(width: int) -> nn.Module:
     return nn.Sequential(
         OrderedDict(
-            block1=_block(1, width, stride=2),
-            block2=_block(width, 2 * width, stride=2),
-            block3=_block(2 * width, 2 * width),
-            block4=_block(2 * width, 4 * width, stride=2),
-            block5=_block(4 * width, 4 * width),
+            block1=block(1, width, stride=2),
+            block2=block(width, 2 * width, stride=2),
+            block3=block(2 * width, 2 * width),
+            block4=block(2 * width, 4 * width, stride=2),
+            block5=block(4 * width, 4 * width),
             pool=nn.AdaptiveAvgPool2d(1),
             flatten=nn.Flatten(),
             output=nn.Linear(4 * width, 10),
-        )
-    )
-
-
-def _block(channels: int, width: int, stride: int = 1) -> nn.Module:
-    return nn.Sequential(
-        OrderedDict(
-            convolution=nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False),
-            norm=nn.BatchNorm2d(width),
-            activation=nn.ReLU(),
         )
     )

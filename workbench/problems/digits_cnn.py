@@ -6,6 +6,8 @@ from torch import nn
 
 from workbench.choices import check_choice, check_count
 from workbench.problem import Problem
+from workbench.problems import convolution
+from workbench.problems.convolution import block
 from workbench.problems.datasets import SPLITS, Split, digits
 from workbench.problems.recipe import Recipe
 from workbench.training import accuracy
@@ -38,7 +40,7 @@ def digits_cnn(*, width: int = 16, epochs: int = 10, seed: int = 0, split: Split
     loss = nn.CrossEntropyLoss()
     trained = Recipe(
         name="digits-cnn",
-        sources=[__file__],
+        sources=[__file__, convolution.__file__],
         options={"width": width},
         data=data,
         build=lambda: _network(width),
@@ -56,21 +58,11 @@ def digits_cnn(*, width: int = 16, epochs: int = 10, seed: int = 0, split: Split
 def _network(width: int) -> nn.Module:
     return nn.Sequential(
         OrderedDict(
-            block1=_block(1, width),
-            block2=_block(width, 2 * width, stride=2),
-            block3=_block(2 * width, 2 * width),
+            block1=block(1, width),
+            block2=block(width, 2 * width, stride=2),
+            block3=block(2 * width, 2 * width),
             pool=nn.AdaptiveAvgPool2d(1),
             flatten=nn.Flatten(),
             output=nn.Linear(2 * width, 10),
-        )
-    )
-
-
-def _block(channels: int, width: int, stride: int = 1) -> nn.Module:
-    return nn.Sequential(
-        OrderedDict(
-            convolution=nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False),
-            norm=nn.BatchNorm2d(width),
-            activation=nn.ReLU(),
         )
     )

@@ -34,6 +34,7 @@ FIGURE_DATA = """(explorer) => {
   return JSON.stringify(figure._fullData.map(({ x, y, z }) => [x, y, z]));
 }"""
 
+RUN_HAS_ENDED = re.compile("Done in|Shown from memory|press Run again")
 FIGURE_LOOK = """(explorer) => {
   const { layout, _fullData } = explorer.querySelector(".js-plotly-plot");
   return JSON.stringify([_fullData.map(({ x, y, z }) => [x, y, z]), layout.title?.text, layout.shapes]);
@@ -80,6 +81,18 @@ class Explored:
         self.explorer.scroll_into_view_if_needed()
         self.explorer.locator(".js-plotly-plot .plot-container").wait_for(timeout=STEP_MILLISECONDS)
 
+    def run(self) -> None:
+        """Press Run and wait for the end of that run; the status of an earlier one may say the same words."""
+        status = self.explorer.locator(".wb-status")
+        for _ in range(2):
+            status.evaluate("(line) => line.classList.add('of-before')")  # a new line comes without it
+            self.explorer.get_by_role("button", name="Run", exact=True).click()
+            ended = self.explorer.locator(".wb-status:not(.of-before)").filter(has_text=RUN_HAS_ENDED)
+            ended.wait_for(timeout=STEP_MILLISECONDS)
+            if "press Run again" not in ended.inner_text():  # a busy machine expects long times
+                return
+        raise AssertionError(status.inner_text())
+
     def save(self) -> None:
         self.page.evaluate("async () => await window.jupyterapp.shell.currentWidget.context.save()")
 
@@ -110,8 +123,8 @@ def test_a_control_is_moved_and_the_figure_changes(explored):
     slider = explorer.get_by_role("slider").first
     at_the_end = slider.get_attribute("aria-valuenow") == slider.get_attribute("aria-valuemax")
     press(slider, "ArrowLeft" if at_the_end else "ArrowRight", times=2)
-    explorer.get_by_role("button", name="Run", exact=True).click()
-    expect(explorer.locator(".wb-status")).to_contain_text("Done in", timeout=STEP_MILLISECONDS)
+    explored.run()
+    expect(explorer.locator(".wb-status")).to_contain_text("Done in")
     assert explorer.evaluate(FIGURE_DATA) != before
     keep_picture(explored.page, explored.path.stem)
 
@@ -123,9 +136,7 @@ def test_every_tab_opens_and_runs_and_its_slider_moves(explored):
     for number, title in [*enumerate(titles), (0, titles[0])]:  # back to the first
         tabs.nth(number).click()
         expect(explored.explorer.locator("b").first).to_contain_text(f"{title}:")
-        explored.explorer.get_by_role("button", name="Run", exact=True).click()
-        status = explored.explorer.locator(".wb-status")
-        expect(status).to_contain_text(re.compile("Done in|Shown from memory"), timeout=STEP_MILLISECONDS)
+        explored.run()
         explored.scroll_to_figure()
         assert any(y for _, y, _ in json.loads(explored.explorer.evaluate(FIGURE_DATA))), title
         rail = explored.explorer.locator(".slider-rail-touch-rect")

@@ -63,6 +63,7 @@ class Job(widgets.VBox):
                 return
             self._cancel.clear()
             self._set_busy(True)
+            self.say("Under way …")
             self._thread = threading.Thread(target=self._work, args=(work,), daemon=True)
             self._thread.start()
 

@@ -1,7 +1,6 @@
 """``GaussNewton``: what all matrices of the form JᵀCJ share, J being the Jacobian of some outputs."""
 
 import abc
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
-from workbench.batches import Batch, count_examples
+from workbench.batches import Batch
 from workbench.curvature.operators.autograd import (
     Product,
     Tensors,
@@ -19,19 +18,15 @@ from workbench.curvature.operators.autograd import (
     forward_products,
     vector_products,
 )
-from workbench.curvature.operators.layer_calls import LayerCall, RecordLayers
-from workbench.curvature.operators.problem_operator import ProblemOperator
+from workbench.curvature.operators.layer_calls import LayerCall
+from workbench.curvature.operators.layered import LayeredOperator
 from workbench.curvature.operators.structured import can_store, pays, store, stored_bytes
 from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan
 from workbench.graph import graph_nodes
-from workbench.memory import show_bytes
 from workbench.problem import Parameters, Problem
-from workbench.random_vectors import generator, random_vectors
-
-_STORED = 16  # examples on which stored layers are tried
 
 
-class GaussNewton(ProblemOperator):
+class GaussNewton(LayeredOperator):
     r"""A matrix :math:`\sum_b s_b\, J_b^\top C_b J_b` over batches b with shares :math:`s_b`.
 
     A new one is one method, :meth:`_heads`. :math:`J v` is computed by two vector-Jacobian products on a
@@ -77,60 +72,27 @@ class GaussNewton(ProblemOperator):
         function = partial(_outputs_at, self.problem, list(parameters), places, batch)
         return GraphProduct(heads, leaves, curvature, function)
 
-    def _build(self, leaves: Parameters, batch: Batch, method: str = "recompute") -> Product:
-        if method != STRUCTURED:
-            return super()._build(leaves, batch, method)
-        calls, heads, curvature = self._record(leaves, batch)
+    def _layer_bytes(self, leaves: Parameters, batch: Batch) -> int | None:
+        calls, (head, *others), _ = self._record_heads(leaves, batch)
+        if others or not can_store(calls, head, list(leaves.values())) or not pays(calls, head):
+            return None
+        return stored_bytes(calls, head)
+
+    def _store(self, leaves: Parameters, batch: Batch) -> Product:
+        calls, heads, curvature = self._record_heads(leaves, batch)
         return store(calls, heads[0], curvature)
 
-    def _record(self, leaves: Parameters, batch: Batch) -> tuple[list[LayerCall], Tensors, Product]:
+    def _record_heads(self, leaves: Parameters, batch: Batch) -> tuple[list[LayerCall], Tensors, Product]:
         """The layers that one batch goes through, the outputs they lead to, and what C is there."""
-        record = RecordLayers(list(leaves.values()))
-        with record:
-            outputs, loss = self.problem.evaluate(leaves, batch)
-        return record.calls, *self._heads(outputs, loss, leaves, batch)
+        calls, outputs, loss = self._record(leaves, batch)
+        return calls, *self._heads(outputs, loss, leaves, batch)
 
     def _arrange(self, budget: int) -> WorkPlan:
-        """Store layers where that is possible, right and worth it; else graphs."""
-        plan = self._arrange_layers(budget)
-        if plan is not None:
-            return plan
         plan = super()._arrange(budget)
+        if plan.method == STRUCTURED:
+            return plan
         # A block of vectors through a convolution is a grouped convolution, which is slower than a loop.
         return replace(plan, at_once=not self._convolves() and self._can_batch())
-
-    def _arrange_layers(self, budget: int) -> WorkPlan | None:
-        leaves, batch = self.problem.leaves(), self.problem.small_batch(_STORED)
-        calls, heads, _ = self._record(leaves, batch)
-        if not can_store(calls, heads, list(leaves.values())) or not pays(calls, heads[0]):
-            return None
-        each = stored_bytes(calls, heads[0]) / count_examples(batch)
-        sizes = [math.ceil(each * count_examples(batch)) for batch, _ in self.problem.batches()]
-        if sum(sizes) > budget or not self._stores_rightly(leaves, batch):
-            return None
-        return WorkPlan(
-            STRUCTURED,
-            f"activations and output derivatives of {len(calls)} layers take {show_bytes(sum(sizes))}",
-            budget,
-            kept_bytes=sum(sizes),
-            kept=tuple(range(len(sizes))),
-            batches=len(sizes),
-            at_once=True,
-        )
-
-    def _stores_rightly(self, leaves: Parameters, batch: Batch) -> bool:
-        """Whether stored layers agree with differentiating through the network, on a small batch.
-
-        They do not where a parameter is used outside of its layer, or examples look at one another.
-        """
-        vectors = self._split(random_vectors(1, self.shape[0], generator(0))[0].to(self.device, self.dtype))
-        expected = self._build(leaves, batch)(vectors, batched=False)
-        stored = self._build(leaves, batch, STRUCTURED)(vectors, batched=False)
-        scale = max(float(part.abs().max()) for part in expected if part.numel())
-        return all(
-            torch.allclose(part.to(other.dtype), other, rtol=0, atol=1000 * self.precision * scale)
-            for part, other in zip(stored, expected, strict=True)
-        )
 
     def _convolves(self) -> bool:
         outputs, _ = self.problem.evaluate(self.problem.leaves(), self.problem.small_batch(1))

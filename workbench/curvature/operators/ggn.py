@@ -8,10 +8,8 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from workbench.batches import Batch
 from workbench.curvature.operators.autograd import Product, Tensors, vector_products
-from workbench.curvature.operators.footprint import has_content
 from workbench.curvature.operators.gauss_newton import GaussNewton
-from workbench.curvature.operators.loss_hessian import loss_hessian
-from workbench.graph import reaches
+from workbench.curvature.operators.output_cut import cut_outputs
 from workbench.problem import Parameters
 
 
@@ -29,30 +27,14 @@ class GGN(GaussNewton):
     def _heads(
         self, outputs: Any, loss: Tensor, parameters: Parameters, batch: Batch
     ) -> tuple[Tensors, Product]:
-        heads, cut, cut_loss = self._cut(outputs, loss, parameters, batch)
-        return heads, loss_hessian(self.problem.loss, cut_loss, cut, self.problem.batch_targets(batch))
-
-    def _cut(
-        self, outputs: Any, expected: Tensor, parameters: Parameters, batch: Any
-    ) -> tuple[Tensors, Tensors, Tensor]:
-        """Outputs that depend on the parameters, the same values cut from the model, and their loss."""
-        items, structure = tree_flatten(outputs)
-        places = [i for i, item in enumerate(items) if isinstance(item, Tensor) and item.requires_grad]
-        heads = [items[i] for i in places]
-        cut = [head.detach().requires_grad_() for head in heads]
-        for i, head in zip(places, cut, strict=True):
-            items[i] = head
-        loss = self.problem.batch_loss(tree_unflatten(items, structure), batch, parameters)
-        same = not has_content(loss) or torch.isclose(
-            loss.double(), expected.double(), rtol=1000 * self.precision, equal_nan=True
-        )
-        if not cut or not same or reaches(loss, parameters.values()):
+        cut = cut_outputs(self.problem, outputs, loss, parameters, batch)
+        if cut is None:
             raise ValueError(
                 "the loss depends on the parameters in other ways than through tensors in the outputs: let "
                 "forward= return a tensor, or tuples, lists and dicts of tensors, and pass what is added to "
                 "the loss as regularizer="
             )
-        return heads, cut, loss
+        return cut.heads, cut.curvature(self.problem, batch)
 
     def batch_difference(self, batch: Any, direction: Tensor, step: float) -> Tensor:
         """Product (n,) with one batch's matrix, both derivatives in it by central differences."""

@@ -22,19 +22,19 @@ class LayerCall:
     weight, bias : int or None
         Their places among the parameters; None if frozen or absent.
     input, output : Tensor
-        As in the forward pass, the output with its graph.
+        As in the forward pass, with their graph.
+    values : Tensor
+        The weight itself.
     convolution : dict or None
         Keyword arguments of ``conv2d``; None for a dense layer.
-    shape : tuple of int
-        Of the weight.
     """
 
     weight: int | None
     bias: int | None
     input: Tensor
     output: Tensor
+    values: Tensor
     convolution: dict[str, Any] | None
-    shape: tuple[int, ...]
 
 
 class RecordLayers(TorchFunctionMode):
@@ -79,7 +79,7 @@ class RecordLayers(TorchFunctionMode):
         input, weight, bias = tensors
         places = self._places.get(id(weight)), self._places.get(id(bias))
         if places != (None, None):
-            call = LayerCall(*places, input.detach(), output, convolution, tuple(weight.shape))
+            call = LayerCall(*places, input, output, weight.detach(), convolution)
             self.calls.append(call)
 
 

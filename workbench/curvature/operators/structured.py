@@ -33,8 +33,8 @@ class StoredLayer(abc.ABC):
     """
 
     def __init__(self, call: LayerCall, derivatives: Tensor) -> None:
-        self.weight, self.bias, self.shape = call.weight, call.bias, call.shape
-        self.input = call.input
+        self.weight, self.bias, self.shape = call.weight, call.bias, call.values.shape
+        self.input = call.input.detach()
         self.output_shape = tuple(call.output.shape[1:])  # of one example
         self.derivatives = derivatives
 
@@ -120,12 +120,12 @@ class StoredConvolution(StoredLayer):
         return 0
 
 
-def can_store(calls: Sequence[LayerCall], heads: Tensors, parameters: Tensors) -> bool:
+def can_store(calls: Sequence[LayerCall], head: Tensor, parameters: Tensors) -> bool:
     """Whether each parameter is used by one layer, example by example, on the way to one output (N, C)."""
     places = [place for call in calls for place in (call.weight, call.bias) if place is not None]
-    if len(heads) != 1 or heads[0].dim() != 2 or sorted(places) != list(range(len(parameters))):
+    if head.dim() != 2 or sorted(places) != list(range(len(parameters))):
         return False
-    count = len(heads[0])
+    count = len(head)
     plain = [call.convolution is None or _is_plain(call.convolution) for call in calls]
     return all(plain) and all(
         len(call.input) == len(call.output) == count and call.input.dim() > 1 for call in calls
@@ -142,7 +142,7 @@ def stored_bytes(calls: Sequence[LayerCall], head: Tensor) -> int:
 
 def pays(calls: Sequence[LayerCall], head: Tensor) -> bool:
     """Whether two matrix products a layer, with the passes over the derivatives, are less work than four."""
-    dense = sum(math.prod(call.shape) / call.shape[0] * call.output.numel() for call in calls)
+    dense = sum(call.values[0].numel() * call.output.numel() for call in calls)
     derivatives = sum(call.output.numel() * head.shape[1] for call in calls)
     return dense >= 4 * derivatives  # a pass over memory takes about twice a matrix product's time per number
 

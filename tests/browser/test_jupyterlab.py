@@ -40,6 +40,28 @@ with progress("counting <b>", 40) as advance:
 "This is the end."
 """
 
+LOOP_OF_ONES_OWN = """\
+import time
+import torch
+import workbench as wb
+
+problem = wb.load_problem("digits-mlp")
+optimizer = torch.optim.SGD(problem.model.parameters(), lr=0.1)
+recorder = wb.Recorder(problem, optimizer, ["loss", "gradient_norm"], every=2)
+display(wb.explore.live(recorder))
+with recorder:
+    for step in range(41):
+        optimizer.zero_grad()
+        for batch, share in problem.batches():
+            outputs = problem.model(batch[0])
+            (share * problem.loss(outputs, batch[1])).backward()
+        optimizer.step()
+        recorder.step()
+        time.sleep(0.1)
+"""
+
+LENGTH = "(document.querySelector('.js-plotly-plot')?._fullData?.[0]?.x?.length ?? 0)"
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -82,3 +104,17 @@ def test_a_bar_is_seen_while_work_goes_on_and_leaves_nothing(lab, page):
     outputs = page.locator(".jp-OutputArea-output")
     expect(outputs.last).to_have_text("'This is the end.'")
     assert "".join(outputs.all_inner_texts()).strip() == "'This is the end.'"
+
+
+def test_a_figure_follows_a_training_loop_of_ones_own(lab, page):
+    write(lab.root / "own-loop.ipynb", LOOP_OF_ONES_OWN)
+    open_notebook(page, lab, "own-loop.ipynb")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_function(f"() => {LENGTH} > 0 && {LENGTH} < 21")  # while it trains
+    page.wait_for_function(EVERY_CELL_HAS_RUN)
+    page.wait_for_function(f"() => {LENGTH} === 21")
+    names = page.evaluate(
+        "() => document.querySelector('.js-plotly-plot')._fullData.map((line) => line.name)"
+    )
+    assert names == ["loss", "gradient_norm"]

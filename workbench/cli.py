@@ -126,8 +126,8 @@ def report(
     preset: _Preset = None,
     output: _Output = None,
     open_page: _Open = False,
-    timeout: _Timeout = 7200,
-    cell_timeout: _CellTimeout = 3600,
+    timeout: _Timeout = 14_400,
+    cell_timeout: _CellTimeout = 7200,
 ) -> None:
     """Run a notebook and write a self-contained page.
 
@@ -174,8 +174,8 @@ def sweep(
         str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler, e.g. tcp://host:8786.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process of a run.")] = 1,
-    timeout: _Timeout = 7200,
-    cell_timeout: _CellTimeout = 3600,
+    timeout: _Timeout = 14_400,
+    cell_timeout: _CellTimeout = 7200,
     retry: Annotated[bool, typer.Option("--retry", help="Run those again that failed before.")] = False,
     preview: Annotated[
         bool, typer.Option("--preview", help="A quick look: imports are done once, not in each run.")

@@ -55,8 +55,8 @@ def prepare(
     *,
     preset: str | None = None,
     folder: Path | None = None,
-    timeout: int = 7200,
-    cell_timeout: int = 3600,
+    timeout: int = 14_400,
+    cell_timeout: int = 7200,
     threads: int | None = None,
 ) -> Path:
     """Check what is asked and write a run folder that :func:`workbench.report.launch.launch` runs.

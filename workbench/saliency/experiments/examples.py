@@ -54,6 +54,8 @@ def find_examples(problem: Problem, picture: str = "0", count: int | None = None
     if count is not None:
         check_count("count", count)
     shape = tuple(_inputs(problem.small_batch(1)).shape[1:])
+    if not picture.strip():
+        raise ValueError("picture is empty: give the number of an example, a photograph, a file, or a folder")
     if picture.isdecimal():
         return _example(problem, int(picture))
     if picture == "all":

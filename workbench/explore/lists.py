@@ -73,14 +73,14 @@ class PickOrType(widgets.VBox):
             continuous_update=False,
             **{**_common(parameter), "description": label},
         )
-        super().__init__([self.menu, self.field], layout={"width": "auto", "overflow": "visible"})
+        super().__init__(layout={"width": "auto", "overflow": "visible"})
         self._update()
         self.menu.observe(lambda _: self._update(), names="value")
         self.field.observe(lambda _: self._update(), names="value")
 
     def _update(self) -> None:
         own = self.menu.value is None
-        self.field.layout.display = "flex" if own else "none"
+        self.children = (self.menu, self.field) if own else (self.menu,)
         self.value = self.field.value if own else self.menu.value
 
 

@@ -9,6 +9,7 @@ import traitlets
 from workbench.explore.controls import CONTROL_LAYOUT, CONTROL_STYLE
 from workbench.parameters import Parameter
 
+_OTHER = ""  # not None, for which a menu would show nothing
 _ROWS = 8  # of a list that are seen at once, at most
 
 
@@ -66,10 +67,10 @@ class PickOrType(widgets.VBox):
         self, parameter: Parameter, value: str, options: Sequence[tuple[str, str]], other: str, label: str
     ) -> None:
         known = {**dict(options), **{each: each for _, each in options}}
-        picked = known.get(value)
-        self.menu = widgets.Dropdown(options=[*options, (other, None)], value=picked, **_common(parameter))
+        picked = known.get(value, _OTHER)
+        self.menu = widgets.Dropdown(options=[*options, (other, _OTHER)], value=picked, **_common(parameter))
         self.field = widgets.Text(
-            value="" if picked is not None else value,
+            value=value if picked == _OTHER else "",
             continuous_update=False,
             **{**_common(parameter), "description": label},
         )
@@ -79,7 +80,7 @@ class PickOrType(widgets.VBox):
         self.field.observe(lambda _: self._update(), names="value")
 
     def _update(self) -> None:
-        own = self.menu.value is None
+        own = self.menu.value == _OTHER
         self.children = (self.menu, self.field) if own else (self.menu,)
         self.value = self.field.value if own else self.menu.value
 

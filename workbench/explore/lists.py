@@ -89,6 +89,6 @@ def _common(parameter: Parameter) -> dict[str, Any]:
     return {
         "description": parameter.name,
         "tooltip": parameter.meaning,
-        "layout": widgets.Layout(width=CONTROL_LAYOUT.width, min_width=CONTROL_LAYOUT.min_width),
+        "layout": CONTROL_LAYOUT,
         "style": CONTROL_STYLE,
     }

@@ -163,7 +163,7 @@ def test_classes_are_picked_by_name_and_follow_the_picture(pictures, run_tab):
             best.values.tolist(), rel=0.06
         )
         assert listed.value == 2
-    controls["picture"].menu.label = "another: its number, or a file of mine"
+    controls["picture"].menu.label = "another: number or file"
     controls["picture"].field.value = "no-such.png"
     assert [name for name, _ in listed.options] == [f"number {place}" for place in range(1, 6)]
 

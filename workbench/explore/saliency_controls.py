@@ -26,7 +26,7 @@ def picture_menu(parameter: Parameter, value: Any, problem: Problem, controls: C
     options = [(name, str(number)) for number, name in enumerate(found.names)]
     if found.inputs.shape[1] == 3:
         options += [(name, name) for name in list_images() if name not in found.names]
-    return PickOrType(parameter, value, options, "another: its number, or a file of mine", "number, file")
+    return PickOrType(parameter, value, options, "another: number or file", "number, file")
 
 
 def class_list(parameter: Parameter, value: Any, problem: Problem, controls: Controls) -> widgets.Select:

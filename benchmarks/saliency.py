@@ -128,8 +128,7 @@ def plain(case: Case) -> Tensor:
 
 def ours(case: Case, methods: tuple[str, ...] = METHODS, layers: tuple[str, ...] = ()) -> list[Tensor]:
     """All maps at once."""
-    found = explain(case.model, case.inputs, CLASS, methods, layers or case.layers)
-    return [entry.sized for entry in found.maps]
+    return list(explain(case.model, case.inputs, CLASS, methods, layers or case.layers).sized)
 
 
 def with_captum(case: Case) -> list[Tensor]:

@@ -1,5 +1,7 @@
 """Random start vectors and probes that depend on a seed and on nothing else."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,17 @@ def random_vectors(count: int, size: int, generator: torch.Generator, kind: str 
             row.copy_(torch.randint(0, 2, (size,), generator=generator, device="cpu").mul_(2).sub_(1))
         else:
             row.normal_(generator=generator)
+    return rows
+
+
+def filled_rows(shape: Sequence[int], fill: Callable[[Tensor], object], dtype: torch.dtype) -> Tensor:
+    """Return a tensor on the CPU whose rows ``fill`` draws in place, one by one.
+
+    So it does not matter how many rows are drawn together, as long as they come in order.
+    """
+    rows = torch.empty(tuple(shape), dtype=dtype, device="cpu")
+    for row in rows:
+        fill(row)
     return rows
 
 

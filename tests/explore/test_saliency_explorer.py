@@ -151,10 +151,61 @@ def test_the_code_gives_the_same(pictures, run_tab, title, name):
     assert namespace[name].frame().equals(explorer.results[name].frame())
 
 
+def test_classes_are_picked_by_name_and_follow_the_picture(pictures, run_tab):
+    controls = run_tab("Maps", picture="3", rank=2).controls
+    listed = controls["rank"]
+    for number in (3, 5):
+        controls["picture"].menu.value = str(number)
+        logits = pictures.model(experiments.find_examples(pictures, str(number)).inputs)
+        best = logits.softmax(1)[0].sort(descending=True)
+        assert [name.split(" (")[0] for name, _ in listed.options] == [f"class {k}" for k in best.indices]
+        assert [float(name.split("(")[1][:-1]) for name, _ in listed.options] == pytest.approx(
+            best.values.tolist(), rel=0.06
+        )
+        assert listed.value == 2
+    controls["picture"].menu.label = "another: number or file"
+    controls["picture"].field.value = "no-such.png"
+    assert [name for name, _ in listed.options] == [f"number {place}" for place in range(1, 6)]
+
+
+def test_pictures_methods_and_layers_are_picked_from_what_there_is(pictures, run_tab):
+    explorer = run_tab("Maps", layers=None)
+    controls = explorer.controls
+    assert [name for name, _ in controls["picture"].menu.options[:-1]] == [f"example {n}" for n in range(8)]
+    assert controls["methods"].options == tuple(wb.saliency.METHODS)
+    assert controls["layers"].options == ("input", "0", "1", "2", "3")
+    assert controls["layers"].value == ("1", "3")  # the usual ones, by name
+    assert explorer.results["maps"].layers == ("1", "3", "sum")
+    controls["layers"].value = ("input", "2")
+    explorer.job.run()
+    explorer.job.wait(60)
+    assert explorer.results["maps"].layers == ("input", "2", "sum")
+
+
+def test_a_network_on_photographs_offers_the_built_in_ones():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    data = torch.rand(2, 3, 12, 12), torch.tensor([0, 1])
+    problem = wb.Problem(model.eval(), nn.CrossEntropyLoss(), data, name="colours")
+    menu = wb.explore.saliency(problem, picture="chelsea").show("Maps").controls["picture"].menu
+    assert menu.label == menu.value == "chelsea"
+    assert [name for name, _ in menu.options[:4]] == ["example 0", "example 1", "chelsea", "coffee"]
+
+
+def test_a_problem_without_pictures_is_refused_at_run(pictures):
+    model = nn.Sequential(nn.Linear(3, 2)).eval()
+    problem = wb.Problem(model, nn.CrossEntropyLoss(), (torch.rand(4, 3), torch.zeros(4).long()), name="rows")
+    explorer = wb.explore.saliency(problem).show("Maps")
+    explorer.job.run()
+    explorer.job.wait(60)
+    assert "not pictures" in explorer.job.status.value
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [
         ({"picture": "8"}, "picture=8"),
+        ({"picture": ""}, "picture is empty"),
         ({"picture": "chelsea"}, "is no example of"),
         ({"methods": ["gradcam"]}, "did you mean"),
         ({"layers": ["9"]}, "is none of the model"),

@@ -204,8 +204,10 @@ def test_a_still_comes_with_its_figure(page):
         code("a", display(**{PLOTLY: figure(), "image/png": "QUJD\n"})),
         code("b", display(**{PLOTLY: figure(), "image/png": "QUJD", "image/svg+xml": svg})),
         code("c", display(**{PLOTLY: figure()})),
+        code("d", display(**{PLOTLY: figure(), "image/jpeg": "QUJD"})),
     )
-    first, second, third = soup.select(".plotly-still")
+    first, second, third, fourth = soup.select(".plotly-still")
+    assert fourth["src"] == "data:image/jpeg;base64,QUJD"
     assert first["src"] == "data:image/png;base64,QUJD"
     assert base64.b64decode(second["src"].removeprefix("data:image/svg+xml;base64,")).decode() == svg
     assert not third.has_attr("src")

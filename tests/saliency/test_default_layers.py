@@ -6,7 +6,7 @@ from saliency_cases import hooks, images, network
 from torch import nn
 
 from workbench.saliency import explain
-from workbench.saliency.layers import default_layers
+from workbench.saliency.layers import default_layers, outer_layers
 
 
 def test_default_layers_are_the_last_of_each_resolution() -> None:
@@ -44,3 +44,23 @@ def test_a_module_that_is_called_input_is_not_taken_for_the_inputs() -> None:
     model.add_module("next", nn.Conv2d(4, 4, 3))
     model.add_module("flat", nn.Flatten())
     assert default_layers(model.double(), images()) == ("next",)
+
+
+def test_layers_to_choose_from_are_those_outside_of_blocks() -> None:
+    model = network()
+    assert outer_layers(model, images()) == ("stem", "relu", "first", "second")
+    assert hooks(model) == 0
+
+
+def test_a_plain_sequence_hides_nothing_and_a_usual_layer_is_never_hidden() -> None:
+    class Body(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fine, self.coarse = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, stride=2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.coarse(self.fine(x).relu())
+
+    model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), Body(), nn.Flatten()).double()
+    assert default_layers(model, images()) == ("1.fine", "1")
+    assert outer_layers(model, images()) == ("0.0", "0.1", "0", "1.fine", "1")

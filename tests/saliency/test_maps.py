@@ -34,6 +34,14 @@ def test_the_table_has_a_row_per_map(found: SaliencyMaps) -> None:
     assert table.query("class_blind")["layer"].unique().tolist() == ["second"]
 
 
+def test_all_maps_are_resized_as_each_alone() -> None:
+    model, targets = network(), [[0, 1], [2, 3], [4, 0]]
+    found = explain(model, images(), targets, METHODS, LAYERS, combine="sum")
+    assert len(found.sized) == 3 * 4
+    for entry, sized in zip(found.maps, found.sized, strict=True):
+        torch.testing.assert_close(sized, entry.sized, rtol=0, atol=1e-14)
+
+
 def test_the_picture_has_a_panel_per_map_over_the_input(found: SaliencyMaps) -> None:
     ax = found.plot(sample=2, target=1)
     panels = ax.child_axes

@@ -36,6 +36,11 @@ def make_control(parameter: Parameter, value: Any) -> widgets.ValueWidget:
     return widgets.Text(**{**common, "value": parameter.text(value)}, continuous_update=False)
 
 
+def read_control(control: widgets.Widget) -> Any:
+    """Return what a control holds; several names are a tuple there, and a list in a notebook."""
+    return list(control.value) if isinstance(control.value, tuple) else control.value
+
+
 def _whole_number(parameter: Parameter, common: dict[str, Any]) -> widgets.ValueWidget:
     low: Any
     high: Any

@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.explore.figure_data import as_list
+from workbench.explore.saliency_controls import layer_list, method_list
 from workbench.explore.saliency_parts import passes_cost
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
@@ -97,6 +98,7 @@ def _figure() -> go.Figure:
         2,
         specs=[[{}, {}], [{"colspan": 2}, None]],
         vertical_spacing=0.2,
+        horizontal_spacing=0.13,
         subplot_titles=("class sensitivity: lower is better", "networks drawn anew", "metrics and floors"),
     )
     for column in (1, 2):
@@ -218,4 +220,5 @@ EVIDENCE = View(
     code=_code,
     estimate=_estimate,
     controls=("methods", "compared", "layers", "score", "pictures", "metric_steps", "stages", "seed"),
+    makers={"methods": method_list, "compared": method_list, "layers": layer_list},
 )

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 from workbench.colors import VERMILION
 from workbench.explore.overlays import overlay_uri
+from workbench.explore.saliency_controls import class_list, layer_list, method_list, picture_menu
 from workbench.explore.saliency_parts import passes_cost, picture_code, shown_picture
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
@@ -122,4 +123,5 @@ GRID = View(
     code=_code,
     estimate=_estimate,
     controls=("picture", "rank", "compared", "layers", "score"),
+    makers={"picture": picture_menu, "rank": class_list, "compared": method_list, "layers": layer_list},
 )

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from workbench.colors import BLUE, SKY, VERMILION
 from workbench.explore.controls import CONTROL_LAYOUT, CONTROL_STYLE
 from workbench.explore.overlays import picture_uri, scaled
+from workbench.explore.saliency_controls import class_list, layer_list, method_list, picture_menu
 from workbench.explore.saliency_parts import combination_of, passes_cost, picture_code, shown_picture
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
@@ -30,8 +31,8 @@ are the combination of all layers. Each map has its own scale: bright is large; 
 blue against it where a map has a sign. A map is drawn as it is at its layer: a block is one number
 (<i>smooth</i> draws between them, which adds nothing). The ring is the maximum.</p>
 <p><b>CLASS-BLIND</b> is a map that would be the same for every class. <b>Below</b>: the likeliest classes
-with their logits; the dark one is explained, choose it by <code>rank</code>. <code>picture</code> is the
-number of an example, the name of a built-in photograph (chelsea, coffee, china, …) or a file.</p>"""
+with their logits; the dark one is explained, pick it from the list <code>class</code>. Ctrl with a click
+picks several methods or layers. The last entry of <code>picture</code> takes a file of yours.</p>"""
 
 
 def _compute(problem: Problem, values: Values) -> Results:
@@ -183,7 +184,7 @@ def _draw_classes(figure: go.Figure, classes: ClassRanking, panels: int) -> None
     places = range(len(classes.names[0]))
     bars.y = [f"{place + 1}: {classes.names[0][place]}" for place in places]
     bars.x = classes.logits[0].tolist()
-    bars.text = [f"{share:.2f}" for share in classes.probabilities[0].tolist()]
+    bars.text = [f"{share:.2g}" for share in classes.probabilities[0].tolist()]
     bars.marker.color = [BLUE if place == classes.rank - 1 else SKY for place in places]
     figure.layout.annotations[_PANELS].update(
         text=f"{classes.pictures[0]}: {classes.chosen_name()} is explained (beside the bars: probability)",
@@ -289,4 +290,5 @@ MAPS = View(
     estimate=_estimate,
     extras=_looks,
     controls=("picture", "rank", "methods", "layers", "score", "combination", "weights"),
+    makers={"picture": picture_menu, "rank": class_list, "methods": method_list, "layers": layer_list},
 )

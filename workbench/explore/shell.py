@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from workbench.explore.accessible import Accessible
 from workbench.explore.code_fold import CodeFold
-from workbench.explore.controls import make_control
+from workbench.explore.controls import make_control, read_control
 from workbench.explore.fit import FitFigures
 from workbench.explore.job import Job, Work
 from workbench.explore.live_figure import LiveFigure
@@ -20,7 +20,7 @@ from workbench.explore.save import PICTURES, TABLES, save
 from workbench.explore.twin import display_with_twin
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.memory import free_bytes, show_bytes
-from workbench.parameters import Notebook
+from workbench.parameters import Notebook, Parameter
 from workbench.problem import Problem
 
 _ASK_SECONDS = 120  # a computation that would take longer, or more than half of the free memory, asks first
@@ -66,7 +66,9 @@ class Explorer(widgets.VBox):
         self._view, self._schema, self._problem = view, schema, problem
         self._accepted: Values | None = None  # values whose cost was shown and which may be run
         parameters = {parameter.name: parameter for parameter in schema.parameters}
-        self.controls = {name: make_control(parameters[name], value) for name, value in values.items()}
+        self.controls: dict[str, widgets.Widget] = {}
+        for name, value in values.items():
+            self.controls[name] = self._make_control(parameters[name], value)
         self.job = Job("Run", "compute with these values", self._prepare)
         self.job.say("Set the controls and press Run.")
         self._place, self._extras_place = widgets.VBox(), widgets.VBox()
@@ -128,6 +130,16 @@ class Explorer(widgets.VBox):
             return
         self.job.say("Saved " + ", ".join(path.name for path in paths))
 
+    def _make_control(self, parameter: Parameter, value: Any) -> widgets.Widget:
+        """The view's own control, or the usual one, also where the view finds nothing to list."""
+        maker = self._view.makers.get(parameter.name)
+        if maker is not None:
+            try:
+                return maker(parameter, value, self._problem, self.controls)
+            except ValueError:  # a problem that the analysis is not for: Run says why
+                pass
+        return make_control(parameter, value)
+
     def _make_figure(self, settings: Mapping[str, Any]) -> None:
         """Put an empty figure and its extras in their places, the extras set as given."""
         self.figure = LiveFigure(self._view.figure())
@@ -138,7 +150,7 @@ class Explorer(widgets.VBox):
         self._extras_place.children = tuple(self.extras.values())
 
     def _values(self) -> Values:
-        values = self._schema.validate({name: control.value for name, control in self.controls.items()})
+        values = self._schema.validate({name: read_control(each) for name, each in self.controls.items()})
         return {name: values[name] for name in self.controls}
 
     def _prepare(self) -> Work:
@@ -187,9 +199,11 @@ class Explorer(widgets.VBox):
         help_ = widgets.HTML(
             f'<details class="wb-fold"><summary>What am I looking at?</summary>{self._view.help}</details>'
         )
+        asked = widgets.VBox([*self.controls.values()])
+        asked.add_class("wb-asked")
         saving = widgets.HBox([self.save_button, self._form])
         side = widgets.VBox(
-            [heading, *self.controls.values(), self.job, self._extras_place, saving],
+            [heading, asked, self.job, self._extras_place, saving],
             layout={"flex": "1 1 280px", "max_width": "360px"},
         )
         main = widgets.VBox(

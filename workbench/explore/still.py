@@ -8,9 +8,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 from IPython.display import display
+from PIL import Image
 
 from workbench.explore.picture import picture
 from workbench.explore.view import Results
+
+_LARGE = 400_000  # characters of a PNG, more than any without photographs has
 
 
 class Still:
@@ -28,9 +31,10 @@ class Still:
         self.figure, self.results = figure, results
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        kind, content = _for_print(self.results)
         return {
             "application/vnd.plotly.v1+json": json.loads(self.figure.to_json()),
-            "image/png": png(self.results, dpi=150),
+            kind: content,
             "text/plain": "\n\n".join(result.summary() for result in self.results.values()),
         }
 
@@ -49,6 +53,17 @@ class Stills:
     def _ipython_display_(self) -> None:
         for still in self.stills:
             display(still)
+
+
+def _for_print(results: Results) -> tuple[str, str]:
+    """Kind and content of the printable picture; one with photographs in it is a fifth as a JPEG."""
+    content = png(results, dpi=150)
+    if len(content) <= _LARGE:
+        return "image/png", content
+    with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+        buffer = io.BytesIO()
+        image.convert("RGB").save(buffer, "JPEG", quality=85)
+    return "image/jpeg", base64.b64encode(buffer.getvalue()).decode()
 
 
 def png(results: Results, *, dpi: int) -> str:

@@ -1,17 +1,19 @@
 """``View``: what an analysis brings to the shell that all explorers share."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
+from workbench.parameters import Parameter
 from workbench.problem import Problem
 from workbench.result import Result
 
 Values = dict[str, Any]
 Results = Mapping[str, Result]
+Maker = Callable[[Parameter, Any, Any, Mapping[str, widgets.Widget]], widgets.Widget]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class View:
         ``extras(figure) -> widgets by name``: controls that change the figure without a computation.
     controls : tuple of str, optional
         Names of the parameters that get a control; by default all but ``problem``.
+    makers : mapping of str to callable, optional
+        For some of them a control that the view makes itself, ``maker(parameter, value, problem, controls)``
+        with the controls before it, such as a list of what this problem has. A ValueError means that there
+        is nothing to list, and gives the control that :func:`~.controls.make_control` makes.
     """
 
     title: str
@@ -63,6 +69,7 @@ class View:
     estimate: Callable[[Any, Values], Cost] | None = None
     extras: Callable[[go.FigureWidget], Mapping[str, widgets.Widget]] = lambda figure: {}
     controls: tuple[str, ...] | None = None
+    makers: Mapping[str, Maker] = field(default_factory=dict)
 
     def results(self, problem: Problem | None, values: Values) -> Results:
         """Compute to the end, without showing what comes before it."""

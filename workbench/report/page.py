@@ -194,8 +194,9 @@ def _still(data: NotebookNode) -> str | None:
     if "image/svg+xml" in data:
         content = base64.b64encode(data["image/svg+xml"].encode()).decode()
         return f"data:image/svg+xml;base64,{content}"
-    if "image/png" in data:
-        return f"data:image/png;base64,{data['image/png'].strip()}"
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data:
+            return f"data:{kind};base64,{data[kind].strip()}"
     return None
 
 

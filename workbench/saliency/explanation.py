@@ -207,4 +207,4 @@ def _maps(
 
 def _stack(maps: list[Tensor]) -> Tensor:
     """Maps (N, h, w) of T targets as (N, T, h, w)."""
-    return torch.stack(maps, dim=1) if len(maps) > 1 else maps[0][:, None]
+    return torch.stack(maps, dim=1) if len(maps) > 1 else maps[0].unsqueeze(1)

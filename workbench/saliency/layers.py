@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from workbench.saliency.capture import INPUT
 from workbench.saliency.hooks import of_this_thread
 
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
 
 def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
     """Names of the layers whose output is the last of its resolution, before it changes, in order.
@@ -21,6 +23,30 @@ def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
     ValueError
         If no layer returns (N, C, h, w).
     """
+    once = _running_once(model, inputs)
+    following = [size for _, size in once[1:]] + [()]
+    return tuple(name for (name, size), after in zip(once, following, strict=True) if size != after)
+
+
+def outer_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
+    """Names of the layers to choose from, in order: no part of a block, but those of a plain sequence.
+
+    A block is a module other than a container that returns pictures; what is in it is left out, unless
+    :func:`default_layers` names it. Two forward passes of the first input.
+
+    Raises
+    ------
+    ValueError
+        If no layer returns (N, C, h, w).
+    """
+    once = [name for name, _ in _running_once(model, inputs)]
+    usual = default_layers(model, inputs)
+    blocks = tuple(f"{name}." for name in once if not isinstance(model.get_submodule(name), _CONTAINERS))
+    return tuple(name for name in once if name in usual or not name.startswith(blocks))
+
+
+def _running_once(model: nn.Module, inputs: Tensor) -> list[tuple[str, tuple[int, ...]]]:
+    """Name and size of the layers that return pictures of more than one location, once."""
     seen: list[tuple[str, tuple[int, ...]]] = []
 
     def watch(name: str) -> Callable[..., None]:
@@ -44,5 +70,4 @@ def default_layers(model: nn.Module, inputs: Tensor) -> tuple[str, ...]:
     once = [(name, size) for name, size in seen if names.count(name) == 1]
     if not once:
         raise ValueError("no layer of the model returns (N, C, h, w): name layers= and pass an adapter")
-    following = [size for _, size in once[1:]] + [()]
-    return tuple(name for (name, size), after in zip(once, following, strict=True) if size != after)
+    return once

@@ -150,6 +150,21 @@ class SaliencyMaps(Result):
         """Names of the layers, in order; combinations last."""
         return tuple(dict.fromkeys(entry.layer for entry in self.maps))
 
+    @property
+    def sized(self) -> tuple[Tensor, ...]:
+        """The maps in their order, resized to the input, bilinear: (N, T, H, W) each.
+
+        As :attr:`SaliencyMap.sized` of each, but those of one size are resized in one go.
+        """
+        found: dict[int, Tensor] = {}
+        kinds = [(entry.raw.shape, entry.size, entry.raw.dtype) for entry in self.maps]
+        for kind in dict.fromkeys(kinds):
+            places = [place for place, each in enumerate(kinds) if each == kind]
+            raw = torch.cat([self.maps[place].raw for place in places], dim=1)
+            parts = resize(raw, kind[1]).tensor_split(len(places), dim=1)
+            found.update(zip(places, parts, strict=True))
+        return tuple(found[place] for place in range(len(self.maps)))
+
     def select(self, method: str, layer: str) -> SaliencyMap:
         """Return the maps of one method at one layer.
 

@@ -95,9 +95,9 @@ def find_method(method: Any) -> Method:
 
 def _gradient(kind: str, g: Tensor) -> Tensor:
     if kind == "mean":
-        return g.flatten(2).mean(2)[:, :, None, None]
+        return g.mean((2, 3), keepdim=True)
     if kind == "sum":
-        return g.flatten(2).sum(2)[:, :, None, None]
+        return g.sum((2, 3), keepdim=True)
     return g.relu() if kind == "positive" else g
 
 

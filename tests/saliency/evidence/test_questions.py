@@ -1,11 +1,18 @@
 """Targets and maps are read once and refused in one line."""
 
+import numpy as np
 import pytest
 import torch
 from evidence_cases import images, linear
 from torch import Tensor, nn
 
-from workbench.saliency.evidence.questions import check_maps, constant_maps, fixed_targets, make_maps
+from workbench.saliency.evidence.questions import (
+    check_maps,
+    constant_maps,
+    fixed_targets,
+    make_maps,
+    ordered_curves,
+)
 
 
 def test_targets_may_be_none_one_number_or_one_each() -> None:
@@ -59,6 +66,14 @@ def test_a_map_is_constant_up_to_rounding_or_if_it_is_not_finite() -> None:
     maps[4, 0, 0] = torch.inf
     maps[5] = 0
     assert constant_maps(maps).tolist() == [True, True, False, False, True, True]
+
+
+def test_a_constant_map_has_no_curve() -> None:
+    maps = torch.stack([torch.arange(4.0).reshape(2, 2), torch.ones(2, 2), torch.zeros(2, 2)])
+    curves = torch.arange(6, dtype=torch.float64).reshape(2, 3)  # of the first two, as after an interrupt
+    found = ordered_curves(curves, maps)
+    assert found[0].tolist() == [0, 1, 2]
+    assert np.isnan(found[1]).all()
 
 
 def test_arrays_are_refused_in_one_line() -> None:

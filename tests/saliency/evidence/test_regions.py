@@ -44,6 +44,20 @@ def test_what_does_not_fit_is_refused(regions: torch.Tensor, words: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("regions", "words"),
+    [
+        ("a box", "regions are a str"),
+        ([[1, 2, 4, 5], [0, 0, 5, 6]], "regions of a sample are a list"),
+        (torch.ones(2, 6, 5), "masks are torch.float32.*of bool"),
+        (None, "regions are a NoneType"),
+    ],
+)
+def test_another_kind_is_refused(regions: object, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        region_masks(regions, MAPS)
+
+
+@pytest.mark.parametrize(
     "box", [[100, 100, 140, 140], [-9, -9, -4, -4], [2, 8, 5, 12], [math.nan, 0.0, 3.0, 4.0]]
 )
 def test_a_box_outside_of_the_map_is_refused(box: list[float]) -> None:

@@ -127,6 +127,45 @@ def test_what_cannot_be_done_is_refused() -> None:
         evidence_table(network(), X, Y, {"centre map": gradient_map}, ["deletion"])
 
 
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        ({"deletion": {"step": 5}}, "no option 'step': it has steps, baseline, score; did you mean 'steps'"),
+        ({"road": {"percentage": [5]}}, "did you mean 'percentages'"),
+        ({"cascading_randomisation": {"similarities": ["ssim"]}}, "did you mean 'similarity'"),
+        ({"pointing_game": {"tolerence": 3}}, "did you mean 'tolerance'"),
+        ({"sparseness": {"steps": 3}}, "it has none"),
+        ({"deletion": {"seed": 3}}, "no option 'seed'"),  # the table's own
+        ({"deletion": {"baseline": "zeros"}}, "did you mean 'zero'"),
+    ],
+)
+def test_a_misspelt_option_is_refused_with_the_nearest(metrics: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as raised:
+        evidence_table(network(), X, Y, {"g": gradient_map}, metrics, BOXES)
+    assert "\n" not in str(raised.value)
+
+
+def test_options_and_regions_of_another_kind_are_refused_before_a_map_is_made() -> None:
+    def never(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        raise AssertionError
+
+    with pytest.raises(TypeError, match="options of 'deletion' are a int"):
+        evidence_table(network(), X, Y, {"g": never}, {"deletion": 5})
+    with pytest.raises(ValueError, match="3 regions for 5 maps"):
+        evidence_table(network(), X, Y, {"g": never}, QUICK, BOXES[:3])
+    with pytest.raises(TypeError, match="regions are a str"):
+        evidence_table(network(), X, Y, {"g": never}, QUICK, "boxes")
+
+
+def test_each_metric_takes_its_options() -> None:
+    for metric in METRICS.values():
+        assert not {"memory", "seed", "model", "similarities"} & set(metric.options)
+    assert METRICS["label_randomisation"].options == ("train", "labels", "similarity")
+    options = {"cascading_randomisation": {"similarity": "ssim"}, "deletion": {"steps": 3}}
+    found = evidence_table(network(), X, Y, {"g": gradient_map}, options, floors=False)
+    assert found.evidence["g"]["deletion"].curves.shape == (5, 4)
+
+
 def test_the_summary_warns_of_a_tolerance_that_covers_the_pictures() -> None:
     boxes = torch.tensor([[0, 0, 2, 2]] * len(X))
     table = evidence_table(network(), X, 0, {"|gradient|": absolute}, ["pointing_game"], boxes)

@@ -49,6 +49,25 @@ def test_numbers_are_those_of_the_examples_over_all_batches(problem):
     assert find_examples(problem, "all", 2).names == ("example 0", "example 1")
 
 
+def test_the_first_examples_read_no_batch_beyond_them():
+    class Counting(list):
+        read = 0
+
+        def __iter__(self):
+            for batch in list.__iter__(self):
+                Counting.read += 1
+                yield batch
+
+    inputs = torch.rand(60, 3, 8, 8)
+    data = Counting((inputs[i : i + 2], torch.zeros(2, dtype=torch.long)) for i in range(0, 60, 2))
+    problem = wb.Problem(small(3, 4).model, nn.CrossEntropyLoss(), data, name="counting")
+    assert problem.num_examples == 60  # once, without holding them
+    Counting.read = 0
+    found = find_examples(problem, "all", 3)
+    assert Counting.read < 10  # of 30
+    assert torch.equal(found.inputs, inputs[:3])
+
+
 def test_photographs_by_name_and_from_a_folder(problem, tmp_path):
     found = find_examples(problem, "coffee")
     assert found.names == ("coffee",)

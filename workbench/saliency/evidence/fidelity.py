@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.choices import check_choice, check_count
-from workbench.random_vectors import generator
+from workbench.random_vectors import filled_rows, generator
 from workbench.saliency.evidence.evidence_result import Evidence
 from workbench.saliency.evidence.perturbed_scores import class_scores, perturbed_scores
 from workbench.saliency.evidence.questions import check_maps, fixed_targets
@@ -143,9 +143,9 @@ class _Perturbations:
             return given[samples, versions] if given.ndim == 5 else given[versions]
         shape = (len(samples), *self.inputs.shape[1:])
         if self.kind == "gaussian":
-            noise = torch.empty(shape, dtype=self.inputs.dtype)
-            for row in noise:  # one by one, so that the batches do not matter
-                row.normal_(generator=self.random)
+            noise = filled_rows(
+                shape, lambda row: row.normal_(generator=self.random), dtype=self.inputs.dtype
+            )
             return self.size * noise.to(self.inputs.device)
         return self.inputs[samples] * self._squares(shape)
 

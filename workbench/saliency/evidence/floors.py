@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workbench.random_vectors import generator
+from workbench.random_vectors import filled_rows, generator
 from workbench.saliency.explainers import MapFunction
 
 
@@ -15,10 +15,10 @@ def random_floor(seed: int = 0) -> MapFunction:
     random = generator(seed)
 
     def random_maps(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        maps = torch.empty(len(inputs), *inputs.shape[2:])
-        for each in maps:  # one by one, so that the batches do not matter
-            each.uniform_(generator=random)
-        return maps.to(inputs.device)
+        shape = (len(inputs), *inputs.shape[2:])
+        return filled_rows(shape, lambda each: each.uniform_(generator=random), torch.float32).to(
+            inputs.device
+        )
 
     return random_maps
 

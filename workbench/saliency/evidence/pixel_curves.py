@@ -1,6 +1,5 @@
 """``insertion`` and ``deletion``: how the score moves as pixels appear or go in the order of a map."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from workbench.choices import check_count
 from workbench.saliency.baselines import baseline_inputs
 from workbench.saliency.evidence.evidence_result import Evidence
 from workbench.saliency.evidence.perturbed_scores import perturbed_scores
-from workbench.saliency.evidence.questions import check_maps, constant_maps, fixed_targets
+from workbench.saliency.evidence.questions import check_maps, fixed_targets, ordered_curves
 
 
 def deletion(
@@ -122,8 +121,7 @@ def _curve(
     )
     needed = needed[: len(scores)].cpu()
     steps_so_far = torch.where(needed, torch.arange(len(counts)), 0)
-    curves = scores.gather(1, steps_so_far.cummax(dim=1).values).numpy()
-    curves[constant_maps(maps)[: len(curves)].cpu().numpy()] = math.nan
+    curves = ordered_curves(scores.gather(1, steps_so_far.cummax(dim=1).values), maps)
     positions = counts.cpu().numpy() / pixels
     name = baseline if isinstance(baseline, str) else "given"
     return Evidence(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -72,6 +73,12 @@ def make_maps(
         parts.append(map_function(model, part, classes).detach())
         check_maps(parts[-1], part)
     return torch.cat(parts)
+
+
+def ordered_curves(curves: Tensor, maps: Tensor) -> np.ndarray:
+    """Curves (done, s) along the orders of the first maps; nan for a constant map, which has none."""
+    constant = constant_maps(maps[: len(curves)]).to(curves.device)
+    return torch.where(constant[:, None], torch.nan, curves).numpy()
 
 
 def constant_maps(maps: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Where the object is: boxes or masks, as masks."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,12 +32,13 @@ def region_masks(regions: Regions, maps: Tensor) -> Tensor:
         If the shapes do not fit, a box ends before it begins, or one that is not empty lies outside of the
         map, as one in the pixels of another picture does.
     TypeError
-        If the maps are no tensor.
+        If the maps are no tensor, or the regions none of these.
     """
     if not isinstance(maps, Tensor):
         raise TypeError(f"maps is a {type(maps).__name__}: pass a tensor (N, H, W)")
     if maps.ndim != 3:
         raise ValueError(f"maps have shape {tuple(maps.shape)}: they must be (N, H, W)")
+    _check_kind(regions, maps)
     if isinstance(regions, Tensor) and regions.dtype == torch.bool:
         if regions.shape != maps.shape:
             raise ValueError(f"masks have shape {tuple(regions.shape)}, not {tuple(maps.shape)} as the maps")
@@ -46,6 +48,19 @@ def region_masks(regions: Regions, maps: Tensor) -> Tensor:
     if isinstance(regions, Tensor):
         regions = regions[:, None] if regions.ndim == 2 else regions
     return torch.stack([_joined(boxes.to(maps.device), maps) for boxes in regions])
+
+
+def _check_kind(regions: Any, maps: Tensor) -> None:
+    how = "pass boxes (N, 4), a sequence of N tensors (k, 4), or masks (N, H, W) of bool"
+    if isinstance(regions, Tensor):
+        if regions.shape == maps.shape and regions.dtype != torch.bool:
+            raise TypeError(f"masks are {regions.dtype}: {how}")
+        return
+    if isinstance(regions, str) or not isinstance(regions, Sequence):
+        raise TypeError(f"regions are a {type(regions).__name__}: {how}")
+    for each in regions:
+        if not isinstance(each, Tensor):
+            raise TypeError(f"the regions of a sample are a {type(each).__name__}: {how}")
 
 
 def _joined(boxes: Tensor, maps: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """``road``: how the score falls as pixels are removed and imputed in the order of a map."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from workbench.saliency.evidence.evidence_result import Evidence
 from workbench.saliency.evidence.imputation import linear_imputation
 from workbench.saliency.evidence.perturbed_scores import perturbed_scores
 from workbench.saliency.evidence.pixel_curves import pixel_ranks
-from workbench.saliency.evidence.questions import check_maps, constant_maps, fixed_targets
+from workbench.saliency.evidence.questions import check_maps, fixed_targets, ordered_curves
 
 ORDERS = ("most", "least")
 _PERCENTAGES = (10, 20, 30, 40, 50, 70, 90)
@@ -94,10 +93,10 @@ def road(
         removed = ranks[samples] < counts[versions, None, None]
         return linear_imputation(inputs[samples], removed, drawn[samples.cpu()].to(inputs.device))
 
-    curves = perturbed_scores(
+    scores = perturbed_scores(
         model, inputs, classes, len(counts), perturb, score=score, memory=memory, title="ROAD"
-    ).numpy()
-    curves[constant_maps(maps)[: len(curves)].cpu().numpy()] = math.nan
+    )
+    curves = ordered_curves(scores, maps)
     return Evidence(
         metric="ROAD" if order == "most" else "ROAD, least relevant first",
         values=curves.mean(1),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from workbench.choices import check_count
 from workbench.progress import progress
-from workbench.random_vectors import generator
+from workbench.random_vectors import filled_rows, generator
 from workbench.saliency.evidence.budget import rows_at_once
 from workbench.saliency.evidence.evidence_result import Evidence
 from workbench.saliency.evidence.questions import fixed_targets, make_maps
@@ -82,7 +82,11 @@ def max_sensitivity(
         with progress("max-sensitivity", total) as advance:
             for start in range(0, total, rows):
                 samples = torch.arange(start, min(start + rows, total), device=inputs.device) // draws
-                moved = inputs[samples] + radius * _uniform(inputs[samples], random)
+                chosen = inputs[samples]
+                steps = filled_rows(
+                    chosen.shape, lambda row: row.uniform_(-1, 1, generator=random), chosen.dtype
+                )
+                moved = chosen + radius * steps.to(chosen.device)
                 maps = make_maps(map_function, model, moved, classes[samples], rows).double()
                 distances.append((maps - originals[samples]).flatten(1).norm(dim=1).cpu())
                 advance(len(samples))
@@ -107,11 +111,3 @@ def max_sensitivity(
         seed=seed,
         interrupted=done < len(inputs),
     )
-
-
-def _uniform(like: Tensor, random: torch.Generator) -> Tensor:
-    """Uniform in [-1, 1], one row after the other, so that the batches do not matter."""
-    noise = torch.empty(like.shape, dtype=like.dtype)
-    for row in noise:
-        row.uniform_(-1, 1, generator=random)
-    return noise.to(like.device)

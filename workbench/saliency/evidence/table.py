@@ -1,6 +1,7 @@
 """``evidence_table``: several metrics of several explainers, beside maps that know nothing of the network."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +23,7 @@ from workbench.saliency.evidence.pixel_curves import deletion, insertion
 from workbench.saliency.evidence.pointing import pointing_game
 from workbench.saliency.evidence.questions import fixed_targets, make_maps
 from workbench.saliency.evidence.randomisation import cascading_randomisation, independent_randomisation
-from workbench.saliency.evidence.regions import Regions
+from workbench.saliency.evidence.regions import Regions, region_masks
 from workbench.saliency.evidence.road_curves import road
 from workbench.saliency.evidence.robustness import max_sensitivity
 from workbench.saliency.evidence.sparsity import sparseness
@@ -159,13 +160,21 @@ class _Case:
         """A metric of given maps."""
         return metric(self.model, self.inputs, self.targets, self.maps, **self.common, **options)
 
-    def by_function(self, metric: Callable[..., Any], **options: Any) -> Any:
-        """A metric for which maps are made anew."""
-        return metric(self.model, self.inputs, self.targets, self.map_function, **self.common, **options)
+    def by_maps_alone(self, metric: Callable[..., Evidence], **options: Any) -> Evidence:
+        """A metric that does not ask the model."""
+        return metric(self.maps, seed=self.common["seed"], **options)
 
     def by_boxes(self, metric: Callable[..., Evidence], **options: Any) -> Evidence:
         """A metric of maps and boxes."""
         return metric(self.maps, self.boxes, self.targets, seed=self.common["seed"], **options)
+
+    def by_function(self, metric: Callable[..., Any], **options: Any) -> Any:
+        """A metric for which maps are made anew."""
+        return metric(self.model, self.inputs, self.targets, self.map_function, **self.common, **options)
+
+    def by_classes(self, metric: Callable[..., Evidence], **options: Any) -> Evidence:
+        """A metric that chooses the classes itself."""
+        return metric(self.model, self.inputs, self.map_function, **self.common, **options)
 
     def by_weights(
         self, metric: Callable[..., Any], similarity: str = "spearman", **options: Any
@@ -175,28 +184,33 @@ class _Case:
 
 
 class _Metric(NamedTuple):
-    run: Callable[..., Evidence]
+    function: Callable[..., Any]
+    run: Callable[..., Evidence]  # of a case, the function and options
     default: bool = True
     needs_boxes: bool = False
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What may be chosen for it, beside what the table gives to all."""
+        names = inspect.signature(self.function).parameters
+        free = [name for name in names if name not in _GIVEN]
+        return tuple("similarity" if name == "similarities" else name for name in free)
 
+
+_GIVEN = {"model", "inputs", "targets", "maps", "map_function", "regions", "classes", "memory", "seed"}
 METRICS: dict[str, _Metric] = {
-    "class_sensitivity": _Metric(
-        lambda case, **o: class_sensitivity(case.model, case.inputs, case.map_function, **case.common, **o)
-    ),
-    "cascading_randomisation": _Metric(lambda case, **o: case.by_weights(cascading_randomisation, **o)),
-    "independent_randomisation": _Metric(lambda case, **o: case.by_weights(independent_randomisation, **o)),
-    "label_randomisation": _Metric(
-        lambda case, **o: case.by_function(label_randomisation, **o), default=False
-    ),
-    "pointing_game": _Metric(lambda case, **o: case.by_boxes(pointing_game, **o), needs_boxes=True),
-    "energy_pointing": _Metric(lambda case, **o: case.by_boxes(energy_pointing, **o), needs_boxes=True),
-    "insertion": _Metric(lambda case, **o: case.by_maps(insertion, **o)),
-    "deletion": _Metric(lambda case, **o: case.by_maps(deletion, **o)),
-    "road": _Metric(lambda case, **o: case.by_maps(road, **o)),
-    "infidelity": _Metric(lambda case, **o: case.by_maps(infidelity, **o)),
-    "max_sensitivity": _Metric(lambda case, **o: case.by_function(max_sensitivity, **o)),
-    "sparseness": _Metric(lambda case, **o: sparseness(case.maps, seed=case.common["seed"], **o)),
+    "class_sensitivity": _Metric(class_sensitivity, _Case.by_classes),
+    "cascading_randomisation": _Metric(cascading_randomisation, _Case.by_weights),
+    "independent_randomisation": _Metric(independent_randomisation, _Case.by_weights),
+    "label_randomisation": _Metric(label_randomisation, _Case.by_function, default=False),
+    "pointing_game": _Metric(pointing_game, _Case.by_boxes, needs_boxes=True),
+    "energy_pointing": _Metric(energy_pointing, _Case.by_boxes, needs_boxes=True),
+    "insertion": _Metric(insertion, _Case.by_maps),
+    "deletion": _Metric(deletion, _Case.by_maps),
+    "road": _Metric(road, _Case.by_maps),
+    "infidelity": _Metric(infidelity, _Case.by_maps),
+    "max_sensitivity": _Metric(max_sensitivity, _Case.by_function),
+    "sparseness": _Metric(sparseness, _Case.by_maps_alone),
 }
 
 
@@ -247,10 +261,10 @@ def evidence_table(
     Raises
     ------
     ValueError
-        If a metric is unknown or needs boxes or options that are not given, or an explainer has the name of a
-        floor.
+        If a metric or an option of one is unknown, a metric needs boxes or options that are not given, the
+        boxes do not fit the inputs, or an explainer has the name of a floor.
     TypeError
-        If the explainers are no mapping of names to functions.
+        If the explainers are no mapping of names to functions, or the options none of names to values.
 
     Notes
     -----
@@ -262,6 +276,8 @@ def evidence_table(
     if taken:
         raise ValueError(f"explainer {taken[0]!r} has the name of a floor: {', '.join(map(repr, FLOORS))}")
     classes = fixed_targets(model, inputs, targets)
+    if boxes is not None:
+        region_masks(boxes, inputs[:, 0])  # refused now, and not after the metrics that need none
     rows = rows_at_once(model, inputs, memory, backward=True)
     names = (*explainers, *(FLOORS if floors else ()))
     evidence: dict[str, dict[str, Evidence]] = {}
@@ -275,7 +291,7 @@ def evidence_table(
                     function = _map_function(name, explainers, seed + 1)  # other draws than those of the maps
                     common = {"memory": memory, "seed": seed}
                     case = _Case(model, inputs, classes, function, maps, boxes, common)
-                    made[metric] = METRICS[metric].run(case, **chosen)
+                    made[metric] = METRICS[metric].run(case, METRICS[metric].function, **chosen)
                     if made[metric].interrupted:
                         raise KeyboardInterrupt
                     advance(1, f"{name}, {metric}")
@@ -318,10 +334,23 @@ def _read_metrics(
             raise ValueError(
                 f"metric {name!r} needs boxes=: where the objects are, (N, 4) or masks (N, H, W)"
             )
-    options = {name: dict(metrics[name]) if isinstance(metrics, Mapping) else {} for name in names}
+    options = {
+        name: _read_options(name, metrics[name]) if isinstance(metrics, Mapping) else {} for name in names
+    }
     if not {"train", "labels"} <= options.get("label_randomisation", {"train": ..., "labels": ...}).keys():
         raise ValueError(
             "metric 'label_randomisation' trains anew: pass metrics={'label_randomisation': {'train': train, "
             "'labels': labels}}, a function of labels that returns a trained model, and the true ones"
         )
     return options
+
+
+def _read_options(metric: str, options: Any) -> dict[str, Any]:
+    if not isinstance(options, Mapping):
+        raise TypeError(f"options of {metric!r} are a {type(options).__name__}: pass them by name, in a dict")
+    known = METRICS[metric].options
+    for name in options:
+        if name not in known:
+            some = f"it has {', '.join(known)}" if known else "it has none"
+            raise ValueError(f"metric {metric!r} has no option {name!r}: {some}{suggestion(name, known)}")
+    return dict(options)

@@ -54,11 +54,12 @@ def find_examples(problem: Problem, picture: str = "0", count: int | None = None
     if count is not None:
         check_count("count", count)
     shape = tuple(_inputs(problem.small_batch(1)).shape[1:])
+    if not picture.strip():
+        raise ValueError("picture is empty: give the number of an example, a photograph, a file, or a folder")
     if picture.isdecimal():
         return _example(problem, int(picture))
     if picture == "all":
-        parts = [_inputs(batch) for batch, _ in problem.batches()]
-        inputs = torch.cat(parts)[:count]
+        inputs = _first(problem, problem.num_examples if count is None else count)
         return Examples(_names(problem, len(inputs)), inputs)
     if shape[0] != 3:
         raise ValueError(
@@ -110,6 +111,16 @@ def _classes(problem: Problem) -> int:
     if not isinstance(logits, Tensor) or logits.dim() != 2:
         raise ValueError(f"{problem.name!r} does not return logits (N, classes)")
     return logits.shape[1]
+
+
+def _first(problem: Problem, count: int) -> Tensor:
+    """The first so many examples; no batch beyond them is read."""
+    parts: list[Tensor] = []
+    for batch, _ in problem.batches():
+        parts.append(_inputs(batch))
+        if sum(map(len, parts)) >= count:
+            break
+    return torch.cat(parts)[:count]
 
 
 def _example(problem: Problem, number: int) -> Examples:

@@ -100,7 +100,7 @@ def attack(
     slope = slope if slope is not None else ascent(surrogate, point, aim)
     if not _leads(slope):
         return Attack(None, 0 if known else 1)
-    step = radius * (slope.sign() if kind == "fgsm" else slope / torch.linalg.vector_norm(slope))
+    step = radius * (slope.sign() if kind == "fgsm" else _unit(slope))
     return Attack(_within(surrogate, point, step), 0 if known else 1)
 
 
@@ -142,6 +142,12 @@ def _within(surrogate: Surrogate, point: Tensor, step: Tensor) -> Tensor | None:
     """The step as far as the box allows; None if nothing is left of it."""
     left = surrogate.clipped(point + step) - point
     return left if left.any() else None
+
+
+def _unit(slope: Tensor) -> Tensor:
+    """The vector over its length, whose squares may be 0 for a saturated network and inf for a steep one."""
+    scaled = slope / slope.abs().max()
+    return scaled / torch.linalg.vector_norm(scaled)
 
 
 def _leads(slope: Tensor) -> bool:

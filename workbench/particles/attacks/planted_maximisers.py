@@ -9,6 +9,7 @@ from workbench.choices import check_count
 from workbench.particles.attacks.surrogates import Surrogate
 from workbench.random_vectors import generator
 
+_STREAM = 2**40  # of seeds that no search draws from: its directions would be the problem's own
 _BEND = 0.5  # of the network: below 1, so that no two points have the same outputs
 
 
@@ -40,7 +41,8 @@ def planted_maximiser(dim: int = 20, condition: float = 100.0, bits: int = 0, se
     check_count("bits", bits, low=0, high=40)
     if not 1 <= condition < math.inf:
         raise ValueError(f"condition={condition} is out of range: it must be at least 1")
-    draws = generator(seed)
+    check_count("seed", seed, low=0)
+    draws = generator(_STREAM + seed)
     inner, outer, turn = (_rotation(dim, draws) for _ in range(3))
     exponents = torch.linspace(-math.log(condition), 0, dim, dtype=torch.float64)
     head = turn @ torch.diag(exponents.exp()) @ turn.T

@@ -173,22 +173,31 @@ class ProcessCheck(Result):
         )
 
 
-def process_check(surrogate: Surrogate, path: SearchPath, *, waste: float = 0.06) -> ProcessCheck:
-    """Put the end of a path into the closed form; ``waste`` as for :func:`process_surrogate`.
+def process_check(surrogate: Surrogate, path: SearchPath) -> ProcessCheck:
+    """Put the end of a path on a :func:`process_surrogate` into the closed form, with that one's limits.
 
     Raises
     ------
     ValueError
-        If the path is not of this problem.
+        If the path is not of this problem, or the problem is no process.
     """
     if path.problem != surrogate.name:
         raise ValueError(f"the path is of {path.problem!r}, not of {surrogate.name!r}")
+    limits = surrogate.constraints
+    if not isinstance(limits, functools.partial) or limits.func is not excess:
+        raise ValueError(f"{surrogate.name!r} is no process: use process_surrogate")
     held_out = torch.rand(2000, 2 * STAGES, generator=generator(10_007), dtype=torch.float64)
     with torch.no_grad():
         outputs = torch.cat([surrogate.network(path.point[None]), closed_form(path.point[None])])
         errors = (surrogate.network(held_out) - closed_form(held_out)).square().mean(0).sqrt()
     by_network, truth = profit(outputs).tolist()
-    return ProcessCheck(outputs[0].numpy(), outputs[1].numpy(), errors.numpy(), (by_network, truth), waste)
+    return ProcessCheck(
+        surrogate=outputs[0].numpy(),
+        truth=outputs[1].numpy(),
+        errors=errors.numpy(),
+        profits=(by_network, truth),
+        waste=limits.keywords["waste"],
+    )
 
 
 class _Process(nn.Module):

@@ -101,10 +101,16 @@ def gradient_ascent(surrogate: Surrogate, evaluations: int = 10_000) -> Trail:
     ----------
     surrogate : Surrogate
     evaluations : int
-        Budget.
+        Budget, at least 3.
+
+    Raises
+    ------
+    ValueError
+        If the budget does not pay one gradient.
     """
     from scipy.optimize import minimize
 
+    check_count("evaluations", evaluations, low=GRADIENT_COST)
     counted = Counted(surrogate, evaluations // GRADIENT_COST)
 
     def value_and_slope(point: np.ndarray) -> tuple[float, np.ndarray]:

@@ -107,6 +107,9 @@ def chain_steps(
         raise ValueError(f"burn_in={burn_in} is out of range: it must be finite and at least 0")
     slowest = float(pace.min())
     if steps is None:
-        steps = math.ceil(length * averaging_time(model.order, model.dim, beta) / slowest)
+        wanted = length * averaging_time(model.order, model.dim, beta) / slowest
+        if not wanted < 2**53:
+            raise ValueError(f"beta={beta} is too small for a length={length}: it takes {wanted:.2g} steps")
+        steps = math.ceil(wanted)
     check_count("steps", steps)
     return BLOCK * math.ceil(steps / BLOCK), BLOCK * math.ceil(burn_in / slowest / BLOCK)

@@ -18,7 +18,7 @@ from workbench.choices import check_count
 from workbench.colors import BLUE
 from workbench.particles.landscapes import Landscape
 from workbench.particles.noise import FIRST_STEP, normals
-from workbench.particles.objectives import Objective, Read, gradients, read_objective
+from workbench.particles.objectives import GRADIENT_COST, Objective, Read, gradients, read_objective
 from workbench.particles.proximal import proximal_point
 from workbench.particles.success import clopper_pearson, distance_to
 from workbench.particles.swarm import Swarm
@@ -28,7 +28,6 @@ from workbench.result import Result, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GRADIENT_COST = 3
 Step = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 
@@ -256,7 +255,7 @@ def compare(landscape: Landscape, *found: Swarm | Paths, radius: float = 0.25) -
     names, spent, energies, hits = [], [], [], []
     for each in found:
         ends = each.consensus[-1] if isinstance(each, Swarm) else each.points[-1]
-        cost = _price(each) if isinstance(each, Swarm) else each.evaluations[-1]
+        cost = each.evaluations if isinstance(each, Swarm) else each.evaluations[-1]
         names.append(_swarm_name(each) if isinstance(each, Swarm) else each.method)
         spent.append(int(cost.max()))
         energies.append(each.energy[-1].double().numpy())
@@ -270,12 +269,6 @@ def compare(landscape: Landscape, *found: Swarm | Paths, radius: float = 0.25) -
         runs=np.array([len(energy) for energy in energies]),
         radius=radius,
     )
-
-
-def _price(swarm: Swarm) -> Tensor:
-    """Evaluations of each run, those that a gradient drift costs at each step included."""
-    drift = swarm.particles.shape[1] * swarm.stopped if swarm.settings["gradient"] else 0
-    return swarm.evaluations + GRADIENT_COST * drift
 
 
 def _swarm_name(swarm: Swarm) -> str:

@@ -26,7 +26,7 @@ class Success(Result):
     name : str
         What was run.
     evaluations : ndarray (records,)
-        Spent by a run that has not ended, at each record.
+        Spent by a run that has not ended, at each record; a gradient, of a drift, counts as 3.
     hits : ndarray (records,) of int
         Runs within the radius.
     runs : int
@@ -114,7 +114,7 @@ def success(swarm: Swarm, minimisers: Any, *, radius: float = 0.25, level: float
     distance = distance_to(minimisers, swarm.consensus)
     return Success(
         name=swarm.objective,
-        evaluations=((swarm.steps + 1) * swarm.particles.shape[1]).numpy(),
+        evaluations=swarm.spent.numpy(),
         hits=(distance < radius).sum(1).numpy(),
         runs=len(swarm.runs),
         radius=radius,

@@ -10,7 +10,7 @@ from workbench.choices import check_count
 from workbench.particles.attacks.attack_operator import ascent
 from workbench.particles.attacks.data_profiles import Trail
 from workbench.particles.attacks.surrogates import Surrogate
-from workbench.particles.comparisons import GRADIENT_COST
+from workbench.particles.objectives import GRADIENT_COST
 
 
 class Counted:

@@ -14,7 +14,7 @@ from workbench.particles.attacks.barriers import BARRIERS, Barrier, Incumbent, f
 from workbench.particles.attacks.search_path import COUNTS, SearchPath
 from workbench.particles.attacks.surrogates import Evaluation, Surrogate
 from workbench.particles.attacks.trial_points import points_in_ball, spanning_set
-from workbench.particles.comparisons import GRADIENT_COST
+from workbench.particles.objectives import GRADIENT_COST
 from workbench.progress import progress
 from workbench.random_vectors import generator
 

@@ -38,7 +38,7 @@ METHODS = (
 )
 SMOOTHED_METHODS = ("smoothed ascent",)  # of tensors of order 3
 MINIBATCH_METHODS = ("minibatch last iterate", "minibatch average", "minibatch average, ascent")
-_BYTES = 2**26  # of the instances that are run at the same time
+BYTES = 2**26  # of the instances that are run at the same time
 
 
 def phase_diagram(
@@ -122,7 +122,7 @@ def phase_diagram(
     try:
         with progress(f"phases of the {model}", runs * len(dims)) as advance:
             for d, dim in enumerate(dims):
-                width = max(1, _BYTES // (4 * _numbers(model, dim, order, int(sizes[d].max()))))
+                width = max(1, BYTES // (4 * _numbers(model, dim, order, int(sizes[d].max()))))
                 done = int((~np.isnan(overlaps[:, d]).any((0, 2))).sum())
                 advance(done, f"dimension {dim}")
                 for first in range(done, runs, width):

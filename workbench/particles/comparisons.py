@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.colors import BLUE
 from workbench.particles.landscapes import Landscape
 from workbench.particles.noise import FIRST_STEP, normals
@@ -110,8 +110,7 @@ def gradient_descent(
         If a number is out of range or the objective has no gradient.
     """
     _check(rate=rate)
-    if not noise >= 0:
-        raise ValueError(f"noise={noise} is out of range: it must be at least 0")
+    check_number("noise", noise, low=0)
     read, x = _read(objective, start, evaluations)
 
     def step(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -279,8 +278,7 @@ def _swarm_name(swarm: Swarm) -> str:
 
 def _check(**values: float) -> None:
     for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name}={value} is out of range: it must be positive")
+        check_number(name, value, above=0)
 
 
 def _read(objective: Objective, start: Any, evaluations: int) -> tuple[Read, Tensor]:

@@ -7,14 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.choices import check_choice, check_count
+from workbench.choices import check_choice, check_count, check_number
 from workbench.particles.dynamics import KINDS, Engine, Law, State, TorchEngine
 from workbench.particles.landscapes import Landscape
 from workbench.particles.objectives import Objective, Read, read_objective
 from workbench.particles.records import Recorder, Records, StopRules, records_of
 from workbench.particles.schedules import (
     Values,
-    check_number,
     check_values,
     pack_values,
     unpack_values,
@@ -226,7 +225,7 @@ def _read_law(settings: dict[str, Any]) -> tuple[Law, Values, Values]:
         check_values(name, settings[name])
     for name in ("lam", "dt", "gradient", "memory"):
         if not (name == "memory" and settings[name] is None):
-            check_number(name, settings[name])
+            check_number(name, settings[name], low=0)
     check_count("seed", settings["seed"], 0, 2**64 - 1)
     law = Law(*(settings[name] for name in ("kind", "lam", "dt", "memory", "gradient")))
     return law, settings["alpha"], settings["sigma"]

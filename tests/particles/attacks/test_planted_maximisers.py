@@ -1,19 +1,10 @@
 """The planted maximum is one, and the only one; the head has the condition that was asked for."""
 
-from functools import partial
-
 import pytest
 import torch
 
-from workbench.particles.attacks import (
-    direct_search,
-    gradient_ascent,
-    planted_maximiser,
-    planted_maximisers,
-    searches,
-)
+from workbench.particles.attacks import gradient_ascent, planted_maximiser
 from workbench.particles.attacks.attack_operator import ascent
-from workbench.random_vectors import generator
 
 
 def test_the_maximum_is_zero_and_reached() -> None:
@@ -51,18 +42,3 @@ def test_rounded_outputs_have_no_gradient() -> None:
 def test_what_cannot_be_is_refused(options) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         planted_maximiser(**options)
-
-
-def test_no_search_draws_what_its_problem_was_made_of(monkeypatch) -> None:
-    seeds = {planted_maximisers: set(), searches: set()}
-
-    def recorded(module, seed):
-        seeds[module].add(seed)
-        return generator(seed)
-
-    for module in seeds:
-        monkeypatch.setattr(module, "generator", partial(recorded, module))
-    for seed in range(5):
-        direct_search(planted_maximiser(2, seed=seed), evaluations=5, seed=seed)
-    assert len(seeds[planted_maximisers]) == 5
-    assert not seeds[planted_maximisers] & seeds[searches]

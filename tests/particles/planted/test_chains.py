@@ -129,6 +129,12 @@ def test_frame_and_plot():
     assert frame["average"].tolist() == pytest.approx(found.average[-1].mean(0).tolist())
     axes = found.plot(place=0)
     assert len(axes.get_lines()) == 4
+    axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    shown = [t.get_text() for t in axes.xaxis.get_majorticklabels() if low <= t.get_position()[0] <= high]
+    assert all(float(label) > 0 for label in shown)
+    assert 2 <= len(shown) <= 8
+    assert not any(t.get_text() for t in axes.xaxis.get_minorticklabels())
 
 
 def test_an_interrupt_between_records_gives_the_last_record():

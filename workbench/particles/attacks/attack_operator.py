@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from workbench.choices import check_choice, check_count
+from workbench.choices import check_choice, check_count, check_number
 from workbench.particles.attacks.surrogates import Surrogate
 from workbench.random_vectors import generator as seeded
 
@@ -92,8 +92,7 @@ def attack(
     check_choice("kind", kind, ATTACKS)
     check_choice("aim", aim, AIMS)
     check_count("steps", steps)
-    if not 0 < radius < math.inf:
-        raise ValueError(f"radius={radius} is out of range: it must be positive and finite")
+    check_number("radius", radius, above=0, below=math.inf)
     if kind == "pgd":
         return _climb(surrogate, point, radius, steps, aim, generator or seeded(0))
     known = slope is not None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from workbench.choices import check_choice
+from workbench.choices import check_choice, check_number
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.particles.success import clopper_pearson
 from workbench.result import Result, new_axes
@@ -156,8 +156,7 @@ def data_profile(trails: Mapping[str, Sequence[Trail]], tolerance: float = 1e-3)
     ValueError
         If there is nothing to compare, the problems differ, or the tolerance is out of range.
     """
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance={tolerance} is out of range: it must be between 0 and 1")
+    check_number("tolerance", tolerance, above=0, below=1)
     if not trails or not all(trails.values()):
         raise ValueError("there is nothing to compare: pass at least one trail a method")
     names = {method: tuple(trail.problem for trail in runs) for method, runs in trails.items()}

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.colors import BLUE, ORANGE
 from workbench.particles.attacks.search_path import SearchPath
 from workbench.particles.attacks.surrogates import Surrogate
@@ -83,8 +83,7 @@ def process_surrogate(
     -----
     The network, 6-32-32-3 with GELU, takes a second or two to train and is kept for the session.
     """
-    if not 0 < waste < 1:
-        raise ValueError(f"waste={waste} is out of range: it must be between 0 and 1")
+    check_number("waste", waste, above=0, below=1)
     check_count("samples", samples)
     check_count("iterations", iterations)
     check_count("seed", seed, low=0)

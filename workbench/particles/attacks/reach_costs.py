@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from workbench.choices import check_choice, check_count
+from workbench.choices import check_choice, check_count, check_number
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.particles.attacks.planted_maximisers import planted_maximiser
 from workbench.particles.attacks.search_path import COUNTS
@@ -137,8 +137,7 @@ def reach_costs(
         raise ValueError(f"dims={list(dims)}, attacks={list(attacks)}: give at least one of each")
     check_count("units", units)
     check_count("seeds", seeds)
-    if not precision > 0:
-        raise ValueError(f"precision={precision} is out of range: it must be positive")
+    check_number("precision", precision, above=0)
     costs = {count: np.full((len(attacks), len(dims), seeds), np.inf) for count in COUNTS}
     with progress("planted maxima", len(attacks) * len(dims) * seeds) as advance:
         for a, attack in enumerate(attacks):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import torch
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.particles.attacks.attack_operator import ascent
 from workbench.particles.attacks.data_profiles import Trail
 from workbench.particles.attacks.surrogates import Surrogate
@@ -79,8 +79,7 @@ def nelder_mead(surrogate: Surrogate, evaluations: int = 10_000, delta: float = 
     """
     from scipy.optimize import minimize
 
-    if not 0 < delta < math.inf:
-        raise ValueError(f"delta={delta} is out of range: it must be positive and finite")
+    check_number("delta", delta, above=0, below=math.inf)
     counted = Counted(surrogate, evaluations)
     start = surrogate.start.double().numpy()
     simplex = np.vstack([start, start + delta * np.eye(surrogate.dim)])

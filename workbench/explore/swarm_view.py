@@ -81,7 +81,8 @@ def _estimate(problem: Problem, values: Values) -> Cost:
     started = time.monotonic()
     cross(ground, **asked | few)
     seconds = _PART * (time.monotonic() - started)
-    held = 4 * 2 * values["particles"] * values["runs"] * min(values["steps"], 101)  # of all records
+    records = values["steps"] // max(1, values["steps"] // 100) + 2
+    held = 4 * 2 * values["particles"] * values["runs"] * records
     if sliced:
         passes = inspect.signature(loss_plane).parameters["points"].default ** 2
         seconds += training_cost(problem, _PLANE_PRODUCTS * 2 + passes / 3).seconds

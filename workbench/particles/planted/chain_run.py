@@ -50,7 +50,7 @@ class ChainRun(Result):
     burn_in : int
         Steps that the averages leave out.
     steps : int
-        That were taken.
+        Up to the last record, which the points and the gradients are of, too.
     gradients : Tensor (sizes,)
         Gradients of single samples in all of a chain; the tensor counts as one.
     settings : dict

@@ -4,7 +4,9 @@ Rounds are interleaved, so that a busy machine is busy for all. Reported are the
 threads asked for and the least CPU time on one thread, in ns per run, particle, dimension and step, on
 Ackley's function with anisotropic noise, the best point and the effective sample size kept. CBXpy is measured
 where it can be imported, e.g. from ``pip install --no-deps --target PEERS cbx`` with ``PYTHONPATH=PEERS``;
-evotorch has no consensus-based optimisation and stands for a population of the same size (SNES).
+evotorch has no consensus-based optimisation and stands for a population of the same size (SNES); its import
+takes more: ``pip install --no-deps --target PEERS evotorch ray msgpack protobuf gymnasium
+farama-notifications cloudpickle``.
 
     python benchmarks/particles.py [--threads 2] [--rounds 15] [--draws 1e8] [--largest 1e7] [--plot cost.png]
 """

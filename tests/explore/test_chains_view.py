@@ -5,7 +5,7 @@ import pytest
 
 import workbench as wb
 from workbench.explore import remembered
-from workbench.explore.chains_view import CHAINS
+from workbench.explore.chains_view import CHAINS, chain_steps
 from workbench.explore.phases_view import PHASES
 from workbench.explore.still import Stills
 from workbench.particles import langevin, phase_diagram, single_index, tensor_pca
@@ -79,3 +79,26 @@ def test_saving_needs_no_problem(monkeypatch, tmp_path):
     explorer = wb.explore.langevin(chains=chains).show("Chains")
     explorer.save()
     assert [path.stem for path in tmp_path.iterdir()] == ["chains"]
+
+
+def test_chains_and_phases_are_expected_to_take_what_their_steps_do():
+    schema = wb.parameters.read_notebook("langevin")
+
+    def cost(view, **change):
+        return view.estimate(None, view.chosen(schema.validate(QUICK | change)))
+
+    chains = cost(CHAINS)
+    assert cost(CHAINS, length=0.4).seconds == pytest.approx(2 * chains.seconds)
+    assert cost(CHAINS, runs=6).bytes == 2 * chains.bytes
+    both, one, other = (cost(PHASES, dims=dims).seconds for dims in ([4, 5], [4], [5]))
+    assert both == pytest.approx(one + other)
+    assert one > cost(CHAINS, dim=4).seconds  # chains, ascents and online SGD
+    index, more = (cost(PHASES, model="single index", minibatches=on).seconds for on in (False, True))
+    chains = [cost(CHAINS, model="single index", dim=dim).seconds for dim in (4, 5)]
+    assert more == pytest.approx(index + sum(chains))
+
+
+def test_an_estimate_has_the_steps_of_the_chain():
+    values = wb.parameters.read_notebook("langevin").validate(QUICK)
+    found = langevin(tensor_pca(5, [5, 25], runs=3), beta=0.5, length=0.2)
+    assert 0 <= found.steps - found.burn_in - chain_steps(values) < 64

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 import workbench as wb
-from workbench.explore import remembered
+from workbench.explore import remembered, success_view
+from workbench.explore.consensus_steps_view import STEPS
 from workbench.explore.still import Stills
+from workbench.explore.success_view import SUCCESS
 from workbench.explore.swarm_view import SWARM
 from workbench.explore.tabs import Tabs
 from workbench.particles import himmelblau
@@ -153,3 +155,33 @@ def test_a_report_shows_all_views(classifier, crossing, comparison, table, monke
 def test_unknown_values_are_refused(classifier):
     with pytest.raises(ValueError, match="did you mean 'alpha'"):
         wb.explore.particles(classifier, alpa=3.0)
+
+
+@pytest.mark.parametrize(
+    ("view", "larger"),
+    [(SWARM, {"particles": 40}), (STEPS, {"step_particles": 400}), (SUCCESS, {"table_runs": 8})],
+    ids=lambda value: getattr(value, "title", ""),
+)
+@pytest.mark.parametrize("landscape", ["himmelblau", "loss slice"])
+def test_each_says_what_it_will_take(view, larger, landscape, classifier):
+    schema = wb.parameters.read_notebook("particles")
+    costs = []
+    for change in ({}, larger):
+        values = view.chosen(schema.validate(QUICK | {"landscape": landscape} | change))
+        costs.append(view.estimate(classifier, values))
+    assert all(0 < cost.seconds < 60 for cost in costs)
+    assert costs[1].bytes == 2 * costs[0].bytes
+
+
+def test_a_success_table_is_expected_to_take_what_its_cells_do(classifier, monkeypatch):
+    """Time stands for numbers that were moved: those of the largest cells, as if all cells were as quick."""
+    moved = [0.0]
+
+    def counted(dims, counts, table_runs, table_steps, **rest):
+        moved[0] += 2 * sum(dims) * sum(counts) * table_runs * table_steps
+
+    monkeypatch.setattr(success_view, "success_table", counted)
+    monkeypatch.setattr(success_view.time, "monotonic", lambda: moved[0])
+    values = {"dims": [1, 2], "counts": [5, 10], "table_runs": 4, "table_steps": 200}
+    values |= {"steepness": 1.0, "noise": 1.0, "seed": 0}
+    assert SUCCESS.estimate(classifier, values).seconds == pytest.approx(2 * 3 * 15 * 4 * 200)

@@ -255,6 +255,39 @@ def test_the_spread_ends_a_run() -> None:
     assert (found.variance[-1].sqrt() < 1e-2).all()
 
 
+def test_the_dimension_is_asked_for_or_read() -> None:
+    options = {"particles": 4, "runs": 2, "steps": 1}
+    for objective in (ackley(), smooth):
+        with pytest.raises(ValueError, match="say how many variables"):
+            consensus(objective, **options)
+        with pytest.raises(ValueError, match="say how many variables"):
+            consensus(objective, **options, start=1.0)
+        assert consensus(objective, **options, dim=3).dim == 3
+        assert consensus(objective, **options, start=[0.5] * 5).dim == 5
+        assert consensus(objective, **options, start=torch.zeros(4, 6)).dim == 6
+    assert consensus(canyon(), **options).dim == 2
+
+
+@pytest.mark.parametrize(("budget", "steps"), [(10, 0), (49, 0), (50, 1), (410, 10), (10_000, 20)])
+def test_a_drift_pays_for_its_gradients(budget, steps) -> None:
+    """Counted here are the passes: one evaluation a point, three with a backward pass."""
+    spent = []
+
+    def counted(points):
+        spent.append(points[..., 0].numel() * (3 if points.requires_grad else 1))
+        return points.square().sum(-1)
+
+    found = consensus(counted, 10, 2, 1, 20, gradient=0.1, evaluations=budget, cosine=False, every=100)
+    assert found.stopped.tolist() == [steps]
+    assert found.evaluations.tolist() == [10 + 40 * steps]
+    assert found.spent.tolist()[-1] == 10 + 40 * steps
+    assert found.reasons == (("steps" if steps == 20 else "evaluations"),)
+    probes = sum(spent) - found.evaluations.item() - found.checks
+    spent.clear()
+    consensus(counted, 10, 2, 1, 0, gradient=0.1, cosine=False, every=100)
+    assert probes == sum(spent) - 11  # what it takes to read the objective, at any budget
+
+
 def test_a_budget_is_kept() -> None:
     found = consensus(sphere(), 50, 3, 2, 1000, evaluations=1020)
     assert found.reasons == ("evaluations",) * 2
@@ -305,7 +338,7 @@ def test_the_result_says_what_it_cost() -> None:
 def test_defaults_do_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        consensus(ackley(), runs=2, steps=3)
+        consensus(ackley(), dim=20, runs=2, steps=3)
 
 
 def test_a_resumed_run_keeps_its_particles_as_before() -> None:

@@ -29,6 +29,11 @@ def test_runs_near_any_of_the_minimisers_count() -> None:
     assert four.plot().get_ylim()[1] > 1
 
 
+def test_the_gradients_of_a_drift_are_counted() -> None:
+    drifting = consensus(sphere(), 10, 2, 2, 6, gradient=0.3, every=3)
+    assert success(drifting, sphere()).evaluations.tolist() == [10, 10 + 3 * 40, 10 + 6 * 40]
+
+
 def test_what_cannot_be_is_refused() -> None:
     found = consensus(sphere(), 5, 2, 2, 1)
     for options, message in (

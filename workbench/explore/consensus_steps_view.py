@@ -1,5 +1,6 @@
 """The view of consensus steps: how like the gradient and the proximal step they are, as alpha rises."""
 
+import time
 from typing import cast
 
 import plotly.graph_objects as go
@@ -8,7 +9,7 @@ from plotly.subplots import make_subplots
 from workbench.colors import BLUE, ORANGE, VERMILION
 from workbench.explore.figure_data import as_list
 from workbench.explore.style import styled
-from workbench.explore.view import Results, Values, View
+from workbench.explore.view import Cost, Results, Values, View
 from workbench.particles import StepComparison, landscape
 from workbench.particles.experiments import step_regime
 from workbench.problem import Problem
@@ -44,6 +45,16 @@ def _code(values: Values) -> str:
         "comparison.plot()\n"
         "comparison.frame()"
     )
+
+
+def _estimate(problem: Problem, values: Values) -> Cost:
+    """By two repeats at one steepness."""
+    few = {name: values[name] for name in _SETTINGS} | {"repeats": 2}
+    started = time.monotonic()
+    step_regime(landscape(values["step_landscape"]), values["point"], values["alphas"][:1], **few)
+    parts = len(values["alphas"]) * values["repeats"] / 2
+    numbers = values["step_particles"] * len(values["point"])
+    return Cost(parts * (time.monotonic() - started), 16.0 * numbers)
 
 
 def _figure() -> go.Figure:
@@ -105,5 +116,6 @@ STEPS = View(
     compute=_compute,
     draw=_draw,
     code=_code,
+    estimate=_estimate,
     controls=("step_landscape", "point", "alphas", *_SETTINGS),
 )

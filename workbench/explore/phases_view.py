@@ -2,16 +2,20 @@
 
 from typing import Any, cast
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
+from workbench.explore.chains_view import chain_steps, instance_numbers, step_seconds
 from workbench.explore.figure_data import as_list
 from workbench.explore.style import styled
-from workbench.explore.view import Results, Values, View
+from workbench.explore.view import Cost, Results, Values, View
 from workbench.particles import PhaseDiagram, phase_diagram
+from workbench.particles.planted.phases import BYTES
 
 _COLORS = (ORANGE, SKY, BLUE, VERMILION, GREEN, "#767676")
+_ASCENT_STEPS = 700  # of all ascents together
 _ASKED = ("model", "order", "dims", "exponents", "runs", "beta", "step", "length", "minibatches", "seed")
 _HELP = """
 <p><b>Left</b>: the share of instances in which the cosine with the planted direction is above one half,
@@ -33,6 +37,19 @@ def _code(values: Values) -> str:
         "phases.plot()\n"
         "print(phases.summary())"
     )
+
+
+def _estimate(problem: None, values: Values) -> Cost:
+    """Of each dimension its chains, ascents, and online SGD, a sixth of a millisecond a sample."""
+    seconds, numbers = 0.0, 0.0
+    for dim in values["dims"]:
+        here = {**values, "dim": dim}
+        chains = 2 if values["minibatches"] else 1
+        seconds += (chains * chain_steps(here) + _ASCENT_STEPS) * step_seconds(here)
+        batches = np.ceil(4 * values["runs"] * instance_numbers(here) / BYTES)
+        seconds += batches * dim ** max(values["exponents"]) / 6e3
+        numbers = max(numbers, min(values["runs"] * instance_numbers(here), BYTES / 4))
+    return Cost(float(seconds), 8 * numbers)
 
 
 def _figure() -> go.Figure:
@@ -124,5 +141,6 @@ PHASES = View(
     compute=_compute,
     draw=_draw,
     code=_code,
+    estimate=_estimate,
     controls=_ASKED,
 )

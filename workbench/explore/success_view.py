@@ -1,17 +1,19 @@
 """The view of successes: how often swarms find the minimiser, over dimensions and numbers of particles."""
 
+import time
 from typing import cast
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.explore.style import styled
-from workbench.explore.view import Results, Values, View
+from workbench.explore.view import Cost, Results, Values, View
 from workbench.particles.experiments import SuccessTable, success_table
 from workbench.particles.experiments.success_grid import COLORS
 from workbench.problem import Problem
 
 _PANELS = 2
+_TIMED = 20  # steps, for an estimate
 _SETTINGS = ("table_runs", "table_steps", "steepness", "noise", "seed")
 _HELP = """
 <p>The share of runs whose consensus is within 0.25 of the minimiser in every coordinate at the end, for
@@ -38,6 +40,18 @@ def _code(values: Values) -> str:
         "table.plot()\n"
         "table.table()"
     )
+
+
+def _estimate(problem: Problem, values: Values) -> Cost:
+    """By some steps of the largest cell of each landscape."""
+    dim, count = max(values["dims"]), max(values["counts"])
+    few = {name: values[name] for name in _SETTINGS} | {"table_steps": min(_TIMED, values["table_steps"])}
+    success_table(dims=[dim], counts=[count], **few | {"table_steps": 1})  # the first one also compiles
+    started = time.monotonic()
+    success_table(dims=[dim], counts=[count], **few)
+    seconds = (time.monotonic() - started) * values["table_steps"] / few["table_steps"]
+    cells = sum(values["dims"]) * sum(values["counts"]) / (dim * count)
+    return Cost(cells * seconds, 12.0 * values["table_runs"] * dim * count)
 
 
 def _figure() -> go.Figure:
@@ -86,5 +100,6 @@ SUCCESS = View(
     compute=_compute,
     draw=_draw,
     code=_code,
+    estimate=_estimate,
     controls=("dims", "counts", *_SETTINGS),
 )

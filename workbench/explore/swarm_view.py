@@ -1,5 +1,7 @@
 """The view of a swarm: its particles on a landscape, with SGD beside it; a slider and a play button."""
 
+import inspect
+import time
 from typing import Any, cast
 
 import ipywidgets as widgets
@@ -11,13 +13,16 @@ from torch import Tensor
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.explore.figure_data import as_list
 from workbench.explore.style import styled
-from workbench.explore.view import Results, Values, View
+from workbench.explore.training_cost import training_cost
+from workbench.explore.view import Cost, Results, Values, View
 from workbench.particles.experiments import Crossing, cross, loss_plane
-from workbench.particles.landscapes import Landscape, landscape
+from workbench.particles.landscapes import Landscape, canyon, landscape
 from workbench.problem import Problem
 
 LOSS_SLICE = "loss slice"
 _FRAMES, _SHOWN = 51, 200  # moments of the slider, and particles that are drawn, at most
+_PART = 20  # of the steps is timed for an estimate
+_PLANE_PRODUCTS = 60  # with the Hessian, until its two directions are found
 _CONSENSUS, _PARTICLES, _DESCENT = 1, 2, 3  # places among the traces
 _LAW = ("kind", "particles", "alpha", "sigma", "lam", "steps", "runs")
 _DESCENT_VALUES = ("rate", "gradient_noise", "descent_steps")
@@ -63,6 +68,25 @@ def _code(values: Values) -> str:
         "crossing.plot()\n"
         "print(crossing.summary())"
     )
+
+
+def _estimate(problem: Problem, values: Values) -> Cost:
+    """By a twentieth of the steps; a slice is searched for and computed beside them."""
+    sliced = values["landscape"] == LOSS_SLICE
+    # Moves on a slice take about as long as those on the canyon, which is no compiled function either.
+    ground = canyon() if sliced else landscape(values["landscape"])
+    asked = {name: values[name] for name in (*_LAW, *_DESCENT_VALUES)}
+    few = {name: max(1, asked[name] // _PART) for name in ("steps", "descent_steps")}
+    cross(ground, **asked | {"steps": 1, "descent_steps": 1})  # the first one also compiles
+    started = time.monotonic()
+    cross(ground, **asked | few)
+    seconds = _PART * (time.monotonic() - started)
+    records = values["steps"] // max(1, values["steps"] // 100) + 2
+    held = 4 * 2 * values["particles"] * values["runs"] * records
+    if sliced:
+        passes = inspect.signature(loss_plane).parameters["points"].default ** 2
+        seconds += training_cost(problem, _PLANE_PRODUCTS * 2 + passes / 3).seconds
+    return Cost(seconds, held)
 
 
 def _figure() -> go.Figure:
@@ -225,6 +249,7 @@ SWARM = View(
     compute=_compute,
     draw=_draw,
     code=_code,
+    estimate=_estimate,
     extras=_play,
     controls=("landscape", *_LAW, *_DESCENT_VALUES, "seed"),
 )

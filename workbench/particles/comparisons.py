@@ -14,11 +14,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.colors import BLUE
 from workbench.particles.landscapes import Landscape
 from workbench.particles.noise import FIRST_STEP, normals
-from workbench.particles.objectives import Objective, Read, gradients, read_objective
+from workbench.particles.objectives import GRADIENT_COST, Objective, Read, gradients, read_objective
 from workbench.particles.proximal import proximal_point
 from workbench.particles.success import clopper_pearson, distance_to
 from workbench.particles.swarm import Swarm
@@ -28,7 +28,6 @@ from workbench.result import Result, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GRADIENT_COST = 3
 Step = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 
@@ -111,8 +110,7 @@ def gradient_descent(
         If a number is out of range or the objective has no gradient.
     """
     _check(rate=rate)
-    if not noise >= 0:
-        raise ValueError(f"noise={noise} is out of range: it must be at least 0")
+    check_number("noise", noise, low=0)
     read, x = _read(objective, start, evaluations)
 
     def step(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -256,7 +254,7 @@ def compare(landscape: Landscape, *found: Swarm | Paths, radius: float = 0.25) -
     names, spent, energies, hits = [], [], [], []
     for each in found:
         ends = each.consensus[-1] if isinstance(each, Swarm) else each.points[-1]
-        cost = _price(each) if isinstance(each, Swarm) else each.evaluations[-1]
+        cost = each.evaluations if isinstance(each, Swarm) else each.evaluations[-1]
         names.append(_swarm_name(each) if isinstance(each, Swarm) else each.method)
         spent.append(int(cost.max()))
         energies.append(each.energy[-1].double().numpy())
@@ -272,12 +270,6 @@ def compare(landscape: Landscape, *found: Swarm | Paths, radius: float = 0.25) -
     )
 
 
-def _price(swarm: Swarm) -> Tensor:
-    """Evaluations of each run, those that a gradient drift costs at each step included."""
-    drift = swarm.particles.shape[1] * swarm.stopped if swarm.settings["gradient"] else 0
-    return swarm.evaluations + GRADIENT_COST * drift
-
-
 def _swarm_name(swarm: Swarm) -> str:
     kind = swarm.settings["kind"]
     law = "consensus hopping" if kind == "hopping" else f"consensus-based optimisation, {kind}"
@@ -286,8 +278,7 @@ def _swarm_name(swarm: Swarm) -> str:
 
 def _check(**values: float) -> None:
     for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name}={value} is out of range: it must be positive")
+        check_number(name, value, above=0)
 
 
 def _read(objective: Objective, start: Any, evaluations: int) -> tuple[Read, Tensor]:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from workbench.particles.consensus_point import ConsensusPoint, consensus_point
 from workbench.particles.noise import FIRST_STEP, normals
-from workbench.particles.objectives import energies, gradients
+from workbench.particles.objectives import GRADIENT_COST, energies, gradients
 
 KINDS = ("anisotropic", "isotropic", "hopping")
 
@@ -50,6 +50,11 @@ class Law:
     dt: float
     memory: float | None = None
     gradient: float = 0.0
+
+    @property
+    def step_cost(self) -> int:
+        """Evaluations that a step takes of each particle, the gradient of a drift included."""
+        return 1 + (GRADIENT_COST if self.gradient else 0)
 
     def noise_scale(self, sigma: float) -> float:
         """Factor of the noise in a step: the width itself for hopping."""

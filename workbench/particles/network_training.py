@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from workbench.batches import Batch, count_examples
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.colors import BLUE
 from workbench.particles.consensus_point import consensus_point
 from workbench.particles.network_objective import batch_losses
@@ -149,8 +149,7 @@ def train_by_consensus(
     check_count("particle_batch", particle_batch)
     check_count("particles", particles, multiple=particle_batch)
     for name, value in (("alpha", alpha), ("sigma", sigma), ("dt", dt), ("spread", spread)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name}={value} is out of range: it must be positive and finite")
+        check_number(name, value, above=0, below=math.inf)
     pieces = _pieces(problem, data_batch)
     order = torch.Generator().manual_seed(seed)
     size = problem.num_parameters
@@ -223,8 +222,7 @@ def train_by_sgd(
     """
     epochs = int(passes // GRADIENT_COST)
     check_count("passes", epochs)
-    if not rate > 0:
-        raise ValueError(f"rate={rate} is out of range: it must be positive")
+    check_number("rate", rate, above=0)
     pieces = _pieces(problem, data_batch)
     order = torch.Generator().manual_seed(seed)
     own = problem.parameters_vector()

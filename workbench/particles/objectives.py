@@ -12,6 +12,7 @@ from torch import Tensor
 
 from workbench.particles.landscapes import Landscape
 
+GRADIENT_COST = 3  # evaluations: a forward pass, and a backward pass of twice its work, as is usual
 Objective = Callable[[Tensor], Any]
 _PROBES = 4
 

@@ -7,14 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.choices import check_choice, check_count
+from workbench.choices import check_choice, check_count, check_number
 from workbench.particles.dynamics import KINDS, Engine, Law, State, TorchEngine
 from workbench.particles.landscapes import Landscape
 from workbench.particles.objectives import Objective, Read, read_objective
 from workbench.particles.records import Recorder, Records, StopRules, records_of
 from workbench.particles.schedules import (
     Values,
-    check_number,
     check_values,
     pack_values,
     unpack_values,
@@ -31,7 +30,7 @@ _SHAPE = ("particles", "dim", "runs", "start", "spread", "box", "dtype")  # and 
 def consensus(
     objective: Objective,
     particles: int = 200,
-    dim: int = 20,
+    dim: int | None = None,
     runs: int | Sequence[int] = 64,
     steps: int = 1000,
     *,
@@ -72,8 +71,11 @@ def consensus(
         variable of all of them. A function of one point (dim,) is taken with a warning that tells its cost.
         On the CPU moves are compiled, and so are whole steps on this package's landscapes; memory, a gradient
         drift and other devices go through PyTorch.
-    particles, dim : int
-        Particles of a run, and variables of the objective.
+    particles : int
+        Of a run.
+    dim : int, optional
+        Variables of the objective; by default those of a start that is a point or particles, or those that
+        the landscape is defined in alone.
     runs : int or sequence of int
         How many runs, numbered from 0, or their numbers.
     steps : int
@@ -117,7 +119,7 @@ def consensus(
     energy_below : float, optional
         A run ends when a particle's energy has been this low.
     evaluations : int, optional
-        Budget a run: no step that exceeds it is done.
+        Budget a run: no step that exceeds it is done. The gradient of a drift counts as 3.
     noise : callable, optional
         ``noise(step)`` returns the normals (runs, particles, dim) of a step in place of the generator's.
     resume : Swarm, optional
@@ -138,7 +140,8 @@ def consensus(
 
     Notes
     -----
-    Cost: ``particles`` evaluations a run at the start and at each step; one more at each record. Beside
+    Cost: ``particles`` evaluations a run at the start and at each step (and as many gradients with a drift,
+    each of which counts as 3); one more at each record. Beside
     them, uncounted, a few in all to see what kind of function the objective is.
     Sources: see :mod:`workbench.particles.dynamics`.
     """
@@ -153,7 +156,7 @@ def consensus(
     else:
         numbers = read_runs(runs)
         check_count("particles", particles)
-        check_count("dim", dim)
+        dim = _read_dim(dim, objective, start)
         box = objective.box if box is None and start is None and isinstance(objective, Landscape) else box
         records = Records()
         positions = begin(numbers, particles, dim, start, spread, box, settings["seed"], dtype, device)
@@ -172,7 +175,7 @@ def consensus(
     engine = _engine(objective, read, law, settings["seed"], state, noise)
     if resume is None:
         state = state.see(engine.evaluate(state.positions))
-    end, last_reason = _last_step(state, steps, evaluations)
+    end, last_reason = _last_step(state, steps, evaluations, law.step_cost)
     recorder = Recorder(engine, read, law, alphas, keep_particles, cosine, proximal)
     stop = StopRules(spread_below, energy_below)
     interrupted = False
@@ -200,8 +203,20 @@ def consensus(
         name=read.name,
         settings={**settings, "alpha": pack_values(alphas), "sigma": pack_values(sigmas)},
         ending="interrupted" if interrupted else last_reason,
-        drift_gradients=state.positions.shape[1] if law.gradient else 0,
+        law=law,
     )
+
+
+def _read_dim(dim: int | None, objective: Objective, start: Start) -> int:
+    """The number of variables: as given, else that of the start, else the landscape's only one."""
+    if dim is None and start is not None and torch.as_tensor(start).ndim:
+        return torch.as_tensor(start).shape[-1]
+    if dim is None and isinstance(objective, Landscape):
+        dim = objective.dim
+    if dim is None:
+        raise ValueError("dim is not given: say how many variables the objective has, e.g. dim=20")
+    check_count("dim", dim)
+    return dim
 
 
 def _read_law(settings: dict[str, Any]) -> tuple[Law, Values, Values]:
@@ -210,7 +225,7 @@ def _read_law(settings: dict[str, Any]) -> tuple[Law, Values, Values]:
         check_values(name, settings[name])
     for name in ("lam", "dt", "gradient", "memory"):
         if not (name == "memory" and settings[name] is None):
-            check_number(name, settings[name])
+            check_number(name, settings[name], low=0)
     check_count("seed", settings["seed"], 0, 2**64 - 1)
     law = Law(*(settings[name] for name in ("kind", "lam", "dt", "memory", "gradient")))
     return law, settings["alpha"], settings["sigma"]
@@ -235,13 +250,13 @@ def _engine(
     return MovingEngine(read.function, law, seed)
 
 
-def _last_step(state: State, steps: int, evaluations: int | None) -> tuple[int, str]:
-    """The step to end at, and why."""
+def _last_step(state: State, steps: int, evaluations: int | None, step_cost: int) -> tuple[int, str]:
+    """The step to end at, and why; a step costs so many evaluations of each particle."""
     end = state.step + steps
     if evaluations is None:
         return end, "steps"
     check_count("evaluations", evaluations, low=state.positions.shape[1])
-    affordable = evaluations // state.positions.shape[1] - 1
+    affordable = (evaluations // state.positions.shape[1] - 1) // step_cost
     return (end, "steps") if end <= affordable else (max(affordable, state.step), "evaluations")
 
 

@@ -128,15 +128,14 @@ class Records:
                 reasons[run], stopped[run] = reason, record.step
         return replace(self, entries=(*self.entries, record), reasons=tuple(reasons), stopped=tuple(stopped))
 
-    def swarm(
-        self, state: State, *, name: str, settings: dict[str, Any], ending: str, drift_gradients: int
-    ) -> Swarm:
+    def swarm(self, state: State, *, name: str, settings: dict[str, Any], ending: str, law: Law) -> Swarm:
         """The result; runs that have not ended otherwise ended for ``ending``."""
         columns = {part: torch.stack([getattr(entry, part) for entry in self.entries]) for part in _COLUMNS}
         growth = torch.tensor([entry.growth for entry in self.entries], dtype=torch.float64).cumprod(0)
         kept = [entry.trajectory for entry in self.entries if entry.trajectory is not None]
         stopped = torch.tensor(self.stopped)
         counts = [entry.gradients for entry in self.entries]
+        drift_gradients = state.positions.shape[1] * int(stopped.max()) if law.gradient else 0
         return Swarm(
             objective=name,
             runs=state.runs,
@@ -147,9 +146,9 @@ class Records:
             best=state.best.cpu(),
             reasons=tuple(reason or ending for reason in self.reasons),
             stopped=stopped,
-            evaluations=(stopped + 1) * state.positions.shape[1],
+            evaluations=(1 + law.step_cost * stopped) * state.positions.shape[1],
             checks=len(self.entries),
-            gradients=sum(counts) + drift_gradients * int(stopped.max()),
+            gradients=sum(counts) + drift_gradients,
             state={
                 "step": state.step,
                 "growth": [entry.growth for entry in self.entries],

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 
 _FUNCTION = "a function of the step"
 Values = float | Callable[[int], float]
@@ -43,7 +43,7 @@ class Schedule:
         check_count("every", self.every)
         for name in ("start", "factor", "least", "most"):
             if not (name == "factor" and self.factor is None):
-                check_number(name, getattr(self, name))
+                check_number(name, getattr(self, name), low=0)
 
     def __call__(self, step: int) -> float:
         """The value at a step, counted from 0."""
@@ -74,23 +74,7 @@ def check_values(name: str, values: Any) -> None:
         If the number is negative or nan.
     """
     if not callable(values):
-        check_number(name, values, " or a function of the step")
-
-
-def check_number(name: str, value: Any, other: str = "") -> None:
-    """Refuse what is no number of at least 0; ``other`` names what else is allowed.
-
-    Raises
-    ------
-    TypeError
-        If it is no number.
-    ValueError
-        If it is negative or nan.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}={value!r} is a {type(value).__name__}: pass a number{other}")
-    if not value >= 0:
-        raise ValueError(f"{name}={value} is out of range: it must be at least 0")
+        check_number(name, values, low=0, other=" or a function of the step")
 
 
 def value_at(name: str, values: Values, step: int) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.particles.noise import START, START_UNIFORM, check_size, normals, uniforms
 
 Start = float | Sequence[float] | Tensor | None
@@ -77,6 +77,5 @@ def begin(
         raise ValueError(
             f"start has shape {tuple(centre.shape)}: it must be a number, ({dim},), {shape[1:]} or {shape}"
         )
-    if not 0 <= spread < math.inf:
-        raise ValueError(f"spread={spread} is out of range: it must be at least 0 and finite")
+    check_number("spread", spread, low=0, below=math.inf)
     return centre + spread * normals(seed, runs, START, particles, dim, dtype, device)

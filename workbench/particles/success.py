@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from workbench.choices import check_number
 from workbench.colors import BLUE
 from workbench.particles.landscapes import Landscape
 from workbench.particles.swarm import Swarm
@@ -26,7 +27,7 @@ class Success(Result):
     name : str
         What was run.
     evaluations : ndarray (records,)
-        Spent by a run that has not ended, at each record.
+        Spent by a run that has not ended, at each record; a gradient, of a drift, counts as 3.
     hits : ndarray (records,) of int
         Runs within the radius.
     runs : int
@@ -107,14 +108,12 @@ def success(swarm: Swarm, minimisers: Any, *, radius: float = 0.25, level: float
     ValueError
         If the level or the radius is out of range, no minimiser is known, or it has another dimension.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level={level} is out of range: it must be between 0 and 1")
-    if not radius > 0:
-        raise ValueError(f"radius={radius} is out of range: it must be positive")
+    check_number("level", level, above=0, below=1)
+    check_number("radius", radius, above=0)
     distance = distance_to(minimisers, swarm.consensus)
     return Success(
         name=swarm.objective,
-        evaluations=((swarm.steps + 1) * swarm.particles.shape[1]).numpy(),
+        evaluations=swarm.spent.numpy(),
         hits=(distance < radius).sum(1).numpy(),
         runs=len(swarm.runs),
         radius=radius,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from workbench.colors import BLUE, ORANGE, VERMILION
+from workbench.particles.objectives import GRADIENT_COST
 from workbench.result import Result, new_axes
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Swarm(Result):
     stopped : Tensor (runs,)
         Steps that each run did; later records repeat its last state.
     evaluations : Tensor (runs,)
-        Evaluations of the objective that moved the particles: one a particle at the start and at every step.
+        Evaluations of the objective that moved the particles: one a particle at the start and at every step,
+        and 3 more a particle and step for the gradient of a drift.
     checks : int
         Evaluations a run beside these, for the energies at the consensus.
     gradients : int
@@ -98,6 +100,12 @@ class Swarm(Result):
     def particles(self) -> Tensor:
         """Positions of all particles (runs, particles, dim) at the end."""
         return self.state["positions"]
+
+    @property
+    def spent(self) -> Tensor:
+        """Evaluations (records,) of a run that has not ended, at each record, counted as ``evaluations``."""
+        a_step = 1 + (GRADIENT_COST if self.settings["gradient"] else 0)
+        return (1 + a_step * self.steps) * self.particles.shape[1]
 
     @property
     def dim(self) -> int:

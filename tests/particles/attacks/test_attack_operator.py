@@ -95,6 +95,19 @@ def test_an_attack_on_the_violation_leads_back() -> None:
     torch.testing.assert_close(found, -0.5 * W[0] / W[0].norm())
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_a_step_has_its_length_whatever_that_of_the_slope(scale) -> None:
+    scaled = Surrogate("scaled", lambda x: scale * x @ W.T, lambda y: y @ D, START)
+    step = attack(scaled, START, 0.7, "l2").step
+    torch.testing.assert_close(step, 0.7 * STEPS["l2"], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_whole_numbers_have_no_gradient(kind) -> None:
+    surrogate = Surrogate("whole", lambda x: x.round().long(), lambda y: -(y**2).sum(-1), START)
+    assert attack(surrogate, START, 1.0, kind).step is None
+
+
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="did you mean 'fgsm'"):
         attack(linear(), START, 1.0, "fgms")

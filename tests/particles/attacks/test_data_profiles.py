@@ -35,7 +35,16 @@ def test_the_picture_and_the_table_show_all_methods() -> None:
     assert "quick: 2 of 2 solved" in profile.summary()
 
 
+def test_the_picture_starts_where_the_first_problem_is_solved() -> None:
+    early = Trail("a", 9, np.array([1, 2, 40]), np.array([0.0, 1.0, 1.0]))
+    line = data_profile({"one": [early]}).plot().lines[0]
+    assert (np.diff(line.get_xdata()) >= 0).all()
+    assert line.get_xdata()[0] == 0.2
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(ValueError, match="did you mean 'quick'"):
+        data_profile(TRAILS).share("quik", 1.0)
     with pytest.raises(ValueError, match="tolerance=1"):
         data_profile(TRAILS, 1)
     with pytest.raises(ValueError, match="nothing to compare"):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from workbench.particles.attacks import direct_search, process_check, process_surrogate
+from workbench.particles.attacks import direct_search, planted_maximiser, process_check, process_surrogate
 from workbench.particles.attacks.process_surrogates import _mean_decay, closed_form, excess, profit
 
 POINTS = torch.rand(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -63,6 +63,16 @@ def test_a_check_puts_the_end_into_the_closed_form() -> None:
     assert check.plot().get_legend() is not None
     with pytest.raises(ValueError, match="not of 'process"):
         process_check(surrogate, path.replace(problem="other"))
+    planted = planted_maximiser(3)
+    with pytest.raises(ValueError, match="is no process"):
+        process_check(planted, direct_search(planted, evaluations=20))
+
+
+def test_a_check_has_the_limit_of_its_problem() -> None:
+    surrogate = process_surrogate(waste=0.02, iterations=100)
+    check = process_check(surrogate, direct_search(surrogate, evaluations=500))
+    assert check.waste == 0.02
+    assert not check.kept  # 0.03 in truth, which a limit of 0.06 would let pass
 
 
 @pytest.mark.parametrize("options", [{"waste": 0.0}, {"samples": 0}, {"iterations": 0}, {"seed": -1}])

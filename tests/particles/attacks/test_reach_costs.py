@@ -21,12 +21,19 @@ def test_costs_are_those_of_the_first_record_that_is_near_enough() -> None:
 def test_what_is_not_reached_is_infinite_and_left_out_of_the_picture() -> None:
     reach = reach_costs((4,), ("none",), seeds=1, units=5)
     assert reach.median("none", 4) == np.inf
+    with pytest.raises(ValueError, match="dim=5 is not one of"):
+        reach.median("none", 5)
+    with pytest.raises(ValueError, match="attack='l2'"):
+        reach.median("l2", 4)
     assert reach.plot().lines[0].get_xdata().size == 0
 
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="attack='l3'"):
         reach_costs((3,), ("l3",))
+    for nothing in ({"dims": ()}, {"attacks": ()}):
+        with pytest.raises(ValueError, match="at least one of each"):
+            reach_costs(**nothing)
     with pytest.raises(ValueError, match="precision=0"):
         reach_costs(precision=0)
     with pytest.raises(ValueError, match="seeds=0"):

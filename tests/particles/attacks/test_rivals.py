@@ -43,3 +43,5 @@ def test_what_cannot_be_is_refused() -> None:
         nelder_mead(half_disc(), delta=0)
     with pytest.raises(ValueError, match="evaluations=0"):
         nelder_mead(half_disc(), 0)
+    with pytest.raises(ValueError, match=r"evaluations=2 .* at least 3"):
+        gradient_ascent(half_disc(), 2)

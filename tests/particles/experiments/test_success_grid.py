@@ -1,9 +1,12 @@
 """Each cell of the table is a swarm of its own, counted by ``success``."""
 
+import pandas as pd
 import pytest
 
 from workbench.particles import ackley, clopper_pearson, consensus, success
 from workbench.particles.experiments import success_table
+from workbench.progress import listening
+from workbench.result import load_result
 
 QUICK = {"table_runs": 12, "table_steps": 100}
 
@@ -43,3 +46,38 @@ def test_it_is_drawn_and_told(table):
 def test_an_unknown_landscape_is_refused():
     with pytest.raises(ValueError, match="did you mean 'ackley'"):
         success_table(("ackly",), **QUICK)
+
+
+def stop_at(cell):
+    """A listener that interrupts within this swarm, counted from 1."""
+    seen = []
+
+    def listen(description, done, total):
+        if description.startswith("consensus") and done == 0:
+            seen.append(description)
+        if len(seen) == cell and done:
+            raise KeyboardInterrupt
+
+    return listen
+
+
+def test_an_interrupt_keeps_the_cells_that_are_done(table, tmp_path):
+    with listening(stop_at(6)):
+        found = success_table(("rastrigin", "ackley"), (1, 2), (5, 20), **QUICK)
+    assert found.interrupted
+    pd.testing.assert_frame_equal(found.frame(), table.frame().iloc[:5])
+    assert "INTERRUPTED" in found.summary()
+    assert found.table().shape == (3, 2)
+    assert found.plot(name="Ackley").get_title() == "Ackley"
+    found.save(tmp_path / "table.npz")
+    assert load_result(tmp_path / "table.npz").summary() == found.summary()
+
+
+def test_an_interrupt_of_the_first_cell_is_one():
+    with listening(stop_at(1)), pytest.raises(KeyboardInterrupt):
+        success_table(("ackley",), (1,), (5,), **QUICK)
+
+
+def test_an_empty_table_is_refused():
+    with pytest.raises(ValueError, match="the table is empty"):
+        success_table(dims=())

@@ -3,10 +3,13 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from workbench.particles import consensus, sphere
 from workbench.particles.experiments import variance_decay
+from workbench.progress import listening
+from workbench.result import load_result
 
 QUICK = {"particles": 2000, "runs": 3, "steps": 50}
 
@@ -45,3 +48,30 @@ def test_it_is_drawn_and_told(decay):
 def test_dimensions_that_are_none_are_refused(dims):
     with pytest.raises(ValueError, match="dims"):
         variance_decay(dims, **QUICK)
+
+
+def stop_at(cell):
+    """A listener that interrupts within this swarm, counted from 1."""
+    seen = []
+
+    def listen(description, done, total):
+        if description.startswith("consensus") and done == 0:
+            seen.append(description)
+        if len(seen) == cell and done:
+            raise KeyboardInterrupt
+
+    return listen
+
+
+def test_an_interrupt_keeps_the_swarms_that_are_done(tmp_path):
+    options = {"particles": 50, "runs": 2, "steps": 20}
+    with listening(stop_at(4)):
+        found = variance_decay((1, 2), **options)
+    assert found.interrupted
+    pd.testing.assert_frame_equal(found.frame(), variance_decay((1, 2), **options).frame().iloc[:3])
+    assert "INTERRUPTED" in found.summary()
+    assert len(found.plot().lines) >= 2
+    found.save(tmp_path / "decay.npz")
+    assert load_result(tmp_path / "decay.npz").summary() == found.summary()
+    with listening(stop_at(1)), pytest.raises(KeyboardInterrupt):
+        variance_decay((1, 2), **options)

@@ -129,11 +129,36 @@ def test_frame_and_plot():
     assert frame["average"].tolist() == pytest.approx(found.average[-1].mean(0).tolist())
     axes = found.plot(place=0)
     assert len(axes.get_lines()) == 4
+    axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    shown = [t.get_text() for t in axes.xaxis.get_majorticklabels() if low <= t.get_position()[0] <= high]
+    assert all(float(label) > 0 for label in shown)
+    assert 2 <= len(shown) <= 8
+    assert not any(t.get_text() for t in axes.xaxis.get_minorticklabels())
+
+
+def test_an_interrupt_between_records_gives_the_last_record():
+    def stop(description, done, total):
+        if done >= 64 * 90:  # records of 100 blocks are at 87 and 98
+            raise KeyboardInterrupt
+
+    model = tensor_pca(6, [20], runs=2)
+    with listening(stop):
+        cut = langevin(model, steps=6400, burn_in=0)
+    assert cut.interrupted
+    whole = langevin(model, steps=cut.steps, burn_in=0)
+    assert cut.times[-1, 0] == pytest.approx(0.2 * cut.steps)
+    assert torch.equal(cut.points, whole.points)
+    assert torch.equal(cut.mean_length, whole.mean_length)
+    assert torch.equal(cut.gradients, whole.gradients)
+    assert torch.equal(model.overlap(cut.points), cut.last[-1])
+    assert cut.predicted_likeness()[-1, 0] == pytest.approx(whole.predicted_likeness()[-1, 0])
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"beta": 1e-200}, "too small"),
         ({"beta": -1}, "beta=-1"),
         ({"beta": 0}, "positive"),
         ({"step": 1.0}, r"step=1\.0"),

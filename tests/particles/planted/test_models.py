@@ -106,6 +106,8 @@ def test_smaller_sizes_are_the_first_samples():
         ({"sizes": [0]}, ValueError, "size=0"),
         ({"runs": 0}, ValueError, "runs=0"),
         ({"runs": range(0)}, ValueError, "is empty"),
+        ({"runs": range(-2, 0)}, ValueError, "runs=-2"),
+        ({"sizes": 5}, TypeError, "not a sequence"),
         ({"dim": 4.0}, TypeError, "not a whole number"),
     ],
 )

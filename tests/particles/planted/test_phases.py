@@ -1,5 +1,7 @@
 """The phase diagram: thresholds and growth on made-up rates, a run that separates methods, interrupts."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from sklearn.isotonic import isotonic_regression
@@ -104,6 +106,12 @@ def test_an_interrupt_keeps_the_instances_that_are_done(tmp_path):
     ("values", "message"),
     [
         ({"model": "tensors"}, "did you mean 'tensor'"),
+        ({"dims": ()}, "give at least one"),
+        ({"dims": (8, 4)}, "ascending"),
+        ({"dims": (4, 4)}, "ascending"),
+        ({"exponents": (1, np.nan)}, "exponents"),
+        ({"exponents": (1, np.inf)}, "exponents"),
+        ({"order": 0}, "order=0"),
         ({"exponents": (2, 1)}, "ascending"),
         ({"runs": 1}, "runs=1"),
         ({"minibatches": True}, "a tensor has none"),
@@ -112,3 +120,65 @@ def test_an_interrupt_keeps_the_instances_that_are_done(tmp_path):
 def test_refusals(values, message):
     with pytest.raises(ValueError, match=message):
         phase_diagram(**values)
+
+
+def test_intervals_cover_where_all_instances_agree():
+    """A steep rise between two points of the grid: instances at both are all alike, most of the time."""
+    exponents = np.arange(0.5, 2.51, 0.25)
+    starts = 1.384 + 0.05 * np.random.default_rng(2).standard_normal((200, 20))
+    rates = np.array([NormalDist(1.384, 0.05).cdf(p) for p in exponents])
+    truth = crossing(exponents, rates)
+    held = 0
+    for row in starts:
+        found = (exponents > row[:, None]).astype(float)[None, None]
+        sizes = np.array([[round(64**p) for p in exponents]])
+        threshold = PhaseDiagram("tensor", 3, (64,), exponents, sizes, ("average",), found, {}).threshold(
+            "average", 64
+        )
+        held += threshold.low <= truth <= threshold.high
+    assert held >= 183  # binomial of 200 at 95%: 183 or more but for one time in forty
+
+
+def test_an_unknown_dimension_is_refused():
+    with pytest.raises(ValueError, match="dim=7 is not one of"):
+        made_up(1.5).threshold("average", 7)
+
+
+class TestResume:
+    OPTIONS = ("tensor", 1, (4, 5), (0.5, 1.0))
+
+    def test_the_rest_is_run_and_nothing_twice(self):
+        def stop(description, done, total):
+            if "phases" in description and done >= 3:
+                raise KeyboardInterrupt
+
+        with listening(stop):
+            part = phase_diagram(*self.OPTIONS, runs=3, length=0.1)
+        assert part.interrupted
+        ran = []
+        with listening(lambda description, done, total: ran.append(description)):
+            found = phase_diagram(*self.OPTIONS, runs=3, length=0.1, resume=part)
+        assert not any("in 4 dimensions" in description for description in ran)
+        assert any("in 5 dimensions" in description for description in ran)
+        whole = phase_diagram(*self.OPTIONS, runs=3, length=0.1)
+        np.testing.assert_array_equal(found.overlaps, whole.overlaps)
+        assert not found.interrupted
+
+    def test_more_instances_and_dimensions_are_added(self, tmp_path):
+        part = phase_diagram(*self.OPTIONS[:2], (5,), self.OPTIONS[3], runs=2, length=0.1)
+        part.save(tmp_path / "part.npz")
+        kept = load_result(tmp_path / "part.npz")
+        found = phase_diagram(*self.OPTIONS, runs=3, length=0.1, resume=kept)
+        whole = phase_diagram(*self.OPTIONS, runs=3, length=0.1)
+        np.testing.assert_array_equal(found.overlaps[:, 1, :2], part.overlaps[:, 0])
+        np.testing.assert_allclose(found.overlaps, whole.overlaps, atol=1e-3)  # batches round differently
+
+    @pytest.mark.parametrize(
+        "change", [{"beta": 0.5}, {"seed": 1}, {"order": 2}, {"exponents": (0.5, 1.5)}, {"length": 0.2}]
+    )
+    def test_other_arguments_are_refused(self, change):
+        model, order, dims, exponents = self.OPTIONS
+        part = phase_diagram(model, order, (4,), exponents, runs=2, length=0.1)
+        asked = {"order": order, "exponents": exponents, "length": 0.1, "runs": 2, **change}
+        with pytest.raises(ValueError, match="the diagram to resume has"):
+            phase_diagram(model, dims=dims, resume=part, **asked)

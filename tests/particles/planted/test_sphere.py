@@ -61,3 +61,15 @@ def test_von_mises_fisher_mean_in_three_dimensions():
     for kappa in (0.1, 1.0, 30.0):
         assert von_mises_fisher_mean(kappa, 3) == pytest.approx(1 / math.tanh(kappa) - 1 / kappa, rel=1e-10)
     assert von_mises_fisher_mean(0.0, 7) == 0
+
+
+@pytest.mark.parametrize(("dim", "step"), [(3, 0.1), (3, 0.99), (4, 0.99), (50, 0.5)])
+def test_step_correlation_is_exact_to_rounding(dim, step):
+    mpmath = pytest.importorskip("mpmath")
+    square = mpmath.mpf(step) * 2 / (dim - 1)
+
+    def integrand(w):
+        return mpmath.exp(-w * w) * (1 + 2 * square * w * w) ** (-(dim - 1) / mpmath.mpf(2))
+
+    exact = mpmath.quad(integrand, [-mpmath.inf, -2, 0, 2, mpmath.inf]) / mpmath.sqrt(mpmath.pi)
+    assert step_correlation(step, dim) == pytest.approx(float(exact), rel=1e-13)

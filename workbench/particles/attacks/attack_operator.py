@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from workbench.choices import check_choice, check_count
+from workbench.choices import check_choice, check_count, check_number
 from workbench.particles.attacks.surrogates import Surrogate
 from workbench.random_vectors import generator as seeded
 
@@ -92,15 +92,14 @@ def attack(
     check_choice("kind", kind, ATTACKS)
     check_choice("aim", aim, AIMS)
     check_count("steps", steps)
-    if not 0 < radius < math.inf:
-        raise ValueError(f"radius={radius} is out of range: it must be positive and finite")
+    check_number("radius", radius, above=0, below=math.inf)
     if kind == "pgd":
         return _climb(surrogate, point, radius, steps, aim, generator or seeded(0))
     known = slope is not None
     slope = slope if slope is not None else ascent(surrogate, point, aim)
     if not _leads(slope):
         return Attack(None, 0 if known else 1)
-    step = radius * (slope.sign() if kind == "fgsm" else slope / torch.linalg.vector_norm(slope))
+    step = radius * (slope.sign() if kind == "fgsm" else _unit(slope))
     return Attack(_within(surrogate, point, step), 0 if known else 1)
 
 
@@ -142,6 +141,12 @@ def _within(surrogate: Surrogate, point: Tensor, step: Tensor) -> Tensor | None:
     """The step as far as the box allows; None if nothing is left of it."""
     left = surrogate.clipped(point + step) - point
     return left if left.any() else None
+
+
+def _unit(slope: Tensor) -> Tensor:
+    """The vector over its length, whose squares may be 0 for a saturated network and inf for a steep one."""
+    scaled = slope / slope.abs().max()
+    return scaled / torch.linalg.vector_norm(scaled)
 
 
 def _leads(slope: Tensor) -> bool:

@@ -12,7 +12,7 @@ from workbench.colors import BLUE, ORANGE, VERMILION
 from workbench.particles.attacks.counterfactuals import counterfactual
 from workbench.particles.attacks.search_path import SearchPath
 from workbench.particles.attacks.searches import direct_search
-from workbench.particles.comparisons import GRADIENT_COST
+from workbench.particles.objectives import GRADIENT_COST
 from workbench.problem import Problem
 from workbench.result import Result, new_axes
 

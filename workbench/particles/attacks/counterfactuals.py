@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.particles.attacks.surrogates import Surrogate
 from workbench.problem import Problem
 
@@ -45,8 +45,7 @@ def counterfactual(
         raise TypeError(f"the inputs are a {type(inputs).__name__}, not a tensor of images")
     check_count("example", example, low=0, high=len(inputs) - 1)
     for name, value in {"weight": weight, "farthest": farthest}.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name}={value} is out of range: it must be positive and finite")
+        check_number(name, value, above=0, below=math.inf)
     shape = inputs.shape[1:]
     start = inputs[example].detach().double().cpu().flatten()
     if start.min() < 0 or start.max() > 1:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from workbench.choices import check_choice, check_number
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.particles.success import clopper_pearson
 from workbench.result import Result, new_axes
@@ -29,6 +30,7 @@ _STYLES = (
     (SKY, "-"),
     ("0.3", "-"),
     ("0.6", "--"),
+    (VERMILION, "--"),
 )
 
 
@@ -77,6 +79,7 @@ class DataProfile(Result):
 
     def share(self, method: str, units: float) -> float:
         """Share of the problems that a method has solved within so many units of dim + 1 evaluations."""
+        check_choice("method", method, self.methods)
         return float((self.solved[self.methods.index(method)] <= units).mean())
 
     def frame(self) -> pd.DataFrame:
@@ -110,13 +113,13 @@ class DataProfile(Result):
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Share of problems solved against evaluations over dim + 1."""
         ax = new_axes(ax)
-        end = float(self.budget.max())
+        first, end = min(1.0, float(self.solved.min())), float(self.budget.max())
         for row, (name, times) in enumerate(zip(self.methods, self.solved, strict=True)):
             x = np.sort(times[np.isfinite(times)])
             share = np.arange(len(x) + 1) / len(times)
             color, line = _STYLES[row % len(_STYLES)]
             ax.step(
-                [*np.concatenate([[1.0], x]), end], [*share, share[-1]], where="post", color=color,
+                [*np.concatenate([[first], x]), end], [*share, share[-1]], where="post", color=color,
                 linestyle=line, label=name,
             )  # fmt: skip
         ax.set_xscale("log")
@@ -154,8 +157,7 @@ def data_profile(trails: Mapping[str, Sequence[Trail]], tolerance: float = 1e-3)
     ValueError
         If there is nothing to compare, the problems differ, or the tolerance is out of range.
     """
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance={tolerance} is out of range: it must be between 0 and 1")
+    check_number("tolerance", tolerance, above=0, below=1)
     if not trails or not all(trails.values()):
         raise ValueError("there is nothing to compare: pass at least one trail a method")
     names = {method: tuple(trail.problem for trail in runs) for method, runs in trails.items()}

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.particles.attacks.surrogates import Surrogate
 from workbench.random_vectors import generator
 
@@ -38,8 +38,7 @@ def planted_maximiser(dim: int = 20, condition: float = 100.0, bits: int = 0, se
     """
     check_count("dim", dim, low=2)
     check_count("bits", bits, low=0, high=40)
-    if not 1 <= condition < math.inf:
-        raise ValueError(f"condition={condition} is out of range: it must be at least 1")
+    check_number("condition", condition, low=1, below=math.inf)
     draws = generator(seed)
     inner, outer, turn = (_rotation(dim, draws) for _ in range(3))
     exponents = torch.linspace(-math.log(condition), 0, dim, dtype=torch.float64)

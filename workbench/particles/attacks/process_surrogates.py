@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.colors import BLUE, ORANGE
 from workbench.particles.attacks.search_path import SearchPath
 from workbench.particles.attacks.surrogates import Surrogate
@@ -83,8 +83,7 @@ def process_surrogate(
     -----
     The network, 6-32-32-3 with GELU, takes a second or two to train and is kept for the session.
     """
-    if not 0 < waste < 1:
-        raise ValueError(f"waste={waste} is out of range: it must be between 0 and 1")
+    check_number("waste", waste, above=0, below=1)
     check_count("samples", samples)
     check_count("iterations", iterations)
     check_count("seed", seed, low=0)
@@ -173,22 +172,31 @@ class ProcessCheck(Result):
         )
 
 
-def process_check(surrogate: Surrogate, path: SearchPath, *, waste: float = 0.06) -> ProcessCheck:
-    """Put the end of a path into the closed form; ``waste`` as for :func:`process_surrogate`.
+def process_check(surrogate: Surrogate, path: SearchPath) -> ProcessCheck:
+    """Put the end of a path on a :func:`process_surrogate` into the closed form, with that one's limits.
 
     Raises
     ------
     ValueError
-        If the path is not of this problem.
+        If the path is not of this problem, or the problem is no process.
     """
     if path.problem != surrogate.name:
         raise ValueError(f"the path is of {path.problem!r}, not of {surrogate.name!r}")
+    limits = surrogate.constraints
+    if not isinstance(limits, functools.partial) or limits.func is not excess:
+        raise ValueError(f"{surrogate.name!r} is no process: use process_surrogate")
     held_out = torch.rand(2000, 2 * STAGES, generator=generator(10_007), dtype=torch.float64)
     with torch.no_grad():
         outputs = torch.cat([surrogate.network(path.point[None]), closed_form(path.point[None])])
         errors = (surrogate.network(held_out) - closed_form(held_out)).square().mean(0).sqrt()
     by_network, truth = profit(outputs).tolist()
-    return ProcessCheck(outputs[0].numpy(), outputs[1].numpy(), errors.numpy(), (by_network, truth), waste)
+    return ProcessCheck(
+        surrogate=outputs[0].numpy(),
+        truth=outputs[1].numpy(),
+        errors=errors.numpy(),
+        profits=(by_network, truth),
+        waste=limits.keywords["waste"],
+    )
 
 
 class _Process(nn.Module):

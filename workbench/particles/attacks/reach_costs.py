@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from workbench.choices import check_count
+from workbench.choices import check_choice, check_count, check_number
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.particles.attacks.planted_maximisers import planted_maximiser
 from workbench.particles.attacks.search_path import COUNTS
@@ -46,6 +46,10 @@ class ReachCosts(Result):
 
     def median(self, attack: str, dim: int, count: str = "batched") -> float:
         """Median over the seeds; inf if half of them did not get there."""
+        check_choice("attack", attack, self.attacks)
+        check_choice("count", count, COUNTS)
+        if dim not in self.dims:
+            raise ValueError(f"dim={dim} is not one of {self.dims}")
         return _middle(self.costs[count][self.attacks.index(attack), self.dims.index(dim)])
 
     def frame(self) -> pd.DataFrame:
@@ -127,9 +131,13 @@ def reach_costs(
     ValueError
         If a choice is unknown or a number out of range.
     """
+    for attack in attacks:
+        check_choice("attack", attack, tuple(_COLORS))
+    if not len(dims) or not len(attacks):
+        raise ValueError(f"dims={list(dims)}, attacks={list(attacks)}: give at least one of each")
+    check_count("units", units)
     check_count("seeds", seeds)
-    if not precision > 0:
-        raise ValueError(f"precision={precision} is out of range: it must be positive")
+    check_number("precision", precision, above=0)
     costs = {count: np.full((len(attacks), len(dims), seeds), np.inf) for count in COUNTS}
     with progress("planted maxima", len(attacks) * len(dims) * seeds) as advance:
         for a, attack in enumerate(attacks):

@@ -6,11 +6,11 @@ import math
 import numpy as np
 import torch
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.particles.attacks.attack_operator import ascent
 from workbench.particles.attacks.data_profiles import Trail
 from workbench.particles.attacks.surrogates import Surrogate
-from workbench.particles.comparisons import GRADIENT_COST
+from workbench.particles.objectives import GRADIENT_COST
 
 
 class Counted:
@@ -79,8 +79,7 @@ def nelder_mead(surrogate: Surrogate, evaluations: int = 10_000, delta: float = 
     """
     from scipy.optimize import minimize
 
-    if not 0 < delta < math.inf:
-        raise ValueError(f"delta={delta} is out of range: it must be positive and finite")
+    check_number("delta", delta, above=0, below=math.inf)
     counted = Counted(surrogate, evaluations)
     start = surrogate.start.double().numpy()
     simplex = np.vstack([start, start + delta * np.eye(surrogate.dim)])
@@ -101,10 +100,16 @@ def gradient_ascent(surrogate: Surrogate, evaluations: int = 10_000) -> Trail:
     ----------
     surrogate : Surrogate
     evaluations : int
-        Budget.
+        Budget, at least 3.
+
+    Raises
+    ------
+    ValueError
+        If the budget does not pay one gradient.
     """
     from scipy.optimize import minimize
 
+    check_count("evaluations", evaluations, low=GRADIENT_COST)
     counted = Counted(surrogate, evaluations // GRADIENT_COST)
 
     def value_and_slope(point: np.ndarray) -> tuple[float, np.ndarray]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from workbench.choices import check_choice
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.particles.attacks.data_profiles import Trail
-from workbench.particles.comparisons import GRADIENT_COST
+from workbench.particles.objectives import GRADIENT_COST
 from workbench.result import Result, new_axes
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.choices import check_choice, check_count
+from workbench.choices import check_choice, check_count, check_number
 from workbench.particles.attacks.attack_operator import ATTACKS, ascent, attack
 from workbench.particles.attacks.barriers import BARRIERS, Barrier, Incumbent, first_barrier
 from workbench.particles.attacks.search_path import COUNTS, SearchPath
 from workbench.particles.attacks.surrogates import Evaluation, Surrogate
 from workbench.particles.attacks.trial_points import points_in_ball, spanning_set
-from workbench.particles.comparisons import GRADIENT_COST
+from workbench.particles.objectives import GRADIENT_COST
 from workbench.progress import progress
 from workbench.random_vectors import generator
 
@@ -113,8 +113,7 @@ def direct_search(
     check_count("pgd_steps", pgd_steps)
     reach = delta if reach is None else reach
     for name, value in {"delta": delta, "smallest": smallest, "reach": reach, "forcing": forcing}.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name}={value} is out of range: it must be positive and finite")
+        check_number(name, value, above=0, below=math.inf)
     rules = _Rules(attack, choose, reach, covering, forcing, smallest, pgd_steps)
     start = surrogate.start.detach()
     state = _State(first_barrier(start, surrogate.evaluate(start[None]), barrier), delta, delta)

@@ -67,12 +67,16 @@ class Surrogate:
                 raise TypeError(f"{name} is a {type(value).__name__}, not a function of rows")
         if not isinstance(self.start, Tensor) or not self.start.is_floating_point():
             raise TypeError(f"start is {self.start!r}: it must be a tensor of floating point numbers")
-        if self.start.ndim != 1 or not self.start.isfinite().all():
+        if self.start.ndim != 1 or not self.dim or not self.start.isfinite().all():
             raise ValueError(f"start has shape {tuple(self.start.shape)}: it must be finite, (dim,)")
         for name in ("lower", "upper"):
             side = getattr(self, name)
+            if side is not None and not isinstance(side, Tensor):
+                raise TypeError(f"{name} is a {type(side).__name__}, not a tensor ({self.dim},)")
             if side is not None and side.shape != self.start.shape:
                 raise ValueError(f"{name} has shape {tuple(side.shape)}, not ({self.dim},)")
+        if self.lower is not None and self.upper is not None and (self.lower > self.upper).any():
+            raise ValueError("the box is empty: lower is above upper in some variable")
         if not torch.equal(self.clipped(self.start), self.start):
             raise ValueError("start lies outside its box: clip it first")
         self._probe()
@@ -105,6 +109,8 @@ class Surrogate:
         :math:`\nabla f` for ``aim="goal"``; for ``"violation"`` that against the gradient of the violation,
         which leads back to feasible points. Zero where there is no gradient.
         """
+        if not outputs.is_floating_point():
+            return torch.zeros_like(outputs)
         with torch.enable_grad():
             outputs = outputs.detach().requires_grad_()
             goal = self.goal(outputs)

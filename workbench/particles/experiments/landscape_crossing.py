@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from workbench.colors import BLUE, ORANGE, VERMILION
-from workbench.particles.comparisons import GRADIENT_COST, Paths, gradient_descent
+from workbench.particles.comparisons import Paths, gradient_descent
 from workbench.particles.landscapes import Landscape
+from workbench.particles.objectives import GRADIENT_COST
 from workbench.particles.optimization import consensus
 from workbench.particles.success import clopper_pearson, distance_to
 from workbench.particles.swarm import Swarm

@@ -31,7 +31,7 @@ class SuccessTable(Result):
     dims, counts : tuple of int
         Dimensions, and particles of a run.
     hits : ndarray (landscapes, dims, counts) of int
-        Runs within the radius.
+        Runs within the radius; -1 in cells that an interrupt came before.
     runs : int
         Of how many.
     steps : int
@@ -40,6 +40,8 @@ class SuccessTable(Result):
         :math:`\alpha` and :math:`\sigma` of the anisotropic law.
     radius : float
         Largest distance, in every coordinate.
+    interrupted : bool
+        Whether cells are missing.
     """
 
     landscapes: tuple[str, ...]
@@ -51,17 +53,20 @@ class SuccessTable(Result):
     steepness: float
     noise: float
     radius: float
+    interrupted: bool = False
 
     def frame(self) -> pd.DataFrame:
-        """One row per landscape, dimension and number of particles, with exact 95 % intervals."""
-        low, high = clopper_pearson(self.hits, self.runs)
+        """One row per cell: landscape, dimension and number of particles, with exact 95 % intervals."""
+        low, high = clopper_pearson(self.hits.clip(0), self.runs)
         index = pd.MultiIndex.from_product(
             [self.landscapes, self.dims, self.counts], names=["landscape", "dim", "particles"]
         )
         columns = {"hits": self.hits, "rate": self.hits / self.runs, "low": low, "high": high}
         table = pd.DataFrame({name: values.ravel() for name, values in columns.items()}, index=index)
-        return table.reset_index().assign(
-            runs=self.runs, evaluations=lambda frame: frame["particles"] * (self.steps + 1)
+        return (
+            table[self.hits.ravel() >= 0]
+            .reset_index()
+            .assign(runs=self.runs, evaluations=lambda frame: frame["particles"] * (self.steps + 1))
         )
 
     def table(self) -> pd.DataFrame:
@@ -105,6 +110,7 @@ class SuccessTable(Result):
         head = (
             f"anisotropic, α = {self.steepness:g}, σ = {self.noise:g}, {self.steps} steps, "
             f"{self.runs} runs a cell, within {self.radius:g} of the minimiser"
+            + (", INTERRUPTED" if self.interrupted else "")
         )
         return "\n".join([head, *lines])
 
@@ -144,21 +150,30 @@ def success_table(
 
     Notes
     -----
-    Cost: ``particles * (table_steps + 1)`` evaluations a run.
+    Cost: ``particles * (table_steps + 1)`` evaluations a run. After Ctrl-C the cells that are done come back,
+    with ``interrupted`` set.
     """
     chosen = [landscape(name) for name in landscapes]
-    hits = np.zeros((len(chosen), len(dims), len(counts)), dtype=np.int64)
-    with progress("successes", hits.size) as advance:
-        for place in np.ndindex(hits.shape):
-            each, dim, particles = chosen[place[0]], dims[place[1]], counts[place[2]]
-            swarm = consensus(
-                each, particles, dim, table_runs, table_steps, alpha=steepness, sigma=noise, seed=seed,
-                every=table_steps, cosine=False,
-            )  # fmt: skip
-            if swarm.interrupted:
-                raise KeyboardInterrupt
-            hits[place] = success(swarm, each, radius=radius).hits[-1]
-            advance(1)
+    hits = np.full((len(chosen), len(dims), len(counts)), -1)
+    if not hits.size:
+        raise ValueError("the table is empty: give at least one landscape, dimension and number of particles")
+    interrupted = False
+    try:
+        with progress("successes", hits.size) as advance:
+            for place in np.ndindex(hits.shape):
+                each, dim, particles = chosen[place[0]], dims[place[1]], counts[place[2]]
+                swarm = consensus(
+                    each, particles, dim, table_runs, table_steps, alpha=steepness, sigma=noise, seed=seed,
+                    every=table_steps, cosine=False,
+                )  # fmt: skip
+                if swarm.interrupted:
+                    raise KeyboardInterrupt
+                hits[place] = success(swarm, each, radius=radius).hits[-1]
+                advance(1)
+    except KeyboardInterrupt:
+        if (hits < 0).all():
+            raise
+        interrupted = True
     return SuccessTable(
         landscapes=tuple(each.name for each in chosen),
         dims=tuple(dims),
@@ -169,4 +184,5 @@ def success_table(
         steepness=steepness,
         noise=noise,
         radius=radius,
+        interrupted=interrupted,
     )

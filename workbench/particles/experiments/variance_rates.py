@@ -32,10 +32,12 @@ class VarianceDecay(Result):
     particles : int
     times : ndarray (records,)
     variance : ndarray (kinds, dims, records, runs)
-        Mean square distance from the consensus.
+        Mean square distance from the consensus; nan where an interrupt came first, also in the theory.
     theory : ndarray (kinds, dims, records)
         The mean of the first record times :math:`(1 - \lambda dt)^2 + c \sigma^2 dt` a step, c = dim
         (isotropic) or 1 (anisotropic).
+    interrupted : bool
+        Whether swarms are missing.
     """
 
     kinds: tuple[str, ...]
@@ -44,6 +46,7 @@ class VarianceDecay(Result):
     times: np.ndarray
     variance: np.ndarray
     theory: np.ndarray
+    interrupted: bool = False
 
     @property
     def rates(self) -> np.ndarray:
@@ -56,7 +59,10 @@ class VarianceDecay(Result):
         return np.log(self.theory[:, :, 0] / self.theory[:, :, -1]) / (self.times[-1] - self.times[0])
 
     def frame(self) -> pd.DataFrame:
-        """One row per kind and dimension: rate, its standard error over the runs, theory, and their ratio."""
+        """One row per kind and dimension: rate, its standard error over the runs, theory, and their ratio.
+
+        Those that an interrupt came before are left out.
+        """
         rates, theory = self.rates, self.rates_theory
         return pd.DataFrame(
             {
@@ -67,7 +73,7 @@ class VarianceDecay(Result):
                 "theory": theory.ravel(),
                 "ratio": (rates.mean(-1) / theory).ravel(),
             }
-        )
+        ).dropna(subset="theory", ignore_index=True)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Rate over that of the theory against the dimension, with two standard errors."""
@@ -95,6 +101,7 @@ class VarianceDecay(Result):
             for row in self.frame().itertuples()
         ]
         head = f"{self.particles} particles, {runs} runs; {self.times[-1]:g} units of time"
+        head += ", INTERRUPTED" if self.interrupted else ""
         return "\n".join([head, *lines])
 
 
@@ -129,27 +136,36 @@ def variance_decay(
 
     Notes
     -----
-    Cost: ``2 * len(dims) * runs * particles * (steps + 1)`` evaluations.
+    Cost: ``2 * len(dims) * runs * particles * (steps + 1)`` evaluations. After Ctrl-C the swarms that are
+    done come back, with ``interrupted`` set.
     """
     for dim in dims:
         check_count("dims", dim)
     if len(dims) == 0:
         raise ValueError("dims is empty: give at least one")
     swarms: list[Swarm] = []
-    with progress("decay of the variance", len(KINDS) * len(dims)) as advance:
-        for kind in KINDS:
-            for dim in dims:
-                swarm = consensus(
-                    sphere(), particles, dim, runs, steps, kind=kind, alpha=alpha, sigma=sigma,
-                    start=0.0, seed=seed, cosine=False,
-                )  # fmt: skip
-                swarms.append(swarm)
-                if swarm.interrupted:
-                    raise KeyboardInterrupt
-                advance(1)
-    shape = (len(KINDS), len(dims))
-    variance = np.stack([swarm.variance.double().numpy() for swarm in swarms])
-    theory = np.stack([swarm.variance_theory.numpy() for swarm in swarms])
+    interrupted = False
+    try:
+        with progress("decay of the variance", len(KINDS) * len(dims)) as advance:
+            for kind in KINDS:
+                for dim in dims:
+                    swarm = consensus(
+                        sphere(), particles, dim, runs, steps, kind=kind, alpha=alpha, sigma=sigma,
+                        start=0.0, seed=seed, cosine=False,
+                    )  # fmt: skip
+                    if swarm.interrupted:
+                        raise KeyboardInterrupt
+                    swarms.append(swarm)
+                    advance(1)
+    except KeyboardInterrupt:
+        if not swarms:
+            raise
+        interrupted = True
+    shape, done = (len(KINDS), len(dims)), len(swarms)
+    variance = np.full((len(KINDS) * len(dims), *swarms[0].variance.shape), np.nan)
+    variance[:done] = [swarm.variance.numpy() for swarm in swarms]
+    theory = np.full(variance.shape[:2], np.nan)
+    theory[:done] = [swarm.variance_theory.numpy() for swarm in swarms]
     return VarianceDecay(
         kinds=KINDS,
         dims=tuple(int(dim) for dim in dims),
@@ -157,4 +173,5 @@ def variance_decay(
         times=0.01 * swarms[0].steps.numpy(),
         variance=variance.reshape(*shape, *variance.shape[1:]),
         theory=theory.reshape(*shape, -1),
+        interrupted=interrupted,
     )

@@ -61,7 +61,7 @@ def follow(
     mean = torch.zeros(runs, sizes, dim, dtype=torch.float64)
     moment = torch.zeros(runs, sizes, dim, dim, dtype=torch.float64) if model.even else mean
     rows: list[tuple[int, Tensor, Tensor, Tensor]] = []
-    estimate, interrupted, done = theta, False, 0
+    interrupted, done = False, 0
     try:
         with progress(f"{method}, {model.name} in {dim} dimensions", steps) as advance:
             for block in range(1, blocks + 1):
@@ -75,8 +75,10 @@ def follow(
                         moment += path.transpose(2, 3) @ path
                 if block - skipped in records:
                     estimate = first_direction(moment if model.even else mean).to(theta.dtype)
+                    mean_length = mean.norm(dim=-1) / (done - skipped * BLOCK)
                     like = (estimate * trace).sum(-1)
                     like = like.abs() if model.even else like
+                    end = theta, estimate, mean_length  # of the last record, should no other come
                     rows.append((done, model.overlap(theta), model.overlap(estimate), like))
                 advance(BLOCK)
     except KeyboardInterrupt:
@@ -84,6 +86,7 @@ def follow(
             raise
         interrupted = True
     reached, last, average, likeness = zip(*rows, strict=True)
+    points, estimates, mean_length = end
     return ChainRun(
         method=method,
         model=model.name,
@@ -95,13 +98,13 @@ def follow(
         average=torch.stack(average),
         likeness=torch.stack(likeness),
         partial_trace=model.overlap(trace),
-        points=theta,
-        estimates=estimate,
-        mean_length=mean.norm(dim=-1) / max(1, done - skipped * BLOCK),
+        points=points,
+        estimates=estimates,
+        mean_length=mean_length,
         averaging_time=averaging_time(model.order, dim, settings["beta"]),
         burn_in=skipped * BLOCK,
-        steps=done,
-        gradients=gradients * done,
+        steps=reached[-1],
+        gradients=gradients * reached[-1],
         settings=settings,
         interrupted=interrupted,
     )

@@ -50,7 +50,7 @@ class ChainRun(Result):
     burn_in : int
         Steps that the averages leave out.
     steps : int
-        That were taken.
+        Up to the last record, which the points and the gradients are of, too.
     gradients : Tensor (sizes,)
         Gradients of single samples in all of a chain; the tensor counts as one.
     settings : dict
@@ -111,6 +111,8 @@ class ChainRun(Result):
 
     def plot(self, ax: "Axes | None" = None, place: int | None = None) -> "Axes":
         """Cosines against time for one of the sizes, means over the runs with two standard errors."""
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         ax = new_axes(ax)
         place = self.middle if place is None else place
         time = self.times[:, place].numpy()
@@ -127,6 +129,9 @@ class ChainRun(Result):
                 label="the same, first order in β",
             )
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # or labels of minor ticks run into each other
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_ylim(-0.25, 1.05)
         ax.set_xlabel("time, in which a direction is forgotten")
         ax.set_ylabel("cosine")

@@ -19,7 +19,7 @@ import math
 import torch
 from torch import Tensor
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.particles.planted.averages import BLOCK, chain_noise, follow
 from workbench.particles.planted.chain_run import ChainRun
 from workbench.particles.planted.model import Planted, averaging_time
@@ -66,11 +66,8 @@ def langevin(
     Cost: one gradient of every chain a step; for a tensor ``2 * runs * sizes * dim**order`` operations each.
     After Ctrl-C what is done comes back, with ``interrupted`` set.
     """
-    if not 0 <= beta < math.inf or (beta == 0 and steps is None):
-        allowed = "finite and positive" if steps is None else "finite and at least 0"
-        raise ValueError(f"beta={beta} is out of range: it must be {allowed}")
-    if not 0 < step < 1:
-        raise ValueError(f"step={step} is out of range: it must be between 0 and 1")
+    check_number("beta", beta, low=0, above=0 if steps is None else -math.inf, below=math.inf)
+    check_number("step", step, above=0, below=1)
     counted, skipped = chain_steps(model, beta, torch.tensor([step]), length, steps, burn_in)
     drift = beta * math.sqrt(model.dim) * step / (model.dim - 1)
     width = math.sqrt(2 * step / (model.dim - 1))
@@ -101,12 +98,13 @@ def chain_steps(
     TypeError, ValueError
         If a number is out of range.
     """
-    if not 0 < length < math.inf:
-        raise ValueError(f"length={length} is out of range: it must be finite and positive")
-    if not 0 <= burn_in < math.inf:
-        raise ValueError(f"burn_in={burn_in} is out of range: it must be finite and at least 0")
+    check_number("length", length, above=0, below=math.inf)
+    check_number("burn_in", burn_in, low=0, below=math.inf)
     slowest = float(pace.min())
     if steps is None:
-        steps = math.ceil(length * averaging_time(model.order, model.dim, beta) / slowest)
+        wanted = length * averaging_time(model.order, model.dim, beta) / slowest
+        if not wanted < 2**53:
+            raise ValueError(f"beta={beta} is too small for a length={length}: it takes {wanted:.2g} steps")
+        steps = math.ceil(wanted)
     check_count("steps", steps)
     return BLOCK * math.ceil(steps / BLOCK), BLOCK * math.ceil(burn_in / slowest / BLOCK)

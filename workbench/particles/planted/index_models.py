@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from workbench.choices import check_number
 from workbench.particles.noise import normals
 from workbench.particles.planted.hermite import hermite, hermite_coefficients, hermite_slope
 from workbench.particles.planted.model import Planted, trace_constant
@@ -125,8 +126,7 @@ def single_index(
     Memory: ``runs * max(sizes) * dim`` numbers.
     """
     numbers = check_instance(dim, sizes, order, runs, seed)
-    if not (noise >= 0 and math.isfinite(noise)):
-        raise ValueError(f"noise={noise} is out of range: it must be finite and at least 0")
+    check_number("noise", noise, low=0, below=math.inf)
     count = max(sizes)
     v = uniform_points(seed, numbers, 1, dim, torch.float64, DIRECTION)[:, 0]
     inputs = normals(seed, numbers, DATA, count, dim, torch.float64)

@@ -19,6 +19,7 @@ import math
 import torch
 from torch import Tensor
 
+from workbench.choices import check_number
 from workbench.particles.noise import normals
 from workbench.particles.planted.averages import follow
 from workbench.particles.planted.chain_run import ChainRun
@@ -65,10 +66,8 @@ def minibatch_sgd(
     """
     if not isinstance(model, IndexModel):
         raise TypeError(f"model is a {type(model).__name__}, which has no minibatches: use single_index")
-    if not 0 < beta < math.inf:
-        raise ValueError(f"beta={beta} is out of range: it must be finite and positive")
-    if not 0 < step < 1:
-        raise ValueError(f"step={step} is out of range: it must be between 0 and 1")
+    check_number("beta", beta, above=0, below=math.inf)
+    check_number("step", step, above=0, below=1)
     batches = [batch_size(model, size, beta, step) for size in model.sizes]
     pace = torch.tensor(
         [_pace(model, size, batch, beta) for size, batch in zip(model.sizes, batches, strict=True)]

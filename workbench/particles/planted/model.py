@@ -129,7 +129,7 @@ def averaging_time(order: int, dim: int, beta: float) -> float:
     beta : float
         Over :math:`\sqrt d`; inf comes out at 0.
     """
-    if beta == 0:
-        return math.inf
     square = dim * beta**2 * field_square(order, dim)
+    if square == 0:
+        return math.inf
     return 2 / square if order % 2 else (1 - 1 / dim) ** 2 / square

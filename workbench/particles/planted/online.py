@@ -16,6 +16,7 @@ import math
 
 from torch import Tensor
 
+from workbench.choices import check_number
 from workbench.particles.noise import normals
 from workbench.particles.planted.hermite import hermite, hermite_slope
 from workbench.particles.planted.index_models import IndexModel
@@ -47,8 +48,7 @@ def online_sgd(model: Planted, *, rate: float | None = None, seed: int = 0) -> T
         From Ctrl-C: there is nothing to keep of a pass that is not at its end.
     """
     rate = _RATES[model.name] if rate is None else rate
-    if not 0 < rate < math.inf:
-        raise ValueError(f"rate={rate} is out of range: it must be finite and positive")
+    check_number("rate", rate, above=0, below=math.inf)
     noise = model.noise if isinstance(model, IndexModel) else None
     eta = rate * model.dim ** (-model.order / 2) / (1 + (noise or 0.0) ** 2)
     v, dtype = model.direction, model.direction.dtype

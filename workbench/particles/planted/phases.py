@@ -38,7 +38,7 @@ METHODS = (
 )
 SMOOTHED_METHODS = ("smoothed ascent",)  # of tensors of order 3
 MINIBATCH_METHODS = ("minibatch last iterate", "minibatch average", "minibatch average, ascent")
-_BYTES = 2**26  # of the instances that are run at the same time
+BYTES = 2**26  # of the instances that are run at the same time
 
 
 def phase_diagram(
@@ -53,6 +53,7 @@ def phase_diagram(
     length: float = 2.0,
     minibatches: bool = False,
     seed: int = 0,
+    resume: PhaseDiagram | None = None,
 ) -> PhaseDiagram:
     r"""Run every method on every instance, for each dimension d and sample size :math:`n = d^p`.
 
@@ -63,7 +64,7 @@ def phase_diagram(
     order : int
         The information exponent k, from 1 to 4.
     dims : sequence of int
-        Dimensions.
+        Dimensions, ascending, at least 3.
     exponents : sequence of float
         p, ascending and positive.
     runs : int
@@ -74,11 +75,15 @@ def phase_diagram(
         Whether :func:`minibatch_sgd` is run, too; a single-index model only.
     seed : int
         Of everything.
+    resume : PhaseDiagram, optional
+        Take over from this one, such as one that was interrupted and saved, the instances that it has of the
+        same dimensions; only the others are run. It may have fewer instances, and other dimensions.
 
     Raises
     ------
     TypeError, ValueError
-        If a number is out of range, or a tensor is to have minibatches.
+        If a number is out of range, a tensor is to have minibatches, or the diagram to resume was made with
+        other arguments.
 
     Notes
     -----
@@ -90,20 +95,37 @@ def phase_diagram(
     check_count("runs", runs, low=2)
     if minibatches and model == "tensor":
         raise ValueError("minibatches=True: a tensor has none; allowed with model='single index'")
+    check_count("order", order, low=1, high=4)
+    for dim in dims:
+        check_count("dims", dim, low=3)
+    if not len(dims) or (np.diff(dims) <= 0).any():
+        raise ValueError(f"dims={list(dims)}: give at least one, ascending")
     p = np.asarray(exponents, float)
-    if not len(p) or (p <= 0).any() or (np.diff(p) <= 0).any():
+    if not len(p) or not np.isfinite(p).all() or (p <= 0).any() or (np.diff(p) <= 0).any():
         raise ValueError(f"exponents={list(exponents)}: they must be positive and ascending")
     smoothed = model == "tensor" and order == 3
     methods = METHODS + SMOOTHED_METHODS * smoothed + MINIBATCH_METHODS * minibatches
     sizes = np.array([[round(dim**power) for power in p] for dim in dims])
-    overlaps = np.full((len(methods), len(dims), runs, len(p)), np.nan)
     settings = {"beta": beta, "step": step, "length": length, "seed": seed}
+    empty = PhaseDiagram(
+        model=model,
+        order=order,
+        dims=tuple(int(dim) for dim in dims),
+        exponents=p,
+        sizes=sizes,
+        methods=methods,
+        overlaps=np.full((len(methods), len(dims), runs, len(p)), np.nan),
+        settings=settings,
+    )
+    overlaps = empty.overlaps if resume is None else _taken_over(empty, resume)
     interrupted = False
     try:
         with progress(f"phases of the {model}", runs * len(dims)) as advance:
             for d, dim in enumerate(dims):
-                width = max(1, _BYTES // (4 * _numbers(model, dim, order, int(sizes[d].max()))))
-                for first in range(0, runs, width):
+                width = max(1, BYTES // (4 * _numbers(model, dim, order, int(sizes[d].max()))))
+                done = int((~np.isnan(overlaps[:, d]).any((0, 2))).sum())
+                advance(done, f"dimension {dim}")
+                for first in range(done, runs, width):
                     chunk = range(first, min(first + width, runs))
                     make = tensor_pca if model == "tensor" else single_index
                     planted = make(dim, sizes[d].tolist(), order, runs=chunk, seed=seed)
@@ -114,17 +136,26 @@ def phase_diagram(
         if np.isnan(overlaps).all():
             raise
         interrupted = True
-    return PhaseDiagram(
-        model=model,
-        order=order,
-        dims=tuple(int(dim) for dim in dims),
-        exponents=p,
-        sizes=sizes,
-        methods=methods,
-        overlaps=overlaps,
-        settings=settings,
-        interrupted=interrupted,
-    )
+    return empty.replace(overlaps=overlaps, interrupted=interrupted)
+
+
+def _taken_over(empty: PhaseDiagram, resume: PhaseDiagram) -> np.ndarray:
+    """Cosines of the instances that a diagram has already; they are the first ones of each dimension."""
+    for name in ("model", "order", "methods", "settings"):
+        if getattr(empty, name) != getattr(resume, name):
+            raise ValueError(
+                f"{name} is {getattr(empty, name)!r}, but the diagram to resume has {getattr(resume, name)!r}"
+            )
+    if not np.array_equal(empty.exponents, resume.exponents):
+        raise ValueError(
+            f"exponents={empty.exponents.tolist()}, but the diagram to resume has {resume.exponents.tolist()}"
+        )
+    overlaps = empty.overlaps.copy()
+    runs = min(overlaps.shape[2], resume.overlaps.shape[2])
+    for d, dim in enumerate(empty.dims):
+        if dim in resume.dims:
+            overlaps[:, d, :runs] = resume.overlaps[:, resume.dims.index(dim), :runs]
+    return overlaps
 
 
 def _numbers(model: str, dim: int, order: int, size: int) -> int:

@@ -11,9 +11,11 @@ tensor of order 3 it is in closed form, with :math:`a = 3\lambda^2/(d-1)` and th
 which is derived here. Wide smoothing leaves the partial trace alone.
 """
 
+import math
+
 from torch import Tensor
 
-from workbench.choices import check_count
+from workbench.choices import check_count, check_number
 from workbench.particles.planted.ascent import ascend
 from workbench.particles.planted.model import trace_constant
 from workbench.particles.planted.sphere import normalise
@@ -50,8 +52,7 @@ def smoothed_ascent(
     if model.order != 3:
         raise ValueError(f"order={model.order}: a smoothed landscape is known of order 3 only")
     width = model.dim**0.25 if width is None else width
-    if not width >= 0:
-        raise ValueError(f"width={width} is out of range: it must be at least 0")
+    check_number("width", width, low=0, below=math.inf)
     check_count("steps", steps)
     theta = start
     for _ in range(steps):

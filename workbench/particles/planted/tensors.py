@@ -49,13 +49,11 @@ class TensorModel(Planted):
     def force(self, theta: Tensor) -> Tensor:
         r"""Minus the gradient: :math:`k T(\cdot, \theta, \dots, \theta)`."""
         runs, sizes, dim = theta.shape
-        slope = self.noise.reshape(runs, -1, dim)
+        slope = self.noise[:, None]
         if self.order > 1:
-            columns = theta.transpose(1, 2)
-            slope = slope @ columns
+            slope = theta @ self.noise.reshape(runs, dim, -1)
             for _ in range(self.order - 2):
-                slope = (slope.reshape(runs, -1, dim, sizes) * columns[:, None]).sum(2)
-            slope = slope.transpose(1, 2)
+                slope = (slope.reshape(runs, sizes, -1, dim) * theta[:, :, None]).sum(-1)
         pull = self.strength * (theta * self.direction[:, None]).sum(-1) ** (self.order - 1)
         return self.order * (slope + pull[..., None] * self.direction[:, None])
 
@@ -136,6 +134,8 @@ def check_instance(dim: int, sizes: Sequence[int], order: int, runs: int | range
     check_count("dim", dim, low=3)
     check_count("order", order, low=1, high=4)
     check_count("seed", seed, low=0, high=2**64 - 1)
+    if not isinstance(sizes, Sequence):
+        raise TypeError(f"sizes={sizes!r} is a {type(sizes).__name__}, not a sequence of numbers of samples")
     if not len(sizes):
         raise ValueError("sizes is empty: give at least one number of samples")
     for size in sizes:
@@ -145,4 +145,5 @@ def check_instance(dim: int, sizes: Sequence[int], order: int, runs: int | range
         runs = range(runs)
     if not len(runs):
         raise ValueError(f"runs={runs} is empty: give at least one number")
+    check_count("runs", min(runs), low=0)
     return runs

@@ -34,6 +34,10 @@ class Kernel:
         clone = types.FunctionType(code, scope, code.co_name, self.function.__defaults__)
         return triton.jit(functools.update_wrapper(clone, self.function))
 
+    def __call__(self, *arguments: Any) -> Any:
+        """Refuse: only a kernel can call it, and what it calls then is ``jitted``."""
+        raise TypeError(f"{self.function.__name__} is in Triton's language: launch it on a grid")
+
     def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
         """Return the launcher on a grid of programs."""
         return self.jitted[grid]

@@ -2,9 +2,16 @@
 
 import pytest
 import torch
+from kernel_accuracy import assert_near
+from kernel_compilation import TARGETS, Compilation, check
 from torch import Tensor
 
-from workbench.kernels.feature_attention import attention_weights, linear_attention
+from workbench.kernels.feature_attention import (
+    attention_weights,
+    linear_attention,
+    output_kernel,
+    state_kernel,
+)
 from workbench.kernels.norm_features import FORMS, key_features, query_features
 
 
@@ -101,3 +108,69 @@ def test_what_does_not_fit_is_refused() -> None:
         linear_attention(q[..., :2, :], k, v, causal=True)
     with pytest.raises(ValueError, match="epsilon=-1 is negative"):
         linear_attention(q, k, v, epsilon=-1)
+
+
+# ---- the path of this process: PyTorch's, or the kernels' in the interpreter ------------------------------
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys", "features", "channels"), [(4, 3, 5, 1), (33, 40, 12, 5), (5, 70, 130, 40)]
+)
+def test_values_and_gradients_are_those_of_float64(
+    queries: int, keys: int, features: int, channels: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = (2, queries, features), (2, keys, features), (2, keys, channels)
+    given = [torch.randn(*shape, generator=generator) for shape in shapes]
+    given[0], given[1] = given[0].abs(), given[1].abs()
+    given[0][1, 0] = 0
+    exact = [each.double().requires_grad_() for each in given]
+    given = [each.requires_grad_() for each in given]
+    found, truth = linear_attention(*given), attention_weights(*exact[:2]) @ exact[2]
+    assert_near("output", found, truth, 1e-6)
+    assert not found[1, 0].any()
+    grad = torch.randn(found.shape, generator=generator)
+    grad[1, 0] = 0  # a query of nothing has a slope of one over epsilon
+    slopes = torch.autograd.grad(found, given, grad)
+    for name, ours, true in zip(
+        ("queries", "keys", "values"), slopes, torch.autograd.grad(truth, exact, grad.double()), strict=True
+    ):
+        assert_near(name, ours, true, 2e-6)
+
+
+def test_more_keys_than_a_slice_add_up() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.rand(1, n, 3, generator=generator) for n in (2, 2100, 2100))
+    truth = attention_weights(q.double(), k.double()) @ v.double()
+    assert_near("output", linear_attention(q, k, v), truth, 1e-6)
+
+
+def test_no_queries_have_no_output() -> None:
+    assert linear_attention(torch.ones(2, 0, 3), torch.ones(2, 4, 3), torch.ones(2, 4, 5)).shape == (2, 0, 5)
+
+
+SIZES = {"length": "i32", "features": "i32", "channels": "i32"}
+
+
+def compilation(name: str, features: int, precision: str) -> Compilation:
+    """One of the two kernels, for a head of so many features."""
+    if name == "state":
+        types = {"keys_ptr": "*fp32", "values_ptr": "*fp32", "state_ptr": "*fp32", "total_ptr": "*fp32"}
+        tile = {"SLICE": 2048, "KEYS": 32, "FEATURES": features}
+        kernel = state_kernel
+    else:
+        types = {"queries_ptr": "*fp32", "state_ptr": "*fp32", "total_ptr": "*fp32", "output_ptr": "*fp32"}
+        types["epsilon"] = "fp32"
+        tile = {"QUERIES": 32, "FEATURES": min(64, features)}
+        kernel = output_kernel
+    constants = {"PRECISION": precision, "CHANNELS": 32, **tile}
+    return Compilation(f"{name} {features}", kernel, types | SIZES, constants, warps=8, dots=True)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("features", [32, 256])
+@pytest.mark.parametrize("name", ["state", "output"])
+def test_compiles_within_the_gates(name: str, features: int, target: str) -> None:
+    precision = "ieee" if target.startswith("gfx") else "tf32x3"
+    check("feature_attention", compilation(name, features, precision), target)

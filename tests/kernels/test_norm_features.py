@@ -3,9 +3,17 @@
 import mpmath
 import pytest
 import torch
+from kernel_accuracy import assert_near, tolerance
+from kernel_compilation import TARGETS, Compilation, check
 from torch import Tensor
 
-from workbench.kernels.norm_features import FORMS, key_features, query_features
+from workbench.kernels.norm_features import (
+    FORMS,
+    backward_kernel,
+    forward_kernel,
+    key_features,
+    query_features,
+)
 
 
 def vectors(*shape: int, seed: int = 0) -> Tensor:
@@ -98,3 +106,76 @@ def test_what_is_not_allowed_is_refused() -> None:
         query_features(vectors(2, 2), "cosin")
     with pytest.raises(TypeError, match=r"floating point numbers, not torch\.int64"):
         key_features(torch.ones(2, 2, dtype=torch.int64))
+
+
+# ---- the path of this process: PyTorch's, or the kernels' in the interpreter ------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (3, 33, 16), (2, 130)], ids=str)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("features", [query_features, key_features])
+def test_values_and_gradients_are_those_of_float64(features, form: str, shape, dtype: torch.dtype) -> None:
+    x = vectors(*shape).to(dtype)
+    x[..., 0, :] = 0
+    x[..., -1, :1] = 0
+    x.requires_grad_()
+    exact = x.detach().double().requires_grad_()
+    grad = vectors(*shape[:-1], 2 * shape[-1], seed=1)
+    found, truth = features(x, form), features(exact, form)
+    assert found.dtype == torch.float32
+    assert_near("features", found, truth, tolerance(torch.float32))
+    (slope,) = torch.autograd.grad(found, x, grad.float())
+    (true_slope,) = torch.autograd.grad(truth, exact, grad)
+    assert slope.dtype == dtype
+    # A query's gradient has the factor 1 / norm, and sums that cancel: a few roundings more.
+    assert_near("gradient", slope, true_slope, max(2e-6, tolerance(dtype)))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_long_query_is_finite(form: str) -> None:
+    x = 1e4 * torch.ones(1, 3)
+    assert_near("features", query_features(x, form), query_features(x.double(), form), 5e-7)
+
+
+def test_empty_vectors_have_empty_features() -> None:
+    assert query_features(torch.ones(0, 4)).shape == (0, 8)
+    assert query_features(torch.ones(2, 0, 4), "cosine").shape == (2, 0, 8)
+
+
+def test_transforms_of_functions_pass_through() -> None:
+    x = torch.ones(2, 3, 4)
+    assert torch.allclose(torch.func.vmap(query_features)(x), query_features(x))
+
+
+def test_a_second_derivative_goes_through_pytorch() -> None:
+    x = vectors(4, 5).float().requires_grad_()
+    exact = x.detach().double().requires_grad_()
+    curves = []
+    for given in (x, exact):
+        (slope,) = torch.autograd.grad(query_features(given).square().sum(), given, create_graph=True)
+        curves.append(torch.autograd.grad(slope.square().sum(), given)[0])
+    assert_near("second derivative", curves[0], curves[1], 5e-6)
+
+
+TILE = {"ROWS": 16, "WIDTH": 64}
+COMPILATIONS = [
+    Compilation(
+        f"{name} {'key' if key else 'query'} {'cosine' if cosine else 'split'} {kind}",
+        kernel,
+        {"x_ptr": f"*{kind}", **pointers, "rows": "i32", "width": "i32"},
+        {"KEY": key, "COSINE": cosine, **TILE},
+    )
+    for name, kernel, pointers in (
+        ("forward", forward_kernel, {"output_ptr": "*fp32"}),
+        ("backward", backward_kernel, {"grad_ptr": "*fp32", "x_grad_ptr": "*fp32"}),
+    )
+    for key, cosine, kind in ((False, False, "bf16"), (False, True, "fp32"), (True, True, "bf16"))
+]
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", COMPILATIONS, ids=lambda case: case.name)
+def test_compiles_within_the_gates(case, target) -> None:
+    check("norm_features", case, target)

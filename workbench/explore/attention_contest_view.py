@@ -20,8 +20,8 @@ _STEPS = {"digits-transformer": 23, "text-gpt": 122}  # of an epoch
 _HELP = """
 <p>The same small transformer, trained with each kind of attention from the same starts and in the same order
 of batches. <b>Points</b> are seeds, <b>bars</b> 95% intervals of the mean over them (Student's).</p>
-<p>All but nalaformer have the same parameters. That one has a convolution over neighbouring tokens and a gate,
-too, so that a difference is not one of attention alone.</p>"""
+<p>All but nalaformer have the same parameters. That one has a convolution over neighbouring tokens and a
+gate, too, so that a difference is not one of attention alone.</p>"""
 
 
 def _compute(problem: None, values: Values) -> Results:
@@ -93,10 +93,11 @@ def _draw(figure: go.Figure, results: Results) -> None:
             known = kind in found.kinds
             values = found.values[MEASURES.index(measure), found.kinds.index(kind)] if known else []
             points.x, points.y = [kind] * len(values), as_list(values) if known else []
-            value, half = found.mean(kind, measure) if known else (None, None)
-            mean.x, mean.y = ([kind], [value]) if known else ([], [])
-            mean.error_y.array = [half] if known else []
-    figure.layout.title.text = f"{found.task}: width {found.width}, {found.blocks} blocks, {found.epochs} epochs, {found.seeds} seeds"
+            intervals = [found.mean(kind, measure)] if known else []
+            mean.x, mean.y = [kind] * known, as_list([value for value, _ in intervals])
+            mean.error_y.array = as_list([half for _, half in intervals])
+    size = f"width {found.width}, {found.blocks} blocks"
+    figure.layout.title.text = f"{found.task}: {size}, {found.epochs} epochs, {found.seeds} seeds"
 
 
 CONTEST = View(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 KINDS = ("softmax", "elu", "relu", "norm-aware", "cosine")
 COLORS = dict(zip((*KINDS, "nalaformer"), (BLUE, SKY, ORANGE, VERMILION, GREEN, "#555555"), strict=True))
+_DASHES = {"elu": ":", "cosine": "--"}  # of what lies near another line
 NORMS = tuple(float(norm) for norm in np.geomspace(0.1, 10, 25))
 _STEP = 1e-4  # of the central differences, relative to the norm
 
@@ -36,7 +37,8 @@ class EntropyCurves(Result):
     norms : ndarray (n,)
         Of the query.
     entropy : ndarray (kinds, n, draws)
-        In nats, of the weights over the keys; :math:`\log` of their number at most.
+        In nats, of the weights over the keys; :math:`\log` of their number at most. nan for a query that no
+        key answers: all its scores are 0, and there are no weights.
     slope : ndarray (kinds, n, draws)
         Its derivative in the norm, by the law of covariances.
     ranked : ndarray (kinds, n, keys)
@@ -66,13 +68,14 @@ class EntropyCurves(Result):
         return self.entropy.shape[-1]
 
     @property
-    def falling(self) -> np.ndarray:
-        """Share (kinds, n) of the draws whose entropy falls; a slope within the law's deviation is none."""
-        return (self.slope < -self.deviation[:, None, None]).mean(-1)
+    def answered(self) -> np.ndarray:
+        """Number (kinds,) of draws whose query some key answers: the others are left out of all means."""
+        return np.isfinite(self.entropy).all(1).sum(-1)
 
     def curve(self, kind: str, of: str = "entropy") -> tuple[np.ndarray, np.ndarray]:
         """Mean over the draws (n,) of the ``"entropy"`` or the ``"slope"``, and its standard error."""
         values = getattr(self, of)[self.kinds.index(kind)]
+        values = values[:, np.isfinite(values).all(0)]
         return values.mean(-1), standard_error(values.T)
 
     def frame(self) -> pd.DataFrame:
@@ -81,7 +84,7 @@ class EntropyCurves(Result):
         for place, kind in enumerate(self.kinds):
             entropy, slope = self.curve(kind), self.curve(kind, "slope")
             columns = {"kind": kind, "norm": self.norms, "entropy": entropy[0], "entropy_stderr": entropy[1]}
-            columns |= {"slope": slope[0], "slope_stderr": slope[1], "falling": self.falling[place]}
+            columns |= {"slope": slope[0], "slope_stderr": slope[1], "draws": self.answered[place]}
             parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
 
@@ -90,7 +93,7 @@ class EntropyCurves(Result):
         ax = new_axes(ax)
         for kind in self.kinds:
             mean, error = self.curve(kind, of)
-            ax.plot(self.norms, mean, color=COLORS[kind], label=kind)
+            ax.plot(self.norms, mean, _DASHES.get(kind, "-"), color=COLORS[kind], label=kind)
             ax.fill_between(
                 self.norms, mean - 2 * error, mean + 2 * error, color=COLORS[kind], alpha=0.2, linewidth=0
             )
@@ -113,6 +116,12 @@ class EntropyCurves(Result):
                 f"{mean[-1]:.3f} ± {error[-1]:.2g} at {self.norms[-1]:g}; law and differences of the slope "
                 f"within {self.deviation[place]:.1g}"
             )
+        missing = self.draws - self.answered
+        lines += [
+            f"{kind}: left out {count} draws in which no key answers the query"
+            for kind, count in zip(self.kinds, missing, strict=True)
+            if count
+        ]
         note = ", INTERRUPTED before the other kinds" if self.interrupted else ""
         lines.append(f"{self.draws} draws of {self.keys} keys, {self.dim} channels{note}")
         return "\n".join(lines)
@@ -164,7 +173,7 @@ def entropy_curves(
     ------
     TypeError, ValueError
         If a kind is unknown or there is none, a norm is not positive and finite, a number is out of range, or
-        all scores of a query are 0.
+        there is a kind for which no key answers any query.
 
     Notes
     -----
@@ -225,9 +234,12 @@ def _curve(
     ends = _entropy(log_scores(norms + step)) - _entropy(log_scores(norms - step))
     logs, rates, *_ = torch.func.jvp(log_scores, (norms,), (ones,))
     entropy, slope = _entropy(logs), _law(logs, rates)
-    deviation = (slope - ends / (2 * step[..., 0, 0])).abs().max()
-    weights, _ = _weights(logs)
-    return entropy, slope, weights.sort(-1, descending=True).values.mean(1), float(deviation)
+    answered = entropy.isfinite().all(0)
+    if not answered.any():
+        raise ValueError(f"no key answers a query of the {kind!r} features: draw more keys, or more channels")
+    deviation = (slope - ends / (2 * step[..., 0, 0]))[:, answered].abs().max()
+    ranked = _weights(logs)[0][:, answered].sort(-1, descending=True).values.mean(1)
+    return entropy, slope, ranked, float(deviation)
 
 
 def _log_scores(kind: str, queries: Tensor, keys: Tensor) -> Tensor:
@@ -236,8 +248,6 @@ def _log_scores(kind: str, queries: Tensor, keys: Tensor) -> Tensor:
         return (queries @ keys.mT).squeeze(-2) / math.sqrt(keys.shape[-1])
     of_queries, of_keys = FEATURE_MAPS[kind]
     scores = (of_queries(queries) @ of_keys(keys).mT).squeeze(-2)
-    if (scores <= 0).all(-1).any():
-        raise ValueError(f"no key answers a query of the {kind!r} features: draw more keys, or more channels")
     return torch.where(scores > 0, scores, 1.0).log().masked_fill(scores <= 0, -torch.inf)
 
 
@@ -254,6 +264,6 @@ def _law(logs: Tensor, rates: Tensor) -> Tensor:
 
 
 def _weights(logs: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights of scores, and their logarithms, or 0 where a weight is 0 and counts nowhere."""
+    """Weights of scores and their logarithms, 0 where a weight is 0 and counts nowhere; nan without scores."""
     weights = logs.log_softmax(-1)
-    return weights.exp(), torch.where(weights > -torch.inf, weights, 0.0)
+    return weights.exp(), torch.where(weights == -torch.inf, 0.0, weights)

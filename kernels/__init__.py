@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.kernels.dora_composition import dora_compose
+    from workbench.kernels.dora_norms import dora_norm
 
-__all__ = ["dora_compose", "report"]
+__all__ = ["dora_compose", "dora_norm", "report"]
 
 # The operations, and the file of each: a new one is a line here, its import above and its name between them.
 _HOME = {
     "dora_compose": "dora_composition",
+    "dora_norm": "dora_norms",
 }
 
 

@@ -57,9 +57,9 @@ def dora_norm(weight: Tensor, a: Tensor, b: Tensor, scale: float, squared: Tenso
     _check(weight, a, b, squared)
     inputs = (weight, a, b) if squared is None else (weight, a, b, squared)
     differentiated = torch.is_grad_enabled() and any(each.requires_grad for each in inputs)
-    if differentiated or torch._C._are_functorch_transforms_active():
-        return norms_by_pytorch(weight, a, b, scale, squared)
-    return _norms(weight, a, b, scale, squared)
+    compute = norms_by_pytorch if differentiated or torch._C._are_functorch_transforms_active() else _norms
+    with torch.autocast(weight.device.type, enabled=False):  # which would round the products
+        return compute(weight, a, b, scale, squared)
 
 
 def squared_norms(weight: Tensor) -> Tensor:

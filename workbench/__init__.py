@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench import curvature, explore, kernels, particles, saliency, stability
+    from workbench import curvature, explore, kernels, layers, particles, saliency, stability
     from workbench.moment import Quantity
     from workbench.problem import Problem
     from workbench.problems import list_problems, load_problem
@@ -26,6 +26,7 @@ __all__ = [
     "curvature",
     "explore",
     "kernels",
+    "layers",
     "list_problems",
     "load_problem",
     "load_result",

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.kernels.dora_composition import dora_compose
+    from workbench.kernels.dora_norms import dora_norm
     from workbench.kernels.feature_attention import linear_attention
     from workbench.kernels.norm_features import key_features, query_features
     from workbench.kernels.softmax_rows import softmax_product, softmax_row
 
 __all__ = [
     "dora_compose",
+    "dora_norm",
     "key_features",
     "linear_attention",
     "query_features",
@@ -28,6 +30,7 @@ __all__ = [
 # The operations, and the file of each: a new one is a line here, its import above and its name between them.
 _HOME = {
     "dora_compose": "dora_composition",
+    "dora_norm": "dora_norms",
     "key_features": "norm_features",
     "linear_attention": "feature_attention",
     "query_features": "norm_features",

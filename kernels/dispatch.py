@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 TRITON, PYTORCH = "triton", "pytorch"
@@ -48,6 +49,14 @@ def find_path(device: str, *, exact: bool = False) -> Path:
     if device == "cpu" and interpreting():
         return Path(TRITON, "TRITON_INTERPRET is on: kernels run as Python, for tests")
     return Path(PYTORCH, f"there are no kernels for the {device.upper()}")
+
+
+def computing(*tensors: "Tensor") -> "torch.dtype":
+    """Return the dtype that the PyTorch path computes in: float64 if one of the tensors is, else float32."""
+    import torch
+
+    exact = any(tensor.dtype == torch.float64 for tensor in tensors)
+    return torch.float64 if exact else torch.float32
 
 
 def interpreting() -> bool:

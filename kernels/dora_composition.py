@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.kernels.dispatch import takes_triton
+from workbench.kernels.dispatch import computing, takes_triton
 from workbench.kernels.jit import blocks, kernel, tl
 
 _ROWS, _COLUMNS = 4, 256  # of the tile that a program holds at a time
@@ -55,7 +55,7 @@ def dora_compose(base: Tensor, lora: Tensor, gain: Tensor, bias: Tensor | None =
 
 def compose_by_pytorch(base: Tensor, lora: Tensor, gain: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return the same by PyTorch's operations: what the kernel is held against."""
-    exact = _computing(base)
+    exact = computing(base)
     output = (base.to(exact) + lora.to(exact)) * gain.to(exact)
     return (output if bias is None else output + bias.to(exact)).to(base.dtype)
 
@@ -67,7 +67,7 @@ def gradients_by_pytorch(
 
     Without ``base`` and ``lora`` that to the gain is zero, and without ``bias`` that to the bias.
     """
-    exact = _computing(grad)
+    exact = computing(grad)
     dy = grad.to(exact)
     none = dy.new_zeros(dy.shape[1])
     gain_grad = none if base is None or lora is None else (dy * (base.to(exact) + lora.to(exact))).sum(0)
@@ -188,7 +188,7 @@ def _(base: Tensor, lora: Tensor, gain: Tensor, bias: Tensor | None) -> Tensor:
 def _(
     grad: Tensor, gain: Tensor, base: Tensor | None, lora: Tensor | None, bias: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    sums = [grad.new_empty(grad.shape[1], dtype=_computing(grad)) for _ in range(2)]
+    sums = [grad.new_empty(grad.shape[1], dtype=computing(grad)) for _ in range(2)]
     return grad.new_empty(grad.shape), sums[0], sums[1]
 
 
@@ -214,11 +214,6 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _compose.register_autograd(_backward, setup_context=_save)
-
-
-def _computing(tensor: Tensor) -> torch.dtype:
-    """Return the dtype to compute in: float64 stays, everything else is float32."""
-    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 
 def _check(base: Tensor, lora: Tensor, gain: Tensor, bias: Tensor | None) -> None:

@@ -264,6 +264,6 @@ def _law(logs: Tensor, rates: Tensor) -> Tensor:
 
 
 def _weights(logs: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights of scores and their logarithms, 0 where a weight is 0 and counts nowhere; nan without scores."""
+    """Weights of scores and their logarithms, 0 where a weight is 0 and counts nowhere; nan if all are."""
     weights = logs.log_softmax(-1)
     return weights.exp(), torch.where(weights == -torch.inf, 0.0, weights)

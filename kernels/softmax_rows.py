@@ -19,7 +19,7 @@ from workbench.kernels.dispatch import takes_triton
 from workbench.kernels.jit import blocks, kernel, tl
 
 _TILE = 2048  # entries that a program holds at a time, where a row is shorter
-_LONGEST = 8192  # of a row that is held whole; longer ones are read three times
+_LONGEST = 8192  # of a row that is held whole; longer ones are read twice
 _STRIP = 2048  # entries of such a row that are held at a time
 
 
@@ -178,37 +178,32 @@ def long_row_kernel(  # type: ignore[no-untyped-def]
     logits_ptr, vectors_ptr, weights_ptr, product_ptr, moments_ptr, logit_rows, classes,
     PRODUCT: tl.constexpr, WEIGHTS: tl.constexpr, STRIP: tl.constexpr,
 ):  # fmt: skip
-    """Write the same of one row, in three sweeps over it: the likeliest class, the mean, and the rest."""
+    """Write the same of one row, in two sweeps over it: the likeliest class and the mean, and the rest."""
     row = tl.program_id(0).to(tl.int64)
     source = row % logit_rows
     place = tl.arange(0, STRIP)
     top, reference = -float("inf"), 0.0
+    total, summed = 0.0, 0.0  # of the weights, and of the entries times them, relative to top and reference
     least, largest = float("inf"), -float("inf")
     for start in range(0, classes, STRIP):
         column = start + place
         mask = column < classes
         z = tl.load(logits_ptr + source * classes + column, mask=mask, other=-float("inf")).to(tl.float32)
         v = tl.load(vectors_ptr + row * classes + column, mask=mask, other=0.0).to(tl.float32)
-        here = tl.max(z, axis=0)
-        entry = tl.max(tl.where((z == here) & mask, v, -float("inf")), axis=0)
-        reference = tl.where(here > top, entry, reference)
-        top = tl.maximum(top, here)
         counts = z > -float("inf")
         least = tl.minimum(least, tl.min(tl.where(counts, v, float("inf")), axis=0))
         largest = tl.maximum(largest, tl.max(tl.where(counts, v, -float("inf")), axis=0))
-    totals = tl.zeros([STRIP], tl.float32)
-    sums = tl.zeros([STRIP], tl.float32)
-    for start in range(0, classes, STRIP):
-        column = start + place
-        mask = column < classes
-        z = tl.load(logits_ptr + source * classes + column, mask=mask, other=-float("inf")).to(tl.float32)
-        v = tl.load(vectors_ptr + row * classes + column, mask=mask, other=0.0).to(tl.float32)
-        counts = z > -float("inf")
+        here = tl.max(z, axis=0)
+        if here > top:
+            entry = tl.max(tl.where(z == here, v, -float("inf")), axis=0)
+            scale = tl.exp(top - here)
+            total *= scale
+            summed = scale * summed + (reference - entry) * total
+            top, reference = here, entry
         weight = tl.where(counts, tl.exp(z - top), 0.0)
-        totals += weight
-        sums += weight * tl.where(counts, v - reference, 0.0)
-    total = tl.sum(totals, axis=0)
-    mean = tl.sum(sums, axis=0) / total
+        total += tl.sum(weight, axis=0)
+        summed += tl.sum(weight * tl.where(counts, v - reference, 0.0), axis=0)
+    mean = summed / total
     seconds = tl.zeros([STRIP], tl.float32)
     thirds = tl.zeros([STRIP], tl.float32)
     factor = 1.0

@@ -1,4 +1,4 @@
-"""Norm-aware features, linear attention and the softmax' curvature: PyTorch's operations and ours side by side.
+"""Norm-aware features, linear attention, the softmax' curvature: PyTorch's operations and ours side by side.
 
 float32, rounds interleaved; the table holds the minimum of each and the ratio. On a CPU both are PyTorch, so
 that the ratio says what the dispatch costs; the kernels are for a GPU:

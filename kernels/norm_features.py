@@ -33,6 +33,7 @@ from workbench.kernels.replay import replayed_gradients
 FORMS = ("split", "cosine")
 _QUARTER = math.pi / 4
 _TILE = 1024  # entries that a program holds at a time, or one row of more
+_WIDEST = 4096  # channels of a row that the kernels take
 _WARPS = 4
 
 
@@ -238,10 +239,11 @@ def _launch_backward(grad: Tensor, x: Tensor, form: str, key: bool) -> Tensor:
 
 
 def _features_of(vectors: Tensor, form: str, *, key: bool) -> Tensor:
-    # PyTorch's own operations can be differentiated forward, too, and be mapped.
-    if torch._C._are_functorch_transforms_active() or not vectors.numel() or not takes_triton(vectors):
-        return features_by_pytorch(vectors, form, key=key)
     width = vectors.shape[-1]
+    # PyTorch's own operations can be differentiated forward, too, and be mapped.
+    mapped = torch._C._are_functorch_transforms_active()
+    if mapped or not vectors.numel() or width > _WIDEST or not takes_triton(vectors):
+        return features_by_pytorch(vectors, form, key=key)
     return _features(vectors.reshape(-1, width), form, key).view(*vectors.shape[:-1], 2 * width)
 
 

@@ -87,7 +87,7 @@ def features_by_pytorch(vectors: Tensor, form: str, *, key: bool) -> Tensor:
 
 
 def _directions(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit vectors and norms; both are 0, and so are all their derivatives, where the vector is."""
+    """Unit vectors and norms; both are 0, and their derivatives finite, where the vector is."""
     squares = vectors.square().sum(-1, keepdim=True)
     zero = squares == 0
     norm = torch.where(zero, 1.0, squares).sqrt()

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import triton
@@ -29,7 +29,7 @@ class Compilation:
     """A kernel with the types and constants that it is compiled for.
 
     ``types`` are triton's: ``"*bf16"`` a pointer, ``"i32"`` a number, taken to be a multiple of 16 as the
-    sizes of real networks are; ``odd`` names those that are not.
+    sizes of real networks are.
     """
 
     name: str
@@ -39,7 +39,6 @@ class Compilation:
     warps: int = 4
     stages: int = 3
     dots: bool = False  # whether tensor cores have work
-    odd: tuple[str, ...] = field(default=())
 
     def figures(self, target: str) -> dict[str, int]:
         """Compile for a target; registers, spilled bytes, shared memory and instructions that matter."""
@@ -54,7 +53,7 @@ class Compilation:
         divisible = {
             (names.index(name),): [["tt.divisibility", 16]]
             for name, kind in self.types.items()
-            if (kind.startswith("*") or kind in ("i32", "i64")) and name not in self.odd
+            if kind.startswith("*") or kind in ("i32", "i64")
         }
         signature = {name: self.types.get(name, "constexpr") for name in names}
         source = ASTSource(fn=function, signature=signature, constexprs=self.constants, attrs=divisible)

@@ -113,7 +113,7 @@ def test_a_gain_near_one_costs_one_rounding_of_the_output(spread):
 
 @pytest.mark.skipif(interpreting(), reason="what is cut off has a mean of its own")
 def test_the_output_carries_a_gain_that_bfloat16_would_lose():
-    """The gain that a least-squares fit finds in the output, column by column, relative to its distance from 1."""
+    """The gain that a fit finds in the output, column by column, relative to its distance from 1."""
     base, lora, gain = near_one(1e-2, rows=2048)
     inner = base.double() + lora.double()
 

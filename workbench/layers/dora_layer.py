@@ -94,7 +94,8 @@ class DoRALayer(nn.Module):
     @torch.no_grad()
     def merged_weight(self) -> Tensor:
         """Return W' in the shape and dtype of W; rounded to it once."""
-        update = (self.lora_b @ self.lora_a.flatten(1)).view_as(self.base.weight)
+        with torch.autocast(self.lora_b.device.type, enabled=False):
+            update = (self.lora_b @ self.lora_a.flatten(1)).view_as(self.base.weight)
         gain = self.gain().view(-1, *[1] * (update.ndim - 1))
         return (gain * torch.add(self.base.weight, update, alpha=self.scale)).to(self.base.weight.dtype)
 

@@ -17,7 +17,7 @@ _KINDS: dict[type[nn.Module], Callable[..., DoRALayer]] = {nn.Linear: DoRALinear
 def apply_dora(
     model: nn.Module, patterns: str | Sequence[str], rank: int, alpha: float | None = None, **options: Any
 ) -> tuple[str, ...]:
-    """Put a DoRA layer in the place of each layer whose name matches, and freeze all that is in no DoRA layer.
+    """Put a DoRA layer in the place of each layer whose name matches, and freeze all that is in none.
 
     Parameters
     ----------

@@ -66,7 +66,8 @@ class Compilation:
 def check(file: str, case: Compilation, target: str) -> None:
     """Hold a compilation against the gates, and its figures against the snapshot of the file's name.
 
-    The snapshot is of the pinned triton. With WORKBENCH_UPDATE_KERNELS in the environment the snapshot is written instead.
+    The snapshot is of the pinned triton. With WORKBENCH_UPDATE_KERNELS in the environment it is written
+    instead.
     """
     figures = case.figures(target)
     where = f"{case.name} on {target}: {figures}"

@@ -29,7 +29,8 @@ class DoRALayer(nn.Module):
     base : nn.Module
         The frozen layer.
     lora_a : Parameter (rank, *weight.shape[1:])
-        A, drawn as PyTorch draws a linear layer's weight.
+        A, drawn as PyTorch draws a linear layer's weight. Like B it is float32 (float64 for a float64
+        weight), and used in the dtype of W and of the inputs.
     lora_b : Parameter (rows, rank)
         B, zero at first: the layer starts as ``base``.
     magnitude : Parameter (rows,)
@@ -75,16 +76,18 @@ class DoRALayer(nn.Module):
         In eval mode it is computed once, until W, A or B changes.
         """
         weight = self.base.weight
-        matrix, a = weight.flatten(1), self.lora_a.flatten(1)
+        # The factors as forward multiplies them: halves with halves are exact in one product on a GPU.
+        a, b = self.lora_a.flatten(1).to(weight.dtype), self.lora_b.to(weight.dtype)
+        matrix = weight.flatten(1)
         if not self.constant_norm and torch.is_grad_enabled():
             known = None if weight.requires_grad else self._squared_norms()
-            return dora_norm(matrix, a, self.lora_b, self.scale, known)
+            return dora_norm(matrix, a, b, self.scale, known)
         with torch.no_grad():
             if self.training:
-                return dora_norm(matrix, a, self.lora_b, self.scale, self._squared_norms())
+                return dora_norm(matrix, a, b, self.scale, self._squared_norms())
             return self._norm.get(
                 (weight, self.lora_a, self.lora_b),
-                lambda: dora_norm(matrix, a, self.lora_b, self.scale, self._squared_norms()),
+                lambda: dora_norm(matrix, a, b, self.scale, self._squared_norms()),
             )
 
     def gain(self) -> Tensor:

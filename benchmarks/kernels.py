@@ -1,12 +1,13 @@
-"""DoRA: the norm of the rows and the whole layer, ours and PEFT's, the same work in one process.
+r"""DoRA: the norm of the rows and the whole layer, ours and PEFT's, the same work in one process.
 
-float32, rounds interleaved; the table holds the minimum of each and the median ratio of wall times. Memory is
-the peak of the resident set above what there was before the call, each in a process of its own (CPU), or the
-allocator's peak (CUDA). Gradients of the layer are compared before anything is timed. Without PEFT our times
-stand alone. PEFT is no dependency:
+float32, rounds interleaved; the table holds the minimum of each, of wall time or of CPU time, which a busy
+machine moves less, and the median of the rounds' ratios. Memory is the peak of the resident set above what
+there was before the call, each in a process of its own (CPU), or the allocator's peak (CUDA). Gradients of
+the layer are compared before anything is timed. Without PEFT, which is no dependency, ours stand alone:
 
-    pip install --no-deps --target PEERS peft transformers accelerate safetensors tokenizers huggingface_hub regex
-    PYTHONPATH=PEERS python benchmarks/kernels.py [--threads 2] [--rounds 9] [--device cuda]
+    pip install --no-deps --target PEERS peft transformers accelerate safetensors tokenizers \
+        huggingface_hub regex
+    PYTHONPATH=PEERS python benchmarks/kernels.py [--threads 2] [--rounds 9] [--clock cpu] [--device cuda]
 
 On a GPU the same table is made of the Triton kernels.
 """
@@ -14,7 +15,6 @@ On a GPU the same table is made of the Triton kernels.
 import argparse
 import gc
 import importlib.util
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,7 +30,7 @@ from workbench.kernels.dora_norms import squared_norms
 from workbench.layers import DoRALinear, apply_dora, load_peft_state, peft_state
 
 Work = Callable[[], Any]
-# (width, rank, least ratio of time, least ratio of memory) of the norm; (…, tokens, least ratio) of the layer.
+# Width, rank, least ratio of time and of memory; of the layer width, rank, tokens, least ratio of time.
 NORMS = [(4096, 384, 3.5, 8.0), (4096, 64, 12.0, None)]
 LAYERS = [(4096, 384, 256, 2.0), (4096, 64, 256, 2.4), (2048, 384, 256, 1.5)]
 TOLERANCE = 5e-7  # of outputs and gradients, relative to the norm
@@ -124,17 +124,18 @@ def sorted_by_shape(tensors: list[Tensor]) -> list[Tensor]:
     return tensors[:2] + sorted(tensors[2:], key=lambda each: (each.numel(), each.shape[0]))
 
 
-def measure(works: dict[str, Work], rounds: int, device: str) -> dict[str, list[float]]:
-    """Wall seconds of each in interleaved rounds, the first of which does not count."""
+def measure(works: dict[str, Work], options: argparse.Namespace) -> dict[str, list[float]]:
+    """Seconds of each in interleaved rounds, the first of which does not count."""
+    clock = time.perf_counter if options.clock == "wall" else time.process_time
     times: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(rounds + 1):
+    for turn in range(options.rounds + 1):
         for name, work in works.items():
-            started = time.perf_counter()
+            started = clock()
             work()
-            if device == "cuda":
+            if options.device == "cuda":
                 torch.cuda.synchronize()
             if turn:
-                times[name].append(time.perf_counter() - started)
+                times[name].append(clock() - started)
     return times
 
 
@@ -181,7 +182,7 @@ def show(kind: str, sizes: tuple[int, ...], gates: list[float | None], options: 
     print(f"{kind} at {'/'.join(map(str, sizes))}")
     with torch.set_grad_enabled(kind == "layer"):
         works = (norm_works if kind == "norm" else layer_works)(*sizes, options.device)
-        times = measure(works, options.rounds, options.device)
+        times = measure(works, options)
     peaks = {name: ask_peak(kind, sizes, name, options) for name in works}
     for name, each in times.items():
         print(f"    {name:12} {1e3 * min(each):8.1f} ms  +{peaks[name] / 2**20:6.1f} MiB", end="")
@@ -206,6 +207,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--clock", default="wall", choices=["wall", "cpu"])
     parser.add_argument("--peak", nargs="+", help=argparse.SUPPRESS)  # how it asks itself
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -3,7 +3,10 @@
 import functools
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # What a kernel's file knows of triton.language until then: the annotation of its compile-time arguments.
 tl: Any = types.SimpleNamespace(constexpr="constexpr")
@@ -39,8 +42,14 @@ class Kernel:
         raise TypeError(f"{self.function.__name__} is in Triton's language: launch it on a grid")
 
     def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
-        """Return the launcher on a grid of programs."""
-        return self.jitted[grid]
+        """Return the launcher on a grid of programs, whose first argument is a tensor."""
+        import torch
+
+        def launch(first: "Tensor", *others: Any, **options: Any) -> None:
+            with torch.cuda.device_of(first):  # triton launches on the current GPU, wherever its tensors are
+                self.jitted[grid](first, *others, **options)
+
+        return launch
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

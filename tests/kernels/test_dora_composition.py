@@ -4,6 +4,7 @@ from kernel_accuracy import assert_near, tolerance
 from kernel_compilation import TARGETS, Compilation, check
 
 from workbench.kernels import dora_compose
+from workbench.kernels.dispatch import interpreting
 from workbench.kernels.dora_composition import backward_kernel, compose_by_pytorch, forward_kernel
 
 SHAPES = [(1, 1), (5, 7), (70, 300), (3, 257)]
@@ -102,19 +103,34 @@ def test_transforms_of_functions_pass_through():
     assert torch.allclose(tangent, base + lora)
 
 
-NEAR_ONE = [1e-1, 1e-2, 2e-3, 5e-4]
-
-
-@pytest.mark.parametrize("spread", NEAR_ONE)
-def test_a_gain_near_one_loses_nothing_of_its_correction(spread):
-    """The change of the output, in bfloat16, is right to the rounding of the output itself."""
-    random = torch.Generator().manual_seed(0)
-    base = (4 * torch.randn(64, 128, generator=random)).bfloat16()
-    lora = (0.01 * torch.randn(64, 128, generator=random)).bfloat16()
-    gain = 1 + spread * torch.randn(128, generator=random)
+@pytest.mark.parametrize("spread", [1e-1, 1e-2, 2e-3, 5e-4])
+def test_a_gain_near_one_costs_one_rounding_of_the_output(spread):
+    base, lora, gain = near_one(spread)
     truth = exactly(base, lora, gain, None)
     error = (dora_compose(base, lora, gain).double() - truth).norm() / truth.norm()
-    assert error < (4e-3 if tolerance(torch.bfloat16) == 2**-7 else 2e-3)
+    assert error < (4e-3 if interpreting() else 1.7e-3)  # the interpreter cuts off
+
+
+@pytest.mark.skipif(interpreting(), reason="what is cut off has a mean of its own")
+def test_the_output_carries_a_gain_that_bfloat16_would_lose():
+    """The gain that a fit finds in the output, column by column, relative to its distance from 1."""
+    base, lora, gain = near_one(1e-2, rows=2048)
+    inner = base.double() + lora.double()
+
+    def lost(given):
+        found = (dora_compose(base, lora, given).double() * inner).sum(0) / inner.square().sum(0)
+        return ((found - gain.double()).norm() / (gain.double() - 1).norm()).item()
+
+    assert lost(gain) < 0.03
+    assert lost(gain.bfloat16()) > 0.15  # 0.18: what kernels lose that round the gain
+
+
+def near_one(spread, rows=64):
+    """Activations in bfloat16, of which the update is a small part, and a gain about 1."""
+    random = torch.Generator().manual_seed(0)
+    base = (4 * torch.randn(rows, 128, generator=random)).bfloat16()
+    lora = (0.01 * torch.randn(rows, 128, generator=random)).bfloat16()
+    return base, lora, 1 + spread * torch.randn(128, generator=random)
 
 
 def test_what_does_not_fit_is_refused():

@@ -150,18 +150,31 @@ def test_a_bias_can_be_trained():
 
 
 @LAYERS
-def test_merge_gives_the_same_output_and_unmerge_the_same_layer(make):
+def test_merge_gives_the_same_output_and_unmerge_the_same_layer(make, monkeypatch):
     layer, x = make().eval(), inputs(make)
     before, state = layer(x), copy.deepcopy(layer.state_dict())
-    assert layer.merge().is_merged
-    assert torch.allclose(layer(x), before, rtol=1e-12, atol=1e-12)
-    assert layer.state_dict().keys() == state.keys()
-    assert torch.equal(layer.unmerge()(x), before)
-    assert all(torch.equal(value, state[name]) for name, value in layer.state_dict().items())
     layer.merge()
-    assert not layer.train().is_merged
-    with pytest.raises(ValueError, match="in training mode cannot be merged"):
-        layer.merge()
+    with torch.no_grad(), monkeypatch.context() as without:
+        layer(x)
+        without.setattr(type(layer), "gain", None)  # W' is all that is used
+        assert torch.allclose(layer(x), before, rtol=1e-12, atol=1e-12)
+    assert layer.state_dict().keys() == state.keys()
+    with torch.no_grad():
+        assert torch.equal(layer.unmerge()(x), before)
+    assert all(torch.equal(value, state[name]) for name, value in layer.state_dict().items())
+
+
+def test_a_merge_sees_changes_and_gives_way_to_gradients():
+    layer, x = linear(dropout=0.5).merge(), inputs(linear)
+    layer.train()
+    with torch.no_grad():
+        assert not torch.equal(layer(x), layer(x))  # dropout, as if it were not merged
+    layer.eval()(x).sum().backward()
+    assert layer.lora_b.grad.abs().max() > 0
+    with torch.no_grad():
+        layer(x)
+        layer.magnitude.mul_(2)
+        assert torch.allclose(layer(x), dense_output(layer, x), rtol=1e-12)
 
 
 @LAYERS

@@ -78,6 +78,14 @@ def test_a_problem_in_the_parameters_of_an_update():
     assert torch.allclose(problem.gradient(), grads, atol=1e-7)
 
 
+def test_a_second_call_adds_to_the_first():
+    model = network()
+    apply_dora(model, "0", 1)
+    assert apply_dora(model, "*", 2) == ("4", "5")  # and not the frozen layer inside the first
+    assert [model[i].rank for i in (0, 4, 5)] == [1, 2, 2]
+    assert all(model[i].lora_a.requires_grad and not model[i].base.weight.requires_grad for i in (0, 4, 5))
+
+
 def test_a_pattern_that_matches_nothing_changes_nothing():
     model = network()
     with pytest.raises(

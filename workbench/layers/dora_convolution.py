@@ -51,8 +51,9 @@ class DoRAConv2d(DoRALayer):
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., channels, height, width) to the same with the channels of ``base``."""
         convolve = self.base._conv_forward  # which knows of strides and of modes of padding
-        if self._merged is not None:
-            return convolve(x, self._merged, self.base.bias)
+        merged = self._held_weight()
+        if merged is not None:
+            return convolve(x, merged, self.base.bias)
         base = convolve(x, self.base.weight, None)
         narrow = convolve(self.dropout(x), self.lora_a.to(x.dtype), None) * self.scale
         lora = F.conv2d(narrow, self.lora_b.to(x.dtype)[:, :, None, None])

@@ -29,7 +29,8 @@ class DoRALayer(nn.Module):
     base : nn.Module
         The frozen layer.
     lora_a : Parameter (rank, *weight.shape[1:])
-        A, drawn as PyTorch draws a linear layer's weight.
+        A, drawn as PyTorch draws a linear layer's weight. Like B it is float32 (float64 for a float64
+        weight), and used in the dtype of W and of the inputs.
     lora_b : Parameter (rows, rank)
         B, zero at first: the layer starts as ``base``.
     magnitude : Parameter (rows,)
@@ -66,8 +67,8 @@ class DoRALayer(nn.Module):
         nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))
         magnitude = squared_norms(weight.detach().flatten(1)).sqrt()
         self.magnitude = nn.Parameter(magnitude, requires_grad=train_magnitude)
-        self._squared, self._norm = RememberedValue(), RememberedValue()
-        self._merged: Tensor | None = None
+        self.is_merged = False
+        self._squared, self._norm, self._product = (RememberedValue() for _ in range(3))
 
     def norm(self) -> Tensor:
         """Return the norm of each row of W + sBA (rows,); a constant unless ``constant_norm`` is False.
@@ -75,17 +76,13 @@ class DoRALayer(nn.Module):
         In eval mode it is computed once, until W, A or B changes.
         """
         weight = self.base.weight
-        matrix, a = weight.flatten(1), self.lora_a.flatten(1)
         if not self.constant_norm and torch.is_grad_enabled():
-            known = None if weight.requires_grad else self._squared_norms()
-            return dora_norm(matrix, a, self.lora_b, self.scale, known)
+            return self._compute_norm(None if weight.requires_grad else self._squared_norms())
         with torch.no_grad():
             if self.training:
-                return dora_norm(matrix, a, self.lora_b, self.scale, self._squared_norms())
-            return self._norm.get(
-                (weight, self.lora_a, self.lora_b),
-                lambda: dora_norm(matrix, a, self.lora_b, self.scale, self._squared_norms()),
-            )
+                return self._compute_norm(self._squared_norms())
+            sources = (weight, self.lora_a, self.lora_b)
+            return self._norm.get(sources, lambda: self._compute_norm(self._squared_norms()))
 
     def gain(self) -> Tensor:
         """Return what each row of W + sBA is multiplied by (rows,): its magnitude over its norm."""
@@ -94,29 +91,25 @@ class DoRALayer(nn.Module):
     @torch.no_grad()
     def merged_weight(self) -> Tensor:
         """Return W' in the shape and dtype of W; rounded to it once."""
-        update = (self.lora_b @ self.lora_a.flatten(1)).view_as(self.base.weight)
+        with torch.autocast(self.lora_b.device.type, enabled=False):
+            update = (self.lora_b @ self.lora_a.flatten(1)).view_as(self.base.weight)
         gain = self.gain().view(-1, *[1] * (update.ndim - 1))
         return (gain * torch.add(self.base.weight, update, alpha=self.scale)).to(self.base.weight.dtype)
 
     def merge(self) -> Self:
-        """Hold W' and use it instead, which costs what ``base`` costs, until :meth:`unmerge` or ``train()``.
+        """Use W' from now on where that changes nothing: in eval mode, where no gradient is recorded.
 
-        W stays as it is, so this takes the memory of one more weight, and unmerging is exact.
+        It then costs what ``base`` costs. W' is computed at the first use, and after W, A, B or m has
+        changed. W stays as it is, so this takes the memory of one more weight, and unmerging is exact.
         """
-        if self.training:
-            raise ValueError("a layer in training mode cannot be merged: call eval() first")
-        self._merged = self.merged_weight()
+        self.is_merged = True
         return self
 
     def unmerge(self) -> Self:
         """Drop W'."""
-        self._merged = None
+        self.is_merged = False
+        self._product.forget()
         return self
-
-    @property
-    def is_merged(self) -> bool:
-        """Whether W' is held."""
-        return self._merged is not None
 
     def merged_layer(self) -> nn.Linear | nn.Conv2d:
         """Return a plain layer with the weight W', like ``base`` before it was frozen."""
@@ -125,10 +118,10 @@ class DoRALayer(nn.Module):
         return layer.requires_grad_(True)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; training ends a merge."""
+        """Set the mode; what eval mode remembers is dropped by training."""
         if mode:
-            self.unmerge()
             self._norm.forget()
+            self._product.forget()
         return super().train(mode)
 
     def extra_repr(self) -> str:
@@ -137,13 +130,25 @@ class DoRALayer(nn.Module):
         exact = "" if self.constant_norm else ", differentiated norm"
         return f"rank={self.rank}, scale={self.scale:g}{frozen}{exact}"
 
+    def _held_weight(self) -> Tensor | None:
+        """W' where it is to be used."""
+        if not self.is_merged or self.training or torch.is_grad_enabled():
+            return None
+        sources = (self.base.weight, self.lora_a, self.lora_b, self.magnitude)
+        return self._product.get(sources, self.merged_weight)
+
+    def _compute_norm(self, squared: Tensor | None) -> Tensor:
+        weight = self.base.weight.flatten(1)
+        # The factors as forward multiplies them: halves with halves are exact in one product on a GPU.
+        a, b = self.lora_a.flatten(1).to(weight.dtype), self.lora_b.to(weight.dtype)
+        return dora_norm(weight, a, b, self.scale, squared)
+
     def _squared_norms(self) -> Tensor:
         weight = self.base.weight
         with torch.no_grad():
             return self._squared.get((weight,), lambda: squared_norms(weight.flatten(1)))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        self.unmerge()  # what moves or converts the parameters does not know of it
-        self._squared.forget()
-        self._norm.forget()
+        for remembered in (self._squared, self._norm, self._product):
+            remembered.forget()  # what is moved need not be held here
         return super()._apply(fn, recurse)

@@ -57,8 +57,9 @@ class DoRALinear(DoRALayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., inputs) to (..., rows)."""
-        if self._merged is not None:
-            return F.linear(x, self._merged, self.base.bias)
+        merged = self._held_weight()
+        if merged is not None:
+            return F.linear(x, merged, self.base.bias)
         base = F.linear(x, self.base.weight)
         # The scale goes into the narrow factor, so that the wide one is written once.
         narrow = F.linear(self.dropout(x), self.lora_a.to(x.dtype)) * self.scale

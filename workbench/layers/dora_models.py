@@ -17,7 +17,7 @@ _KINDS: dict[type[nn.Module], Callable[..., DoRALayer]] = {nn.Linear: DoRALinear
 def apply_dora(
     model: nn.Module, patterns: str | Sequence[str], rank: int, alpha: float | None = None, **options: Any
 ) -> tuple[str, ...]:
-    """Put a DoRA layer in the place of each layer whose name matches, and freeze all other parameters.
+    """Put a DoRA layer in the place of each layer whose name matches, and freeze all that is in none.
 
     Parameters
     ----------
@@ -39,7 +39,10 @@ def apply_dora(
     ValueError
         If a pattern matches no candidate; the model is as it was then.
     """
-    candidates = {name: module for name, module in _places(model) if type(module) in _KINDS}
+    inside = {id(layer.base) for layer in dora_layers(model).values()}
+    candidates = {
+        name: module for name, module in _places(model) if type(module) in _KINDS and id(module) not in inside
+    }
     chosen: dict[str, nn.Module] = {}
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         named = {name: each for name, each in candidates.items() if fnmatch.fnmatchcase(name, pattern)}
@@ -52,12 +55,13 @@ def apply_dora(
         chosen |= named
     # A layer that stands in several places is replaced by one layer in all of them.
     layers = {id(each): _KINDS[type(each)](each, rank, alpha, **options) for each in chosen.values()}
-    trained = {id(p) for layer in layers.values() for p in layer.parameters() if p.requires_grad}
     for name, module in chosen.items():
         layers[id(module)].train(module.training)
         model.set_submodule(name, layers[id(module)])
+    adapted = {id(p) for layer in dora_layers(model).values() for p in layer.parameters()}
     for parameter in model.parameters():
-        parameter.requires_grad_(id(parameter) in trained)
+        if id(parameter) not in adapted:
+            parameter.requires_grad_(False)
     return tuple(chosen)
 
 

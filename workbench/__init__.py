@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench import curvature, explore, particles, saliency, stability
+    from workbench import attention, curvature, explore, kernels, layers, particles, saliency, stability
     from workbench.moment import Quantity
     from workbench.problem import Problem
     from workbench.problems import list_problems, load_problem
@@ -23,8 +23,11 @@ __all__ = [
     "Quantity",
     "Recorder",
     "Result",
+    "attention",
     "curvature",
     "explore",
+    "kernels",
+    "layers",
     "list_problems",
     "load_problem",
     "load_result",

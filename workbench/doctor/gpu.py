@@ -1,12 +1,12 @@
 """torch, the GPU, and which path the kernels take."""
 
-import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 from workbench.doctor.finding import OK, PROBLEM, WARNING, Finding
 from workbench.doctor.kernel import Answers
+from workbench.kernels.dispatch import interpreting
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -34,7 +34,7 @@ def _gpu(devices: list[str], build: str | None) -> Finding:
 
 def _path(has_gpu: bool) -> Finding:
     """Say which path the kernels take: Triton where tensors are on a GPU, else PyTorch."""
-    if os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "on", "yes", "y"):
+    if interpreting():
         value = "Triton's interpreter is on: kernels run as Python, thousands of times slower"
         return Finding("kernel path", WARNING, value, "unset TRITON_INTERPRET unless you test kernels")
     if not has_gpu:

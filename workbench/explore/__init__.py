@@ -4,6 +4,7 @@ from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.langevin_explorer import langevin
+from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.live_trace import live
 from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
@@ -16,6 +17,7 @@ __all__ = [
     "curvature",
     "directional_attacks",
     "langevin",
+    "linear_attention",
     "live",
     "particles",
     "saliency",

@@ -7,6 +7,7 @@ from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.langevin_explorer import langevin
+from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
 from workbench.explore.stability_explorer import stability
@@ -21,4 +22,5 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "particles": particles,
     "langevin": langevin,
     "directional_attacks": directional_attacks,
+    "linear_attention": linear_attention,
 }

@@ -9,12 +9,18 @@ from workbench.problem import Problem
 from workbench.problems import transformer
 from workbench.problems.datasets import SPLITS, Split, digits
 from workbench.problems.recipe import Recipe
-from workbench.problems.transformer import HEAD_WIDTH, Block
+from workbench.problems.transformer import ATTENTION_KINDS, HEAD_WIDTH, AttentionKind, Block
 from workbench.training import accuracy
 
 
 def digits_transformer(
-    *, width: int = 32, blocks: int = 2, epochs: int = 30, seed: int = 0, split: Split = "train"
+    *,
+    width: int = 32,
+    blocks: int = 2,
+    attention: AttentionKind = "softmax",
+    epochs: int = 30,
+    seed: int = 0,
+    split: Split = "train",
 ) -> Problem:
     """Vision transformer on the 16 patches of 8 × 8 handwritten digits (data card: ``digits.md``).
 
@@ -24,6 +30,9 @@ def digits_transformer(
         Channels of a token, a multiple of 16 (one head each).
     blocks : int
         Transformer blocks, at least 1.
+    attention : {"softmax", "elu", "norm-aware", "cosine", "nalaformer"}
+        Softmax attention; linear attention with these features (:data:`~workbench.layers.FEATURE_MAPS`) and
+        the same parameters; or the layer :class:`~workbench.layers.NormAwareAttention`, which has more.
     epochs : int
         Passes over the training split; 0 gives the network at initialisation.
     seed : int
@@ -38,6 +47,7 @@ def digits_transformer(
     """
     check_count("width", width, low=HEAD_WIDTH, multiple=HEAD_WIDTH)
     check_count("blocks", blocks, low=1)
+    check_choice("attention", attention, ATTENTION_KINDS)
     check_count("epochs", epochs, low=0)
     check_count("seed", seed, low=0)
     check_choice("split", split, SPLITS)
@@ -45,10 +55,10 @@ def digits_transformer(
     loss = nn.CrossEntropyLoss()
     trained = Recipe(
         name="digits-transformer",
-        sources=[__file__, transformer.__file__],
-        options={"width": width, "blocks": blocks},
+        sources=[__file__, *transformer.sources(attention)],
+        options={"width": width, "blocks": blocks, "attention": attention},
         data=data,
-        build=lambda: DigitsTransformer(width, blocks),
+        build=lambda: DigitsTransformer(width, blocks, attention),
         measures={"loss": loss, "accuracy": accuracy},
         epochs=epochs,
         seed=seed,
@@ -63,11 +73,11 @@ def digits_transformer(
 class DigitsTransformer(nn.Module):
     """Patches of 2 × 2 pixels with learned positions, pre-norm blocks, mean over the tokens."""
 
-    def __init__(self, width: int, blocks: int) -> None:
+    def __init__(self, width: int, blocks: int, attention: str = "softmax") -> None:
         super().__init__()
         self.embedding = nn.Linear(4, width)
         self.position = nn.Parameter(0.1 * torch.randn(16, width))
-        self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(Block(width, kind=attention, grid=(4, 4)) for _ in range(blocks)))
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, 10)
 

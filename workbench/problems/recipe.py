@@ -64,7 +64,7 @@ class Recipe:
 
     name: str
     sources: Sequence[str]
-    options: Mapping[str, int]
+    options: Mapping[str, int | str]
     data: Dataset
     build: Callable[[], nn.Module]
     measures: Mapping[str, Measure]

@@ -9,7 +9,7 @@ from workbench.problem import Problem
 from workbench.problems import transformer
 from workbench.problems.datasets import SPLITS, Dataset, Split, text
 from workbench.problems.recipe import Recipe
-from workbench.problems.transformer import HEAD_WIDTH, Block
+from workbench.problems.transformer import ATTENTION_KINDS, HEAD_WIDTH, AttentionKind, Block
 from workbench.training import accuracy
 
 
@@ -18,6 +18,7 @@ def text_gpt(
     width: int = 64,
     blocks: int = 3,
     context: int = 64,
+    attention: AttentionKind = "softmax",
     windows: int = 256,
     epochs: int = 5,
     seed: int = 0,
@@ -33,6 +34,9 @@ def text_gpt(
         Transformer blocks, at least 1.
     context : int
         Characters that a prediction may look back on, at least 2; also the length of a window.
+    attention : {"softmax", "elu", "norm-aware", "cosine", "nalaformer"}
+        Softmax attention; linear attention with these features (:data:`~workbench.layers.FEATURE_MAPS`) and
+        the same parameters; or the layer :class:`~workbench.layers.NormAwareAttention`, which has more.
     windows : int
         Windows of the split that the problem holds, evenly spaced over it (all, if there are fewer); the
         training and the metrics use them all.
@@ -51,6 +55,7 @@ def text_gpt(
     check_count("width", width, low=HEAD_WIDTH, multiple=HEAD_WIDTH)
     check_count("blocks", blocks, low=1)
     check_count("context", context, low=2)
+    check_choice("attention", attention, ATTENTION_KINDS)
     check_count("windows", windows, low=1)
     check_count("epochs", epochs, low=0)
     check_count("seed", seed, low=0)
@@ -60,10 +65,10 @@ def text_gpt(
     loss = nn.CrossEntropyLoss()
     trained = Recipe(
         name="text-gpt",
-        sources=[__file__, transformer.__file__],
-        options={"width": width, "blocks": blocks, "context": context},
+        sources=[__file__, *transformer.sources(attention)],
+        options={"width": width, "blocks": blocks, "context": context, "attention": attention},
         data=data,
-        build=lambda: GPT(len(alphabet), context, width, blocks),
+        build=lambda: GPT(len(alphabet), context, width, blocks, attention),
         measures={"loss": loss, "accuracy": accuracy},
         epochs=epochs,
         seed=seed,
@@ -82,11 +87,13 @@ class GPT(nn.Module):
     Logits stand as (examples, characters of the alphabet, positions), as ``nn.CrossEntropyLoss`` takes them.
     """
 
-    def __init__(self, alphabet: int, context: int, width: int, blocks: int) -> None:
+    def __init__(
+        self, alphabet: int, context: int, width: int, blocks: int, attention: str = "softmax"
+    ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(alphabet, width)
         self.position = nn.Parameter(torch.empty(context, width))
-        self.blocks = nn.Sequential(*(Block(width, causal=True) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(Block(width, causal=True, kind=attention) for _ in range(blocks)))
         self.norm = nn.LayerNorm(width)
         self._initialise(blocks)
 

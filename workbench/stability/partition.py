@@ -6,6 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from workbench.kernels.dispatch import takes_triton
+from workbench.kernels.softmax_rows import softmax_row
+
 
 @dataclasses.dataclass(frozen=True)
 class Partition:
@@ -75,7 +78,13 @@ def make_partition(logits: Tensor, slopes: Tensor) -> Partition:
             raise ValueError(f"{name}[{row}, {column}] is {value}: there is no radius")
     if masked.all(1).any():
         raise ValueError(f"sample {masked.all(1).nonzero()[0].item()} has no class with a logit above -inf")
-    spread = a.masked_fill(masked, -torch.inf).amax(1) - a.masked_fill(masked, torch.inf).amin(1)
+    if slopes.is_floating_point() and takes_triton(
+        logits, slopes
+    ):  # both ends are exact, in one pass over the tensors as they are
+        ends = softmax_row(logits, slopes)
+        spread = ends.high.double() - ends.low.double()
+    else:
+        spread = a.masked_fill(masked, -torch.inf).amax(1) - a.masked_fill(masked, torch.inf).amin(1)
     if spread.isinf().any():
         row = spread.isinf().nonzero()[0].item()
         raise ValueError(f"slopes of sample {row} differ by more than float64 holds: divide them by a number")

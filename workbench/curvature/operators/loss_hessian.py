@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from workbench.curvature.operators.autograd import Product, Tensors, hessian_product
+from workbench.kernels.dispatch import takes_triton
+from workbench.kernels.softmax_rows import softmax_product
 from workbench.weighting import Loss, identify_loss
 
 
@@ -32,7 +34,7 @@ def loss_hessian(loss: Loss, value: Tensor, outputs: Tensors, targets: Any) -> P
     kind, settings = identify_loss(loss)
     if len(outputs) == 1 and isinstance(targets, Tensor):
         if kind is nn.CrossEntropyLoss and not targets.is_floating_point():
-            return partial(_softmax_product, *_softmax_parts(outputs[0].detach(), targets, settings))
+            return _softmax_hessian(outputs[0].detach(), targets, settings)
         if kind is nn.MSELoss and targets.shape == outputs[0].shape:
             scale = 2 / targets.numel() if settings["reduction"] == "mean" else 2.0
             return partial(_scaled, scale)
@@ -60,6 +62,29 @@ def example_shares(targets: Tensor, settings: dict[str, Any], dtype: torch.dtype
     smoothing = settings["label_smoothing"]
     mixed = (1 - smoothing) * weights + smoothing * smooth
     return mixed / weights.sum() if settings["reduction"] == "mean" else mixed
+
+
+def _softmax_hessian(logits: Tensor, targets: Tensor, settings: dict[str, Any]) -> Product:
+    """By the kernel on a GPU, which makes the probabilities anew each time; else with them kept."""
+    if logits.dim() > 1 and logits.numel() and takes_triton(logits):
+        shares = example_shares(targets, settings, torch.float32)
+        return partial(_product_by_rows, _rows(logits, 1), shares.reshape(-1))
+    return partial(_softmax_product, *_softmax_parts(logits, targets, settings))
+
+
+def _product_by_rows(logits: Tensor, shares: Tensor, vectors: Sequence[Tensor], *, batched: bool) -> Tensors:
+    """Multiply with logits in rows of classes, which stand in the first dimension after that of a batch."""
+    (vector,) = vectors
+    dim = 2 if batched else 1
+    rows = _rows(vector, dim)
+    stack = rows.view(-1, *logits.shape)
+    product = softmax_product(logits, stack, shares).view_as(vector.movedim(dim, -1))
+    return [product.movedim(-1, dim)]
+
+
+def _rows(tensor: Tensor, dim: int) -> Tensor:
+    """Lay out (…, classes, …) as (rows, classes)."""
+    return tensor.movedim(dim, -1).reshape(-1, tensor.shape[dim])
 
 
 def _softmax_parts(logits: Tensor, targets: Tensor, settings: dict[str, Any]) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,87 @@
+"""What Triton's interpreter gets wrong, which is why kernels are written as they are.
+
+When one of these fails, a release of triton has mended it: look whether a kernel can be simpler then.
+"""
+
+import pytest
+import torch
+
+from workbench.kernels.jit import kernel, tl
+
+pytestmark = pytest.mark.interpreted
+
+
+@kernel
+def add_kernel(x_ptr, output_ptr, UPCAST: tl.constexpr, SIZE: tl.constexpr):
+    place = tl.arange(0, SIZE)
+    x = tl.load(x_ptr + place)
+    if UPCAST:
+        x = x.to(tl.float32)
+    tl.store(output_ptr + place, (x + x).to(tl.float32))
+
+
+@kernel
+def sum_kernel(x_ptr, output_ptr, SIZE: tl.constexpr):
+    tl.store(output_ptr, tl.sum(tl.load(x_ptr + tl.arange(0, SIZE)), axis=0).to(tl.float32))
+
+
+@kernel
+def dot_kernel(x_ptr, output_ptr, UPCAST: tl.constexpr, SIZE: tl.constexpr):
+    place = tl.arange(0, SIZE)[:, None] * SIZE + tl.arange(0, SIZE)[None, :]
+    x = tl.load(x_ptr + place)
+    if UPCAST:
+        x = x.to(tl.float32)
+    tl.store(output_ptr + place, tl.dot(x, x).to(tl.float32))
+
+
+@kernel
+def copy_kernel(x_ptr, output_ptr, SIZE: tl.constexpr):
+    place = tl.arange(0, SIZE)
+    tl.store(output_ptr + place, tl.load(x_ptr + place).to(tl.float32).to(output_ptr.dtype.element_ty))
+
+
+def numbers(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("upcast", [True, False])
+def test_sum_of_two_bfloat16_is_right_only_after_an_upcast(upcast):
+    x, output = numbers(64).bfloat16(), torch.empty(64)
+    add_kernel[(1,)](x, output, UPCAST=upcast, SIZE=64)
+    assert torch.allclose(output, 2 * x.float()) == upcast
+
+
+def test_sum_of_many_bfloat16_is_wrong():
+    x, output = numbers(64).bfloat16(), torch.empty(1)
+    sum_kernel[(1,)](x, output, SIZE=64)
+    assert not torch.allclose(output, x.float().sum(), rtol=0.1)
+
+
+@pytest.mark.parametrize("upcast", [True, False])
+def test_product_of_bfloat16_matrices_is_right_only_after_an_upcast(upcast):
+    x, output = numbers(16, 16).bfloat16(), torch.empty(16, 16)
+    dot_kernel[(1,)](x, output, UPCAST=upcast, SIZE=16)
+    assert torch.allclose(output, x.float() @ x.float(), atol=1e-2) == upcast
+
+
+def test_a_bfloat16_is_cut_off_when_it_is_stored():
+    x, output = numbers(1024), torch.empty(1024, dtype=torch.bfloat16)
+    copy_kernel[(1,)](x, output, SIZE=1024)
+    cut = (x.view(torch.int32) & -65536).view(torch.float32)
+    assert torch.equal(output.float(), cut)
+    assert not torch.equal(output, x.bfloat16())
+
+
+def test_float16_is_rounded_when_it_is_stored():
+    x, output = numbers(1024), torch.empty(1024, dtype=torch.float16)
+    copy_kernel[(1,)](x, output, SIZE=1024)
+    assert torch.equal(output, x.half())
+
+
+def test_more_than_one_configuration_cannot_be_tuned():
+    import triton
+
+    configurations = [triton.Config({"SIZE": size}) for size in (16, 32)]
+    tuned = triton.autotune(configurations, key=[])(copy_kernel.jitted)
+    with pytest.raises(Exception, match="0 active drivers"):
+        tuned[(1,)](numbers(32), torch.empty(32))

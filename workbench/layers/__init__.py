@@ -1,0 +1,23 @@
+"""Layers that are built on :mod:`workbench.kernels`."""
+
+from workbench.layers.dora_convolution import DoRAConv2d
+from workbench.layers.dora_layer import DoRALayer
+from workbench.layers.dora_linear import DoRALinear
+from workbench.layers.dora_models import apply_dora, merge_dora
+from workbench.layers.feature_maps import FEATURE_MAPS
+from workbench.layers.linear_self_attention import LinearSelfAttention
+from workbench.layers.norm_aware_attention import NormAwareAttention
+from workbench.layers.peft_states import load_peft_state, peft_state
+
+__all__ = [
+    "FEATURE_MAPS",
+    "DoRAConv2d",
+    "DoRALayer",
+    "DoRALinear",
+    "LinearSelfAttention",
+    "NormAwareAttention",
+    "apply_dora",
+    "load_peft_state",
+    "merge_dora",
+    "peft_state",
+]

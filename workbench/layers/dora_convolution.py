@@ -1,0 +1,61 @@
+"""``DoRAConv2d``: a convolution with a weight-decomposed low-rank update."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from workbench.kernels import dora_compose
+from workbench.layers.dora_layer import DoRALayer
+
+
+class DoRAConv2d(DoRALayer):
+    r"""A frozen ``nn.Conv2d`` with a weight-decomposed low-rank update.
+
+    A is a convolution like ``base`` to ``rank`` channels, B mixes them into those of ``base``; the rows of W
+    are its output channels.
+
+    Parameters
+    ----------
+    base : nn.Conv2d
+        Of one group; is frozen, its bias too.
+    rank, alpha, dropout, train_magnitude, constant_norm
+        As those of :class:`~workbench.layers.DoRALinear`.
+
+    Raises
+    ------
+    TypeError
+        If ``base`` is not an ``nn.Conv2d``.
+    ValueError
+        If it has several groups, or the rank or the dropout is out of range.
+    """
+
+    base: nn.Conv2d
+
+    def __init__(
+        self,
+        base: nn.Conv2d,
+        rank: int,
+        alpha: float | None = None,
+        *,
+        dropout: float = 0.0,
+        train_magnitude: bool = True,
+        constant_norm: bool = True,
+    ) -> None:
+        if not isinstance(base, nn.Conv2d):
+            raise TypeError(f"base is a {type(base).__name__}, not a torch.nn.Conv2d")
+        if base.groups != 1:
+            raise ValueError(f"groups={base.groups}: a low-rank update mixes all channels, so it must be 1")
+        super().__init__(
+            base, rank, alpha, dropout=dropout, train_magnitude=train_magnitude, constant_norm=constant_norm
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., channels, height, width) to the same with the channels of ``base``."""
+        convolve = self.base._conv_forward  # which knows of strides and of modes of padding
+        merged = self._held_weight()
+        if merged is not None:
+            return convolve(x, merged, self.base.bias)
+        base = convolve(x, self.base.weight, None)
+        narrow = convolve(self.dropout(x), self.lora_a.to(x.dtype), None) * self.scale
+        lora = F.conv2d(narrow, self.lora_b.to(x.dtype)[:, :, None, None])
+        last = dora_compose(base.movedim(-3, -1), lora.movedim(-3, -1), self.gain(), self.base.bias)
+        return last.movedim(-1, -3)

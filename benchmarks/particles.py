@@ -133,9 +133,10 @@ def evotorch_step(shape: tuple[int, int, int]) -> Contender | None:
     except ImportError as error:
         print(f"  evotorch is absent: {error}")
         return None
-    problem = evotorch.Problem(
-        "min", evotorch.decorators.vectorized(ackley()), solution_length=shape[2], initial_bounds=(-3, 3)
-    )
+    landscape = ackley()
+    # a function of its own: evotorch marks what it is given, which a landscape does not allow
+    marked = evotorch.decorators.vectorized(lambda points: landscape(points))
+    problem = evotorch.Problem("min", marked, solution_length=shape[2], initial_bounds=(-3, 3))
     search = algorithms.SNES(problem, stdev_init=1.0, popsize=shape[1])
     return lambda steps: [search.step() for _ in range(steps)]
 

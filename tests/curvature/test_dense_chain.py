@@ -35,6 +35,19 @@ class Mixing(nn.Module):
         return self.last(hidden - hidden.mean(dim=0))
 
 
+class Parallel(nn.Module):
+    """Two layers see the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(5, 5), nn.Linear(5, 5), nn.Linear(5, 5)
+        self.last = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        return self.last(torch.tanh(self.second(hidden)) + torch.tanh(self.third(hidden)))
+
+
 class Scaled(nn.Sequential):
     """Something follows the last layer."""
 
@@ -63,6 +76,7 @@ CHAINS = {
 OTHERS = {
     "residual": Residual,
     "mixing": Mixing,
+    "parallel": Parallel,
     "scaled": lambda: Scaled(*layers(nn.Tanh)),
     "softmax": lambda: nn.Sequential(*layers(lambda: nn.Softmax(-1))),
     "normalised": lambda: nn.Sequential(*layers(lambda: nn.LayerNorm(7, elementwise_affine=False))),
@@ -126,6 +140,26 @@ def test_what_is_no_chain_takes_graphs_and_is_right(name: str) -> None:
     op = wb.curvature.hessian(problem)
     torch.testing.assert_close(op.dense(), exact_hessian(problem), rtol=1e-10, atol=1e-13)
     assert op.plan().method == "retained"
+
+
+@pytest.mark.parametrize("name", ["residual", "mixing", "parallel"])
+def test_rounding_of_a_coarse_dtype_hides_no_fault(name: str) -> None:
+    torch.manual_seed(0)
+    model = OTHERS[name]().to(torch.bfloat16)
+    data = [(torch.randn(9, 5, dtype=torch.bfloat16), torch.randint(0, 3, (9,)))]
+    op = wb.curvature.hessian(wb.Problem(model, nn.CrossEntropyLoss(), data, weight="batch"))
+    assert op.plan().method == "retained"
+
+
+def test_a_chain_in_bfloat16_is_right_to_its_rounding() -> None:
+    torch.manual_seed(0)
+    coarse = nn.Sequential(*layers(nn.Tanh)).to(torch.bfloat16)
+    data = [(torch.randn(9, 5, dtype=torch.bfloat16), torch.randint(0, 3, (9,)))]
+    problem = wb.Problem(coarse, nn.CrossEntropyLoss(), data)
+    op, vector = wb.curvature.hessian(problem), torch.randn(problem.num_parameters)
+    assert op.plan().method == "structured"
+    expected = exact_hessian(problem.to(dtype=torch.float64)) @ vector.double()
+    assert (op @ vector - expected).norm() <= 0.02 * expected.norm()
 
 
 def test_a_loss_that_reads_the_weights_takes_graphs() -> None:

@@ -212,13 +212,24 @@ def store_chain(calls: Sequence[LayerCall], head: Tensor, loss: Tensor, curvatur
 
 def _bend(argument: Tensor, value: Tensor, derivative: Tensor) -> Bend:
     """Differentiate a function that acts entry by entry, twice."""
-    (slope,) = torch.autograd.grad(value.sum(), argument, create_graph=True)
+    slope = _derivative(value, argument, again=True)
     if not slope.requires_grad:
         return Bend(_rows(slope), None)
-    (second,) = torch.autograd.grad(
-        slope.sum(), argument, retain_graph=True, allow_unused=True, materialize_grads=True
-    )
+    second = _derivative(slope, argument)
     return Bend(_rows(slope.detach()), _rows(second * derivative))
+
+
+def _derivative(value: Tensor, argument: Tensor, *, again: bool = False) -> Tensor:
+    """Differentiate entry by entry; zero where there is no dependence, as in what is no chain after all."""
+    (found,) = torch.autograd.grad(
+        value.sum(),
+        argument,
+        retain_graph=True,
+        create_graph=again,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return found
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.batches import Batch, count_examples
+from workbench.batches import Batch, count_examples, move
 from workbench.curvature.operators.autograd import Product
 from workbench.curvature.operators.layer_calls import LayerCall, RecordLayers
 from workbench.curvature.operators.problem_operator import ProblemOperator
@@ -17,6 +17,7 @@ from workbench.problem import Parameters
 from workbench.random_vectors import generator, random_vectors
 
 _STORED = 16  # examples on which stored layers are tried
+_COARSE = 1e-5  # rounding from which on the trial is in float64
 
 
 class LayeredOperator(ProblemOperator):
@@ -70,8 +71,20 @@ class LayeredOperator(ProblemOperator):
     def _stores_rightly(self, leaves: Parameters, batch: Batch) -> bool:
         """Whether stored layers agree with differentiating through the network, on a small batch.
 
-        They do not where a parameter is used outside of its layer, or examples look at one another.
+        They do not where a parameter is used outside of its layer, or examples look at one another. A coarse
+        dtype's rounding would hide that, so it is looked at in float64.
         """
+        if self.precision > _COARSE:
+            try:
+                exact = self.of(self.problem.to(dtype=torch.float64))
+                return exact._stores_rightly(exact.problem.leaves(), move(batch, None, torch.float64))
+            except (
+                RuntimeError,
+                TypeError,
+                ValueError,
+                NotImplementedError,
+            ):  # a kernel for one dtype alone
+                return False
         vectors = self._split(random_vectors(1, self.shape[0], generator(0))[0].to(self.device, self.dtype))
         expected = self._build(leaves, batch)(vectors, batched=False)
         stored = self._build(leaves, batch, STRUCTURED)(vectors, batched=False)

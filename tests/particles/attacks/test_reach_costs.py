@@ -1,9 +1,14 @@
 """Costs to a planted maximum are those of the searches."""
 
+import sys
+from typing import Any
+
 import numpy as np
 import pytest
 
-from workbench.particles.attacks import direct_search, planted_maximiser, reach_costs
+from workbench.particles.attacks import SearchPath, direct_search, planted_maximiser, reach_costs
+
+module = sys.modules["workbench.particles.attacks.reach_costs"]  # the package has a function of this name
 
 
 def test_costs_are_those_of_the_first_record_that_is_near_enough() -> None:
@@ -26,6 +31,28 @@ def test_what_is_not_reached_is_infinite_and_left_out_of_the_picture() -> None:
     with pytest.raises(ValueError, match="attack='l2'"):
         reach.median("l2", 4)
     assert reach.plot().lines[0].get_xdata().size == 0
+
+
+def test_an_interrupt_leaves_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = 0
+
+    def search(*arguments: Any, **keywords: Any) -> SearchPath:
+        nonlocal begun
+        begun += 1
+        if begun == 3:
+            raise KeyboardInterrupt
+        return direct_search(*arguments, **keywords)
+
+    whole = reach_costs((4, 5), ("l2",), condition=3.0, seeds=2, precision=1e-3, units=100)
+    monkeypatch.setattr(module, "direct_search", search)
+    reach = reach_costs((4, 5), ("l2",), condition=3.0, seeds=2, precision=1e-3, units=100)
+    assert reach.interrupted
+    assert not whole.interrupted
+    np.testing.assert_array_equal(reach.costs["batched"][0, 0], whole.costs["batched"][0, 0])
+    assert np.isnan(reach.costs["batched"][0, 1]).all()
+    assert np.isnan(reach.median("l2", 5))
+    assert reach.plot().lines[0].get_xdata().tolist() == [4]
+    assert reach.summary().endswith("INTERRUPTED")
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -1,6 +1,7 @@
 """``reach_costs``: how many evaluations a search takes to a planted maximum, by dimension."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,14 @@ class ReachCosts(Result):
         "none" is the direct search alone.
     dims : tuple of int
     costs : dict of str to ndarray (attacks, dims, seeds)
-        By count, "batched" and "opportunistic", gradients included; inf if the value was not reached.
+        By count, "batched" and "opportunistic", gradients included; inf if the value was not reached, nan
+        where an interrupt came before.
     precision : float
         How far below the maximum is near enough.
     budget : int
         Batched evaluations over dim + 1 that a search had.
+    interrupted : bool
+        Whether some searches are missing.
     """
 
     attacks: tuple[str, ...]
@@ -43,9 +47,10 @@ class ReachCosts(Result):
     costs: dict[str, np.ndarray]
     precision: float
     budget: int
+    interrupted: bool = False
 
     def median(self, attack: str, dim: int, count: str = "batched") -> float:
-        """Median over the seeds; inf if half of them did not get there."""
+        """Median over the seeds; inf if half of them did not get there, nan if none was begun."""
         check_choice("attack", attack, self.attacks)
         check_choice("count", count, COUNTS)
         if dim not in self.dims:
@@ -98,7 +103,8 @@ class ReachCosts(Result):
             f"{self.median(attack, dim, 'opportunistic'):.4g} one at a time"
             for attack in self.attacks
         )
-        return f"median evaluations to {self.precision:g} in {dim} dimensions, by attack: {told}"
+        end = ", INTERRUPTED" if self.interrupted else ""
+        return f"median evaluations to {self.precision:g} in {dim} dimensions, by attack: {told}{end}"
 
 
 def reach_costs(
@@ -111,6 +117,8 @@ def reach_costs(
     units: int = 2000,
 ) -> ReachCosts:
     """Search for planted maxima in several dimensions, with attacks and without.
+
+    After Ctrl-C the searches that are done come back, with ``interrupted`` set.
 
     Parameters
     ----------
@@ -138,28 +146,32 @@ def reach_costs(
     check_count("units", units)
     check_count("seeds", seeds)
     check_number("precision", precision, above=0)
-    costs = {count: np.full((len(attacks), len(dims), seeds), np.inf) for count in COUNTS}
-    with progress("planted maxima", len(attacks) * len(dims) * seeds) as advance:
-        for a, attack in enumerate(attacks):
-            for d, dim in enumerate(dims):
-                for seed in range(seeds):
-                    found = direct_search(
-                        planted_maximiser(dim, condition, seed=seed),
-                        None if attack == "none" else attack,
-                        evaluations=units * (dim + 1),
-                        seed=seed,
-                    )
-                    if found.interrupted:
-                        raise KeyboardInterrupt
-                    there = found.values >= -precision
-                    for count in COUNTS:
-                        if there.any():
-                            costs[count][a, d, seed] = found.cost(count)[there.argmax()]
-                    advance(1)
-    return ReachCosts(tuple(attacks), tuple(dims), costs, precision, units)
+    costs = {count: np.full((len(attacks), len(dims), seeds), np.nan) for count in COUNTS}
+    places = list(itertools.product(range(len(attacks)), range(len(dims)), range(seeds)))
+    interrupted = False
+    try:
+        with progress("planted maxima", len(places)) as advance:
+            for a, d, seed in places:
+                found = direct_search(
+                    planted_maximiser(dims[d], condition, seed=seed),
+                    None if attacks[a] == "none" else attacks[a],
+                    evaluations=units * (dims[d] + 1),
+                    seed=seed,
+                )
+                if found.interrupted:
+                    raise KeyboardInterrupt
+                there = found.values >= -precision
+                for count in COUNTS:
+                    costs[count][a, d, seed] = found.cost(count)[there.argmax()] if there.any() else np.inf
+                advance(1)
+    except KeyboardInterrupt:
+        interrupted = True
+    return ReachCosts(tuple(attacks), tuple(dims), costs, precision, units, interrupted)
 
 
 def _middle(costs: np.ndarray) -> float:
-    """Median that may be inf, of which numpy makes nan."""
-    ordered = np.sort(costs)
-    return float(ordered[(len(costs) - 1) // 2] + ordered[len(costs) // 2]) / 2
+    """Median of what is known; it may be inf, of which numpy makes nan."""
+    ordered = np.sort(costs[~np.isnan(costs)])
+    if not len(ordered):
+        return np.nan
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

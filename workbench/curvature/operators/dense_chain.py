@@ -117,7 +117,6 @@ class DenseChain:
         self._layers, self._bends = layers, bends
         self._curvature = curvature
         self._shape = shape
-        self._parameters = sum(1 if layer.bias is None else 2 for layer in layers)
         self._widest = max(layer.delta.numel() for layer in layers)
 
     def __call__(self, vectors: Tensors, *, batched: bool) -> Tensors:

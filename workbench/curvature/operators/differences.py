@@ -8,12 +8,14 @@ torch says nothing; the products may even be symmetric.
 import itertools
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from workbench.batches import Batch, move
+from workbench.batches import Batch
+from workbench.curvature.operators.exact_copy import NoFloat64, in_float64
 
 if TYPE_CHECKING:
     from workbench.curvature.operators.problem_operator import ProblemOperator
@@ -59,19 +61,12 @@ def _measure_finely(operator: "ProblemOperator", batch: Batch, by_hand: bool) ->
     """Mismatch and what is tolerated, in float64 if possible."""
     double = torch.float64
     try:
-        copy = operator.of(operator.problem.to(dtype=double))
-        return _measure(copy, move(batch, None, double), double), _MISMATCH[double]
-    except (
-        RuntimeError,
-        TypeError,
-        ValueError,
-        NotImplementedError,
-    ) as error:  # e.g. a kernel for float32 alone
+        return in_float64(operator, batch, partial(_measure, dtype=double)), _MISMATCH[double]
+    except NoFloat64 as error:
         dtype = operator.problem.coarsest_dtype
         if dtype not in _MISMATCH or not by_hand:
-            reason = str(error).partition("\n")[0]
             warnings.warn(
-                f"the products could not be held against differences in float64: {reason}",
+                f"the products could not be held against differences in float64: {error}",
                 RuntimeWarning,
                 stacklevel=2,
             )

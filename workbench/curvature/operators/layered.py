@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.batches import Batch, count_examples, move
+from workbench.batches import Batch, count_examples
 from workbench.curvature.operators.autograd import Product
+from workbench.curvature.operators.exact_copy import NoFloat64, in_float64
 from workbench.curvature.operators.layer_calls import LayerCall, RecordLayers
 from workbench.curvature.operators.problem_operator import ProblemOperator
 from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan
@@ -76,14 +77,10 @@ class LayeredOperator(ProblemOperator):
         """
         if self.precision > _COARSE:
             try:
-                exact = self.of(self.problem.to(dtype=torch.float64))
-                return exact._stores_rightly(exact.problem.leaves(), move(batch, None, torch.float64))
-            except (
-                RuntimeError,
-                TypeError,
-                ValueError,
-                NotImplementedError,
-            ):  # a kernel for one dtype alone
+                return in_float64(
+                    self, batch, lambda exact, few: exact._stores_rightly(exact.problem.leaves(), few)
+                )
+            except NoFloat64:
                 return False
         vectors = self._split(random_vectors(1, self.shape[0], generator(0))[0].to(self.device, self.dtype))
         expected = self._build(leaves, batch)(vectors, batched=False)

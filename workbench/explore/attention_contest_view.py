@@ -9,7 +9,6 @@ from workbench.attention import AttentionContest, compare_attention
 from workbench.attention.entropy import COLORS
 from workbench.attention.trainings import MEASURES
 from workbench.explore.figure_data import as_list
-from workbench.explore.remembered import remembered, result_key
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problems.transformer import ATTENTION_KINDS
@@ -25,16 +24,10 @@ gate, too, so that a difference is not one of attention alone.</p>"""
 
 
 def _compute(problem: None, values: Values) -> Results:
-    asked = {name: values[name] for name in _ASKED}
-
-    def compute() -> dict[str, AttentionContest]:
-        found = compare_attention(**asked)
-        if found.interrupted:
-            raise KeyboardInterrupt
-        return {"contest": found}
-
-    results, _ = remembered(result_key("attention contest", None, asked), compute)
-    return results
+    found = compare_attention(**{name: values[name] for name in _ASKED})
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return {"contest": found}
 
 
 def _code(values: Values) -> str:

@@ -48,20 +48,7 @@ def test_an_unknown_landscape_is_refused():
         success_table(("ackly",), **QUICK)
 
 
-def stop_at(cell):
-    """A listener that interrupts within this swarm, counted from 1."""
-    seen = []
-
-    def listen(description, done, total):
-        if description.startswith("consensus") and done == 0:
-            seen.append(description)
-        if len(seen) == cell and done:
-            raise KeyboardInterrupt
-
-    return listen
-
-
-def test_an_interrupt_keeps_the_cells_that_are_done(table, tmp_path):
+def test_an_interrupt_keeps_the_cells_that_are_done(table, tmp_path, stop_at):
     with listening(stop_at(6)):
         found = success_table(("rastrigin", "ackley"), (1, 2), (5, 20), **QUICK)
     assert found.interrupted
@@ -73,7 +60,7 @@ def test_an_interrupt_keeps_the_cells_that_are_done(table, tmp_path):
     assert load_result(tmp_path / "table.npz").summary() == found.summary()
 
 
-def test_an_interrupt_of_the_first_cell_is_one():
+def test_an_interrupt_of_the_first_cell_is_one(stop_at):
     with listening(stop_at(1)), pytest.raises(KeyboardInterrupt):
         success_table(("ackley",), (1,), (5,), **QUICK)
 

@@ -50,20 +50,7 @@ def test_dimensions_that_are_none_are_refused(dims):
         variance_decay(dims, **QUICK)
 
 
-def stop_at(cell):
-    """A listener that interrupts within this swarm, counted from 1."""
-    seen = []
-
-    def listen(description, done, total):
-        if description.startswith("consensus") and done == 0:
-            seen.append(description)
-        if len(seen) == cell and done:
-            raise KeyboardInterrupt
-
-    return listen
-
-
-def test_an_interrupt_keeps_the_swarms_that_are_done(tmp_path):
+def test_an_interrupt_keeps_the_swarms_that_are_done(tmp_path, stop_at):
     options = {"particles": 50, "runs": 2, "steps": 20}
     with listening(stop_at(4)):
         found = variance_decay((1, 2), **options)

@@ -3,11 +3,11 @@ r"""Gauss-Newton products from stored activations and output derivatives, past t
 For a dense layer with inputs :math:`a_n` and outputs :math:`s_n = W a_n + b`, the derivative of the network's
 outputs :math:`f_n` along a change V of W is :math:`D_n V a_n`, where :math:`D_n = \partial f_n/\partial s_n`.
 With both stored, a product takes two matrix products for each layer, where differentiating
-through the network takes four.
+through the network takes four. At the last two layers :math:`D_n` often has a form that takes next to no
+memory.
 """
 
 import abc
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +18,11 @@ from torch.nn.grad import conv2d_weight
 
 from workbench.curvature.operators.autograd import Product, Tensors
 from workbench.curvature.operators.layer_calls import LayerCall
+from workbench.curvature.operators.output_derivatives import (
+    OutputDerivatives,
+    output_derivatives,
+    short_forms,
+)
 from workbench.progress import still_at_work
 
 
@@ -29,18 +34,18 @@ class StoredLayer(abc.ABC):
     Parameters
     ----------
     call : LayerCall
-    derivatives : Tensor (N, C, P)
+    derivatives : OutputDerivatives
     """
 
-    def __init__(self, call: LayerCall, derivatives: Tensor) -> None:
+    def __init__(self, call: LayerCall, derivatives: OutputDerivatives) -> None:
         self.weight, self.bias, self.shape = call.weight, call.bias, call.values.shape
         self.input = call.input.detach()
         self.output_shape = tuple(call.output.shape[1:])  # of one example
         self.derivatives = derivatives
 
     @abc.abstractmethod
-    def _outputs(self, weights: Tensor) -> Tensor:
-        """Outputs (N, k, P) of the layer without a bias for weights (k, …)."""
+    def _outputs(self, weights: Tensor, bias: Tensor | None) -> Tensor:
+        """Outputs (N, k, P) of the layer for weights (k, …) and a bias (k, channels), in new memory."""
 
     @abc.abstractmethod
     def _weight_gradients(self, delta: Tensor) -> Tensor:
@@ -53,34 +58,37 @@ class StoredLayer(abc.ABC):
 
     def push(self, vectors: Tensors) -> Tensor:
         """Change of the network's outputs (N, k, C) along changes (k, …) of the parameters."""
-        count, k = len(self.input), len(vectors[0])
+        bias = None if self.bias is None else vectors[self.bias]
         if self.weight is not None:
-            change = self._outputs(vectors[self.weight])
-        else:
-            change = self.input.new_zeros(count, k, math.prod(self.output_shape))
-        if self.bias is not None:
-            broadcast = [1] * len(self.output_shape)
-            broadcast[self._channels] = -1
-            change.view(count, k, *self.output_shape).add_(vectors[self.bias].view(k, *broadcast))
-        return torch.bmm(change, self.derivatives.transpose(1, 2))
+            return self.derivatives.push(self._outputs(vectors[self.weight], bias))
+        assert bias is not None  # a call has one of the two
+        return self.derivatives.push(self._constant(bias))
+
+    def _constant(self, bias: Tensor) -> Tensor:
+        """A bias (k, channels) as outputs (N, k, P), the same for each example."""
+        broadcast = [1] * len(self.output_shape)
+        broadcast[self._channels] = -1
+        one = bias.view(len(bias), *broadcast).expand(-1, *self.output_shape).reshape(len(bias), -1)
+        return one.repeat(len(self.input), 1, 1)
 
     def pull(self, curved: Tensor, parts: list[Tensor | None]) -> None:
         """Put the gradients (k, …) for changes (N, k, C) of the outputs into the places of the parameters."""
-        delta = torch.bmm(curved, self.derivatives)
+        delta = self.derivatives.pull(curved)
         if self.weight is not None:
             parts[self.weight] = self._weight_gradients(delta)
         if self.bias is not None:
-            places = delta.view(*delta.shape[:2], *self.output_shape)
-            parts[self.bias] = places.sum(
-                dim=[dim for dim in range(places.dim()) if dim not in (1, 2 + self._channels)]
-            )
+            # A matrix product sums over the examples faster than sum().
+            places = (delta.new_ones(1, len(delta)) @ delta.flatten(1)).view(-1, *self.output_shape)
+            first = places.movedim(1 + self._channels, 1)
+            parts[self.bias] = first.reshape(*first.shape[:2], -1).sum(2)
 
 
 class StoredDense(StoredLayer):
     """A dense layer, at one or more positions of each example."""
 
-    def _outputs(self, weights: Tensor) -> Tensor:
-        product = self._rows @ weights.reshape(-1, self.shape[1]).T  # (N · positions, k · out)
+    def _outputs(self, weights: Tensor, bias: Tensor | None) -> Tensor:
+        flat = None if bias is None else bias.reshape(-1)
+        product = F.linear(self._rows, weights.reshape(-1, self.shape[1]), flat)  # (N · positions, k · out)
         places = product.view(len(self.input), -1, len(weights), self.shape[0])
         return places.transpose(1, 2).reshape(len(self.input), len(weights), -1)
 
@@ -101,12 +109,13 @@ class StoredDense(StoredLayer):
 class StoredConvolution(StoredLayer):
     """A convolution in two dimensions; k of them are one with k times the channels."""
 
-    def __init__(self, call: LayerCall, derivatives: Tensor) -> None:
+    def __init__(self, call: LayerCall, derivatives: OutputDerivatives) -> None:
         super().__init__(call, derivatives)
         self._options = call.convolution or {}
 
-    def _outputs(self, weights: Tensor) -> Tensor:
-        maps = F.conv2d(self.input, weights.reshape(-1, *self.shape[1:]), **self._options)
+    def _outputs(self, weights: Tensor, bias: Tensor | None) -> Tensor:
+        flat = None if bias is None else bias.reshape(-1)
+        maps = F.conv2d(self.input, weights.reshape(-1, *self.shape[1:]), flat, **self._options)
         return maps.reshape(len(self.input), len(weights), -1)
 
     def _weight_gradients(self, delta: Tensor) -> Tensor:
@@ -134,21 +143,27 @@ def can_store(calls: Sequence[LayerCall], head: Tensor, parameters: Tensors) -> 
 
 def stored_bytes(calls: Sequence[LayerCall], head: Tensor) -> int:
     """Bytes of the activations and derivatives."""
-    return sum(
-        call.input.numel() * call.input.itemsize + call.output.numel() * head.shape[1] * head.itemsize
-        for call in calls
-    )
+    numbers, _ = _kept(calls, head)
+    return sum(call.input.numel() * call.input.itemsize for call in calls) + numbers * head.itemsize
 
 
 def pays(calls: Sequence[LayerCall], head: Tensor) -> bool:
     """Whether two matrix products a layer, with the passes over the derivatives, are less work than four."""
     dense = sum(call.values[0].numel() * call.output.numel() for call in calls)
-    derivatives = sum(call.output.numel() * head.shape[1] for call in calls)
-    return dense >= 4 * derivatives  # a pass over memory takes about twice a matrix product's time per number
+    numbers, multiplications = _kept(calls, head)
+    # a pass over memory takes about twice a matrix product's time per number
+    return dense >= 4 * numbers + multiplications
+
+
+def _kept(calls: Sequence[LayerCall], head: Tensor) -> tuple[int, int]:
+    """How many numbers the derivatives are, and the multiplications that their short forms take."""
+    short = short_forms(calls, head)
+    stored = sum(call.output.numel() * head.shape[1] for call in calls[: len(calls) - len(short)])
+    return stored + sum(form.numbers for form in short), sum(form.multiplications for form in short)
 
 
 def store(calls: Sequence[LayerCall], head: Tensor, curvature: Product) -> "StructuredProduct":
-    """Compute the derivatives, one backward pass per output of the network.
+    """Compute the derivatives, about one backward pass per output of the network.
 
     Parameters
     ----------
@@ -159,34 +174,25 @@ def store(calls: Sequence[LayerCall], head: Tensor, curvature: Product) -> "Stru
     curvature : callable
         Multiplies with the matrix between the two Jacobians.
     """
-    count, classes = head.shape
-    outputs = [call.output for call in calls]
-    derivatives = [head.new_empty(count, classes, output[0].numel()) for output in outputs]
-    for c in range(classes):
-        still_at_work()
-        gradients = torch.autograd.grad(
-            head[:, c].sum(), outputs, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
-        for store_, gradient in zip(derivatives, gradients, strict=True):
-            store_[:, c] = gradient.reshape(count, -1)
     layers = [
-        (StoredDense if call.convolution is None else StoredConvolution)(call, stored)
-        for call, stored in zip(calls, derivatives, strict=True)
+        (StoredDense if call.convolution is None else StoredConvolution)(call, derivatives)
+        for call, derivatives in zip(calls, output_derivatives(calls, head), strict=True)
     ]
-    return StructuredProduct(layers, curvature)
+    return StructuredProduct(layers, curvature, head.shape)
 
 
 class StructuredProduct:
     """Multiplies with one batch's Gauss-Newton matrix, any number of columns at once."""
 
-    def __init__(self, layers: Sequence[StoredLayer], curvature: Product) -> None:
+    def __init__(self, layers: Sequence[StoredLayer], curvature: Product, shape: torch.Size) -> None:
         self._layers = layers
         self._curvature = curvature
+        self._shape = shape
 
     @property
     def shapes(self) -> list[torch.Size]:
         """Shape (N, C) of the one output."""
-        return [self._layers[0].derivatives.shape[:2]]
+        return [self._shape]
 
     def push(self, vectors: Tensors, *, batched: bool) -> Tensors:
         """Return J v (N, C); with ``batched`` vectors and result have a leading dimension."""
@@ -196,7 +202,7 @@ class StructuredProduct:
         with torch.no_grad():
             changes = self._layers[0].push(rows)
             for layer in self._layers[1:]:
-                changes += layer.push(rows)
+                changes = changes + layer.push(rows)
         columns = changes.transpose(0, 1)  # (k, N, C)
         return [columns if batched else columns[0]]
 

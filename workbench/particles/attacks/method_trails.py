@@ -1,5 +1,6 @@
 """``method_trails``: several methods on several problems, on equal evaluations."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -49,6 +50,8 @@ def method_trails(
 ) -> dict[str, list[Trail]]:
     """Run methods on problems, each with ``units`` times dim + 1 evaluations; a gradient counts as 3.
 
+    After Ctrl-C the problems that all methods are through with come back, with a warning that states them.
+
     Parameters
     ----------
     surrogates : sequence of Surrogate
@@ -77,10 +80,19 @@ def method_trails(
     check_choice("count", count, COUNTS)
     check_count("units", units)
     trails: dict[str, list[Trail]] = {method: [] for method in methods}
-    with progress("methods on problems", len(surrogates) * len(methods)) as advance:
-        for method in methods:
+    try:
+        with progress("methods on problems", len(surrogates) * len(methods)) as advance:
             for surrogate in surrogates:
                 budget = units * (surrogate.dim + 1)
-                trails[method].append(METHODS[method](surrogate, budget, count, seed))
-                advance(1, method)
+                row = []
+                for method in methods:
+                    row.append(METHODS[method](surrogate, budget, count, seed))
+                    advance(1, method)
+                for method, trail in zip(methods, row, strict=True):
+                    trails[method].append(trail)
+    except KeyboardInterrupt:
+        done = len(trails[methods[0]])
+        if not done:
+            raise
+        warnings.warn(f"interrupted after {done} of {len(surrogates)} problems", stacklevel=2)
     return trails

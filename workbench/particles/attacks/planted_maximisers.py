@@ -9,6 +9,7 @@ from workbench.choices import check_count, check_number
 from workbench.particles.attacks.surrogates import Surrogate
 from workbench.random_vectors import generator
 
+_STREAM = 1 << 20  # draws of problems are none of those that a search takes for itself with the same seed
 _BEND = 0.5  # of the network: below 1, so that no two points have the same outputs
 
 
@@ -38,8 +39,9 @@ def planted_maximiser(dim: int = 20, condition: float = 100.0, bits: int = 0, se
     """
     check_count("dim", dim, low=2)
     check_count("bits", bits, low=0, high=40)
+    check_count("seed", seed, low=0)
     check_number("condition", condition, low=1, below=math.inf)
-    draws = generator(seed)
+    draws = generator(_STREAM + seed)
     inner, outer, turn = (_rotation(dim, draws) for _ in range(3))
     exponents = torch.linspace(-math.log(condition), 0, dim, dtype=torch.float64)
     head = turn @ torch.diag(exponents.exp()) @ turn.T

@@ -177,7 +177,7 @@ def compare_adaptations(
     width: int = 32,
     blocks: int = 2,
     pretraining: int = 30,
-    seeds: int = 5,
+    seeds: int = 4,
 ) -> AdaptationContest:
     """Adapt a digits transformer to changed digits by each method, at each learning rate.
 

@@ -165,7 +165,7 @@ def adaptation_curvature(
     width: int = 32,
     blocks: int = 2,
     pretraining: int = 30,
-    seeds: int = 5,
+    seeds: int = 4,
 ) -> AdaptationCurvature:
     r"""Curvature of the loss in what each method trains, where it starts and where AdamW takes it.
 
@@ -260,7 +260,7 @@ def _curvature(
             module.constant_norm = False
     problem = Problem(copied, nn.CrossEntropyLoss(), examples)
     operator = hessian(problem) if matrix == "hessian" else ggn(problem)
-    pairs = eigenpairs(operator, k=1, tol=_TOLERANCE, seed=seed)
+    pairs = eigenpairs(operator, k=1, tol=_TOLERANCE, seed=seed, method="lanczos")
     total = trace(operator, "xtrace", max_matvecs=products, seed=seed)
     return (
         float(pairs.values[0]),

@@ -61,6 +61,7 @@ def test_intervals_are_students_at_the_chosen_rates():
         (found.mean("dora", "test_accuracy"), accuracy[1, 2]),
         (found.mean("dora", "test_accuracy", 0.1), accuracy[1, 1]),
         (found.difference("dora"), accuracy[1, 2] - accuracy[0, 0]),
+        (found.difference("full", beside="dora"), accuracy[0, 0] - accuracy[1, 2]),
     ):
         low, high = stats.ttest_1samp(values, 0).confidence_interval()
         assert of[0] - of[1] == pytest.approx(low)
@@ -99,6 +100,8 @@ def test_the_result_has_a_table_a_picture_and_a_file(tmp_path):
     assert len(table) == 6
     assert table[table["chosen"]]["rate"].tolist() == [0.01, 1.0]
     assert found.plot(measure="test_loss").get_ylabel() == "held-out loss"
+    plain, marked = (found.plot(limits=limits) for limits in (None, {"dora": 0.2}))
+    assert len(marked.lines) == len(plain.lines) + 1
     again = wb.load_result(found.save(tmp_path / "contest.npz"))
     assert again.summary() == found.summary()
     assert again.chosen == found.chosen

@@ -3,11 +3,9 @@
 from workbench.adaptation.contest import AdaptationContest, compare_adaptations
 from workbench.adaptation.costs import NormCosts, norm_costs
 from workbench.adaptation.curvatures import AdaptationCurvature, adaptation_curvature
-from workbench.adaptation.fine_tuning import METHOD_COLORS
 from workbench.adaptation.gains import GainErrors, gain_errors
 
 __all__ = [
-    "METHOD_COLORS",
     "AdaptationContest",
     "AdaptationCurvature",
     "GainErrors",

@@ -1,7 +1,7 @@
 """``compare_adaptations``: one network adapted in several ways, at several learning rates."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -88,9 +88,15 @@ class AdaptationContest(Result):
         """Mean over the seeds at a rate, by default the chosen one, and half its 95 % interval."""
         return student_interval(self._of(method, measure, rate))
 
-    def difference(self, method: str, measure: str = "test_accuracy") -> tuple[float, float]:
-        """The same of the differences to the first method, seed by seed, each at its chosen rate."""
-        return student_interval(self._of(method, measure) - self._of(self.methods[0], measure))
+    def difference(
+        self, method: str, measure: str = "test_accuracy", beside: str | None = None
+    ) -> tuple[float, float]:
+        """The same of the differences to another method, by default the first, each at its chosen rate.
+
+        Differences are taken seed by seed.
+        """
+        other = self.methods[0] if beside is None else beside
+        return student_interval(self._of(method, measure) - self._of(other, measure))
 
     def slower(self, method: str) -> np.ndarray:
         """Quartiles (3,) of the time of a step over the first method's, by rates and seeds."""
@@ -109,8 +115,16 @@ class AdaptationContest(Result):
                 rows.append(row)
         return pd.DataFrame(rows)
 
-    def plot(self, ax: "Axes | None" = None, measure: str = "test_accuracy") -> "Axes":
-        """A measure against the learning rate, with 95 % intervals; large points are the chosen rates."""
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        measure: str = "test_accuracy",
+        limits: Mapping[str, float] | None = None,
+    ) -> "Axes":
+        """A measure against the learning rate, with 95 % intervals; large points are the chosen rates.
+
+        ``limits`` are learning rates of methods to mark by dashed lines, such as 2/λ.
+        """
         ax = new_axes(ax)
         shift = np.linspace(-0.04, 0.04, len(self.methods))  # so that bars do not hide each other
         for method, parameters, by in zip(self.methods, self.parameters, shift, strict=True):
@@ -120,6 +134,8 @@ class AdaptationContest(Result):
             ax.errorbar(x, mean, half, fmt="o-", markersize=4, color=color, capsize=3, label=label)
             best = self.rates == self.chosen[method]
             ax.plot(x[best], mean[best], "o", markersize=10, color=color)
+        for method, limit in (limits or {}).items():
+            ax.axvline(limit, color=METHOD_COLORS[method], linestyle="--", linewidth=1)
         if measure == "test_accuracy":
             ax.axhline(self.start.mean(), color="0.5", linestyle=":", label="before adapting")
         ax.set_xscale("log")

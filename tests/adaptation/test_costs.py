@@ -32,7 +32,7 @@ def test_the_factored_kinds_hold_products_with_a_and_the_gram_matrix(found):
 
 
 def test_bfloat16_has_half_the_dense_memory_and_a_norm_in_float32():
-    found = norm_costs([600], [4], rounds=1, dtype="bfloat16")
+    found = norm_costs([600], [4], rounds=1, weight_dtype="bfloat16")
     assert found.bytes[1, 0, 0] == pytest.approx(2 * 2 * 600**2, rel=0.02)
     assert (found.error[:2] > 1e-3).all()
     assert (found.error[2:] < 1e-6).all()
@@ -92,7 +92,7 @@ def test_what_is_not_allowed_is_refused(found):
     with pytest.raises(ValueError, match="ranks=0 is out of range"):
         norm_costs([4], [0])
     with pytest.raises(ValueError, match="did you mean 'float32'"):
-        norm_costs([4], [1], dtype="float23")
+        norm_costs([4], [1], weight_dtype="float23")
     with pytest.raises(ValueError, match="did you mean 'cached'"):
         found.faster("cache")
     with pytest.raises(ValueError, match="did you mean 'width'"):

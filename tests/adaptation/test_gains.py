@@ -51,8 +51,8 @@ def test_the_naive_form_loses_all_near_1_and_little_far_from_it():
 def test_the_written_output_keeps_the_gain_where_it_is_not_rounded():
     found = gain_errors([1e-2], rows=1024, columns=32, draws=2)
     whole, published = (errors(found, "gain", path).max() for path in ("whole output", "published"))
-    assert whole < 0.02
-    assert published > 0.1
+    assert whole < 0.03  # as the test of the kernel has it
+    assert published > 0.15
     assert np.isnan(errors(found, "change", "whole output")).all()
 
 

@@ -103,7 +103,9 @@ def timeless(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("view", "name"), [(GAIN, "gains"), (NORM_COST, "costs"), (ADAPTATION, "contest")], ids=str
+    ("view", "name"),
+    [(GAIN, "gains"), (NORM_COST, "costs"), (ADAPTATION, "contest")],
+    ids=["gains", "costs", "contest"],
 )
 def test_the_code_gives_the_same_result(view, name):
     values = view.chosen(wb.parameters.read_notebook("dora").validate(QUICK))

@@ -154,7 +154,7 @@ def norm_costs(
     ranks: Sequence[int] = (8, 64, 256),
     *,
     rounds: int = 7,
-    dtype: Literal["float32", "bfloat16"] = "float32",
+    weight_dtype: Literal["float32", "bfloat16"] = "float32",
     seed: int = 0,
 ) -> NormCosts:
     r"""Time the norm of a DoRA layer's rows on the CPU, and count the bytes that it holds, by four ways.
@@ -168,7 +168,7 @@ def norm_costs(
         Of square layers, and of their updates; all pairs are measured.
     rounds : int
         Times that each is timed, in turn; one more, the first, does not count.
-    dtype : {"float32", "bfloat16"}
+    weight_dtype : {"float32", "bfloat16"}
         Of W, A and B. The factored norm is float32 all the same.
     seed : int
         Of the entries.
@@ -194,7 +194,7 @@ def norm_costs(
         for count in counts:
             check_count(name, count)
     check_count("rounds", rounds)
-    check_choice("dtype", dtype, DTYPES)
+    check_choice("weight_dtype", weight_dtype, DTYPES)
     check_count("seed", seed, low=0)
     measured: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = []
     interrupted = False
@@ -203,7 +203,7 @@ def norm_costs(
             for width in widths:
                 row = []
                 for rank in ranks:
-                    row.append(_measure(width, rank, rounds, getattr(torch, dtype), seed))
+                    row.append(_measure(width, rank, rounds, getattr(torch, weight_dtype), seed))
                     advance(1)
                 measured.append(row)
     except KeyboardInterrupt:
@@ -220,7 +220,7 @@ def norm_costs(
         seconds=seconds,
         bytes=held,
         error=error,
-        dtype=dtype,
+        dtype=weight_dtype,
         threads=torch.get_num_threads(),
         interrupted=interrupted,
     )

@@ -88,11 +88,11 @@ def _draw(figure: go.Figure, results: Results) -> None:
     for column, axis in enumerate(AXES, 1):
         figure.update_xaxes(tickvals=found.widths if axis == "width" else found.ranks, row=1, col=column)
         figure.update_xaxes(tickvals=found.widths if axis == "width" else found.ranks, row=2, col=column)
-    low, middle, high = (float(each[-1, -1]) for each in found.faster("cached"))
+    slow, middle, fast = found.faster("cached")[:, -1, -1]
     at = f"width {found.widths[-1]}, rank {found.ranks[-1]}"
-    less = found.smaller("cached")[-1, -1]
-    faster = f"{middle:.2g} times faster than dense ({low:.2g} to {high:.2g})"
-    figure.layout.title.text = f"{at}: cached {faster}, {less:.3g} times less memory"
+    faster = f"{middle:.2g} times faster than dense ({slow:.2g} to {fast:.2g})"
+    less = f"{found.smaller('cached')[-1, -1]:.3g} times less memory"
+    figure.layout.title.text = f"{at}: cached {faster}, {less}"
 
 
 NORM_COST = View(

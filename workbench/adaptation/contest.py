@@ -76,7 +76,7 @@ class AdaptationContest(Result):
 
     @property
     def chosen(self) -> dict[str, float]:
-        """Rate of each method with the lowest mean validation loss, which no other figure here is made of.
+        """Rate of each method with the lowest mean validation loss: neither trained on nor held out.
 
         A rate at which a training diverged is not chosen, unless all did.
         """

@@ -67,6 +67,7 @@ def _figure() -> go.Figure:
     figure.update_xaxes(title_text="distance of g from 1", type="log", exponentformat="power", dtick=1)
     figure.update_yaxes(type="log", exponentformat="power", dtick=1)
     figure.update_yaxes(title_text="relative error", row=1, col=1)
+    figure.update_yaxes(dtick="D1", row=1, col=2)  # which spans less than a decade
     styled(figure, height=470)
     figure.update_layout(title={"font": {"size": 14}})
     return figure

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
-from workbench.result import Estimate, Result, load_result
+from workbench.result import Estimate, Result, load_result, student_interval
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -99,3 +100,13 @@ def test_estimate():
     assert isinstance(axes, matplotlib.axes.Axes)
     assert axes.get_ylabel() == "trace"
     assert axes.lines[0].get_ydata().tolist() == [1.5, 2.0]
+
+
+def test_an_interval_of_a_mean_is_students():
+    values = np.array([1.0, 2.5, 4.0, 2.0])
+    mean, half = student_interval(values)
+    low, high = stats.ttest_1samp(values, 0).confidence_interval()
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+    mean, half = student_interval(values[:1])
+    assert mean == 1
+    assert np.isnan(half)

@@ -7,7 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench import attention, curvature, explore, kernels, layers, particles, saliency, stability
+    from workbench import (
+        adaptation,
+        attention,
+        curvature,
+        explore,
+        kernels,
+        layers,
+        particles,
+        saliency,
+        stability,
+    )
     from workbench.moment import Quantity
     from workbench.problem import Problem
     from workbench.problems import list_problems, load_problem
@@ -23,6 +33,7 @@ __all__ = [
     "Quantity",
     "Recorder",
     "Result",
+    "adaptation",
     "attention",
     "curvature",
     "explore",

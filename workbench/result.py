@@ -181,6 +181,16 @@ def standard_error(samples: np.ndarray) -> np.ndarray:
     return samples.std(axis=0, ddof=1) / math.sqrt(count)
 
 
+def student_interval(samples: np.ndarray) -> tuple[float, float]:
+    """Return the mean of samples (n,), and half the width of its 95 % interval (Student's; nan for one)."""
+    if len(samples) < 2:
+        return float(samples.mean()), math.nan
+    from scipy import stats  # which most results do without
+
+    half = stats.t.ppf(0.975, len(samples) - 1) * standard_error(samples)
+    return float(samples.mean()), float(half)
+
+
 def _find_type(name: str) -> type[Result]:
     if name not in _TYPES and name.startswith("workbench."):
         import_module(name.partition(":")[0])

@@ -1,20 +1,18 @@
 """``compare_attention``: the same transformer with several kinds of attention, trained alike."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from workbench.attention.entropy import COLORS
 from workbench.choices import check_choice, check_count
 from workbench.problems import load_problem
 from workbench.problems.transformer import ATTENTION_KINDS
 from workbench.progress import progress
-from workbench.result import Result, new_axes, standard_error
+from workbench.result import Result, new_axes, student_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,11 +57,11 @@ class AttentionContest(Result):
 
     def mean(self, kind: str, measure: str = "test_loss") -> tuple[float, float]:
         """Mean over the seeds, and half the width of its 95 % interval (Student's; nan for one seed)."""
-        return _interval(self._of(kind, measure))
+        return student_interval(self._of(kind, measure))
 
     def difference(self, kind: str, measure: str = "test_loss") -> tuple[float, float]:
         """Mean difference to the first kind, seed by seed, and half the width of its 95 % interval."""
-        return _interval(self._of(kind, measure) - self._of(self.kinds[0], measure))
+        return student_interval(self._of(kind, measure) - self._of(self.kinds[0], measure))
 
     def frame(self) -> pd.DataFrame:
         """One row per kind: means with half the widths of their 95 % intervals, differences to the first."""
@@ -81,7 +79,7 @@ class AttentionContest(Result):
         ax = new_axes(ax)
         for place, kind in enumerate(self.kinds):
             values = self._of(kind, measure)
-            mean, half = _interval(values)
+            mean, half = student_interval(values)
             ax.plot(np.full(len(values), place), values, ".", color=COLORS[kind], alpha=0.5)
             ax.errorbar(place, mean, half, fmt="o", color=COLORS[kind], capsize=4)
         ax.set_xticks(range(len(self.kinds)), self.kinds)
@@ -192,10 +190,3 @@ def compare_attention(
         blocks=blocks,
         interrupted=interrupted,
     )
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval."""
-    if len(values) < 2:
-        return float(values.mean()), math.nan
-    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * standard_error(values))

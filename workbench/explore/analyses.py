@@ -6,6 +6,7 @@ from typing import Any
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
+from workbench.explore.dora_explorer import dora
 from workbench.explore.langevin_explorer import langevin
 from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.particles_explorer import particles
@@ -22,5 +23,6 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "particles": particles,
     "langevin": langevin,
     "directional_attacks": directional_attacks,
+    "dora": dora,
     "linear_attention": linear_attention,
 }

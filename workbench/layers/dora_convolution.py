@@ -28,25 +28,8 @@ class DoRAConv2d(DoRALayer):
         If it has several groups, or the rank or the dropout is out of range.
     """
 
+    kind = nn.Conv2d
     base: nn.Conv2d
-
-    def __init__(
-        self,
-        base: nn.Conv2d,
-        rank: int,
-        alpha: float | None = None,
-        *,
-        dropout: float = 0.0,
-        train_magnitude: bool = True,
-        constant_norm: bool = True,
-    ) -> None:
-        if not isinstance(base, nn.Conv2d):
-            raise TypeError(f"base is a {type(base).__name__}, not a torch.nn.Conv2d")
-        if base.groups != 1:
-            raise ValueError(f"groups={base.groups}: a low-rank update mixes all channels, so it must be 1")
-        super().__init__(
-            base, rank, alpha, dropout=dropout, train_magnitude=train_magnitude, constant_norm=constant_norm
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., channels, height, width) to the same with the channels of ``base``."""
@@ -59,3 +42,8 @@ class DoRAConv2d(DoRALayer):
         lora = F.conv2d(narrow, self.lora_b.to(x.dtype)[:, :, None, None])
         last = dora_compose(base.movedim(-3, -1), lora.movedim(-3, -1), self.gain(), self.base.bias)
         return last.movedim(-1, -3)
+
+    def _check(self, base: nn.Module) -> None:
+        super()._check(base)
+        if base.groups != 1:
+            raise ValueError(f"groups={base.groups}: a low-rank update mixes all channels, so it must be 1")

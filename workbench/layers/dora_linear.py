@@ -37,23 +37,8 @@ class DoRALinear(DoRALayer):
         If the rank, or the dropout, is out of range.
     """
 
+    kind = nn.Linear
     base: nn.Linear
-
-    def __init__(
-        self,
-        base: nn.Linear,
-        rank: int,
-        alpha: float | None = None,
-        *,
-        dropout: float = 0.0,
-        train_magnitude: bool = True,
-        constant_norm: bool = True,
-    ) -> None:
-        if not isinstance(base, nn.Linear):
-            raise TypeError(f"base is a {type(base).__name__}, not a torch.nn.Linear")
-        super().__init__(
-            base, rank, alpha, dropout=dropout, train_magnitude=train_magnitude, constant_norm=constant_norm
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., inputs) to (..., rows)."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from workbench.choices import suggestion
 from workbench.layers.dora_layer import DoRALayer
-from workbench.layers.dora_models import dora_layers
+from workbench.layers.low_rank_models import dora_layers
 
 _PREFIX = "base_model.model."
 

@@ -114,10 +114,8 @@ class SampledRuns(Result):
         """
         ordered = self.last[self._place(rule)]
         places = [int((1 - each) * self.runs) for each in (100 * delta, 10 * delta, delta)]
-        if self.runs - places[-1] < 10:
-            raise ValueError(
-                f"delta={delta} is out of range: {self.runs} runs need at least {10 / self.runs:g}"
-            )
+        if self.runs - places[-1] < 10 or places[0] < 0:
+            raise ValueError(f"delta={delta} is out of range: it must be from {10 / self.runs:g} to 0.01")
         drawn = _resampled_places(self.runs, places, self.seed)
         values = [_rise(ordered[places]), *map(_rise, ordered[drawn])]
         low, high = np.nanquantile(values[1:], (0.025, 0.975))
@@ -208,13 +206,13 @@ class SampledRuns(Result):
 
 def sample_runs(
     objective: str = "absolute",
-    rules: Sequence[str] = ("decaying", "constant", "linear"),
+    rules: Sequence[str] | None = None,
     *,
     noise: str = "gaussian",
     horizons: Sequence[int] = HORIZONS,
     runs: int = 100_000,
     dim: int = 2,
-    power: float = 2.0,
+    power: float | None = None,
     mirror: bool = True,
     base: float | None = None,
     seed: int = 0,
@@ -228,8 +226,8 @@ def sample_runs(
     ----------
     objective : {"absolute", "quadratic"}
         :math:`\sum_i |x_i - 1|`, or :math:`\frac12 \sum_i c_i (x_i - 1)^2` with curvatures from 0.1 to 1.
-    rules : sequence of {"decaying", "constant", "linear", "strongly convex"}
-        Of the step sizes, see :func:`rule_steps`; the last is for the quadratic.
+    rules : sequence of {"decaying", "constant", "linear", "strongly convex"}, optional
+        Of the step sizes, see :func:`rule_steps`; all by default. The last is for the quadratic.
     noise : {"none", "signs", "gaussian", "pareto"}
         Added to each coordinate of the gradient, of variance 1; Pareto's tail falls as the power -1.6 and
         has none.
@@ -239,9 +237,10 @@ def sample_runs(
         A multiple of 100.
     dim : int
         Coordinates.
-    power : float
-        p: step sizes, and mirror descent by :math:`\sum_i |x_i|^q/q`, 1/p + 1/q = 1, for noise with a moment
-        p below 2. Only for ``"absolute"``.
+    power : float, optional
+        p, by default 2, or 1.5 for Pareto's noise: step sizes, and mirror descent by
+        :math:`\sum_i |x_i|^q/q` with 1/p + 1/q = 1, for noise with a moment p below 2. Only
+        for ``"absolute"``.
     mirror : bool
         False: plain SGD with the same step sizes, of which nothing is promised below p = 2.
     base : float, optional
@@ -265,6 +264,10 @@ def sample_runs(
     Source: Liu and Zhou, arXiv 2312.08531 (rules and settings); the bounds are
     :func:`last_iterate_bound`'s.
     """
+    if rules is None:
+        rules = RULES if objective == "quadratic" else RULES[:-1]
+    if power is None:
+        power = 1.5 if noise == "pareto" else 2.0
     numbers = _checked(objective, rules, noise, horizons, runs, dim, power)
     goal, kind = OBJECTIVES[objective](dim), NOISES[noise]
     divergence, moment = dim / (power / (power - 1)), _moment(goal, kind, power, dim)

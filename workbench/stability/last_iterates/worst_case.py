@@ -109,7 +109,7 @@ class WorstCase(Result):
         for rule in self.rules:
             (last, error), (mean, _) = self.log_slope(rule), self.log_slope(rule, iterate="average")
             lines.append(
-                f"{rule}: on its worst case (f - f*) √T of the last iterate rises by {last:.3f} ± {error:.1g} "
+                f"{rule}: on its worst case (f - f*) √T of the last rises by {last:.3f} ± {error:.1g} "
                 f"per unit of log T, of the mean by {mean:.3f}"
             )
         note = ", INTERRUPTED before the larger T" if self.interrupted else ""

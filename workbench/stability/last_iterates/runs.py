@@ -152,7 +152,7 @@ class SampledRuns(Result):
             ax.errorbar(self.horizons, mean, 2 * error, fmt="o-", ms=3, color=COLORS[rule], label=label)
             if iterate == "last" and np.isfinite(self.bounds[place]).all():
                 ax.plot(self.horizons, self.bounds[place], "--", color=COLORS[rule], linewidth=1)
-        ax.set_xscale("log")
+        ax.set_xscale("log", base=2)
         ax.set_yscale("log")
         ax.set_xlabel("steps T")
         ax.set_ylabel(f"mean of f - f* ({iterate} iterate)")

@@ -94,7 +94,7 @@ class WorstCase(Result):
             label = f"{rule}: {slope:.3f} ± {error:.1g} per unit of log T"
             ax.plot(self.horizons, self.scaled(rule, made_for), "o-", ms=3, color=COLORS[rule], label=label)
             ax.plot(self.horizons, self.scaled(rule, made_for, "average"), "--", color=COLORS[rule], lw=1)
-        ax.set_xscale("log")
+        ax.set_xscale("log", base=2)
         ax.set_xlabel("steps T")
         ax.set_ylabel("(f - f*) √T")
         ax.set_title(

@@ -12,6 +12,7 @@ from torch.func import functional_call, grad, vmap
 from workbench.problems import datasets
 from workbench.stability.experiments.networks import build_network
 from workbench.stability.schedules.trainable import Trained, batch_places
+from workbench.training import accuracy
 
 NETWORKS = ("mlp", "cnn", "transformer")
 _BATCH, _BETA1, _BETA2, _EPSILON = 32, 0.9, 0.999, 1e-8
@@ -29,7 +30,8 @@ class DigitNetwork:
     def train(self, rates: np.ndarray, seeds: Sequence[int]) -> Trained:
         """Train with learning rates (settings, seeds, T); start and order of the batches are the seed's."""
         settings, count, steps = rates.shape
-        inputs, targets = _rows("train")
+        data = datasets.digits()
+        inputs, targets = data.train[0].flatten(1), data.train[1]
         starts = [build_network(self.name, seed) for seed in seeds]
         model = starts[0]
         weights = {
@@ -50,7 +52,7 @@ class DigitNetwork:
             found = gradients(weights, inputs[chosen], targets[chosen])
             norms[:, step] = torch.stack([g.flatten(1).abs().sum(1) for g in found.values()]).sum(0)
             _adam(weights, found, first, second, sizes[:, step], step + 1)
-        values = np.array([_measured(model, weights, place) for place in range(settings * count)])
+        values = np.array([_measured(model, weights, place, data) for place in range(settings * count)])
         return Trained(values.T.reshape(3, settings, count), norms.numpy().reshape(settings, count, steps))
 
 
@@ -67,19 +69,10 @@ def _adam(
 
 
 @torch.no_grad()
-def _measured(model: nn.Module, weights: Weights, place: int) -> list[float]:
+def _measured(model: nn.Module, weights: Weights, place: int, data: datasets.Dataset) -> list[float]:
     """Loss on the training split, loss and accuracy on the held-out split, of one copy."""
     one = {name: weight[place] for name, weight in weights.items()}
-    losses, right = [], 0.0
-    for split in ("train", "test"):
-        rows, labels = _rows(split)
-        logits = functional_call(model, one, (rows,))
-        losses.append(float(nn.functional.cross_entropy(logits, labels)))
-        right = float((logits.argmax(1) == labels).double().mean())
-    return [*losses, right]
-
-
-def _rows(split: str) -> tuple[Tensor, Tensor]:
-    data = datasets.digits()
-    inputs, targets = data.train if split == "train" else data.test
-    return inputs.flatten(1), targets
+    logits = [functional_call(model, one, (inputs.flatten(1),)) for inputs, _ in (data.train, data.test)]
+    labels = data.train[1], data.test[1]
+    losses = [nn.functional.cross_entropy(*each).item() for each in zip(logits, labels, strict=True)]
+    return [*losses, accuracy(logits[1], labels[1]).item()]

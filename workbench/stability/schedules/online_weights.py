@@ -5,8 +5,12 @@ import numpy as np
 
 def steps_of_weights(weights: np.ndarray) -> np.ndarray:
     r"""Step sizes :math:`\eta_t = w_t \sum_{p>t} w_p / \sum_p w_p` (T,) of weights; the last is 0."""
-    after = np.append(np.cumsum(weights[:0:-1])[::-1], 0.0)
-    return weights * after / weights.sum()
+    return weights * sums_after(weights) / weights.sum()
+
+
+def sums_after(weights: np.ndarray) -> np.ndarray:
+    """Sum of all weights after each one (T,); exactly 0 after the last."""
+    return np.append(np.cumsum(weights[:0:-1])[::-1], 0.0)
 
 
 def bound_of_weights(weights: np.ndarray, squares: np.ndarray, distance: float) -> float:

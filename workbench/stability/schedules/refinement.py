@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from workbench.choices import check_choice, check_number
 from workbench.colors import BLUE, VERMILION
 from workbench.result import Result, new_axes
-from workbench.stability.schedules.online_weights import steps_of_weights
+from workbench.stability.schedules.online_weights import sums_after
 from workbench.stability.schedules.schedulers import scheduler
 from workbench.stability.schedules.shapes import shape
 
@@ -143,7 +143,7 @@ def refine_schedule(
         )
     smoothed = _medians(norms, 2 * (int(smoothing * len(norms)) // 2) + 1)
     weights = (smoothed.min() / smoothed) ** POWERS[optimizer]  # at most 1, of any scale of the norms
-    rates = steps_of_weights(weights)
+    rates = weights * sums_after(weights)
     return RefinedSchedule(rates / rates.max(), norms, smoothed, optimizer, float(smoothing))
 
 

@@ -169,9 +169,9 @@ class ScheduleContest(Result):
 def compare_schedules(
     problems: Sequence[str] = PROBLEMS,
     *,
-    steps: int = 200,
-    seeds: int = 3,
-    tuning_seeds: int = 1,
+    steps: int = 300,
+    seeds: int = 5,
+    tuning_seeds: int = 2,
     smoothing: float = 0.1,
 ) -> ScheduleContest:
     """Train each problem with the usual schedules, and in a second pass with a refined one.

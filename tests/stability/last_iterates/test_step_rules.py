@@ -29,3 +29,5 @@ def test_what_is_no_rule_is_refused():
         rule_steps("strongly convex", 3)
     with pytest.raises(ValueError, match="base=0"):
         rule_steps("constant", 3, 0.0)
+    with pytest.raises(ValueError, match="base=inf"):
+        rule_steps("constant", 3, math.inf)

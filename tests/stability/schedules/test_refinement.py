@@ -71,6 +71,16 @@ def test_the_window_repeats_the_first_norm_and_reflects_at_the_end():
     np.testing.assert_array_equal(smoothed, [1, 2, 3, 4, 5, 6, 7, 8, 9, 9])
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.03, 0.9])
+def test_the_medians_are_those_of_a_loop(smoothing):
+    norms = log_normal(150)
+    half = int(smoothing * 150) // 2
+    for step, found in enumerate(wb.stability.refine_schedule(norms, smoothing=smoothing).smoothed):
+        places = np.arange(step - half, step + half + 1)
+        places = np.where(places > 149, 2 * 149 - places, np.maximum(places, 0))
+        assert found == np.median(norms[places])
+
+
 def test_the_weights_are_the_best_of_the_bound():
     norms = log_normal()
     best = norms**-2.0

@@ -110,7 +110,7 @@ class SampledRuns(Result):
         """How much more the quantile rises over the last decade of delta than over the one before.
 
         1 if it is linear in log(1/delta), as for sub-exponential tails; a power law of the tail gives more.
-        With its 95% interval by the bootstrap over runs.
+        With its 95% interval by the bootstrap over runs; nan where quantiles coincide.
         """
         ordered = self.last[self._place(rule)]
         places = [int((1 - each) * self.runs) for each in (100 * delta, 10 * delta, delta)]
@@ -118,7 +118,7 @@ class SampledRuns(Result):
             raise ValueError(f"delta={delta} is out of range: it must be from {10 / self.runs:g} to 0.01")
         drawn = _resampled_places(self.runs, places, self.seed)
         values = [_rise(ordered[places]), *map(_rise, ordered[drawn])]
-        low, high = np.nanquantile(values[1:], (0.025, 0.975))
+        low, high = np.quantile(values[1:], (0.025, 0.975))
         return values[0], float(low), float(high)
 
     def frame(self) -> pd.DataFrame:

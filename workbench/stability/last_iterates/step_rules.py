@@ -28,7 +28,7 @@ def rule_steps(
     count : int
         T; the first and the last rule do without.
     base : float
-        :math:`\eta`, positive; inf gives :math:`1/(2L)`.
+        :math:`\eta`, positive; inf gives :math:`1/(2L)`, where there is an L.
     power : float
         p, above 1 and at most 2.
     smoothness, convexity : float
@@ -46,7 +46,7 @@ def rule_steps(
     """
     check_choice("rule", rule, RULES)
     check_count("count", count)
-    check_number("base", base, above=0)
+    check_number("base", base, above=0, below=None if smoothness else math.inf)
     t = np.arange(1, count + 1)
     if rule == "strongly convex":
         if not convexity > 0:

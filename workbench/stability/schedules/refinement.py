@@ -126,8 +126,7 @@ def refine_schedule(
     Cost: one training before the one that it is for, whose norms come along with its gradients.
     Source: Defazio, Cutkosky, Mehta, Mishchenko, "Optimal linear decay learning rate schedules and further
     refinements", arXiv 2310.07831: the step sizes and the filter. The bound is derived anew at
-    :func:`~workbench.stability.schedules.bound_of_weights`. Adam's weights are the authors'; the reason given
-    for them is ours.
+    :func:`~workbench.stability.schedules.bound_of_weights`, and what is said of Adam is our argument.
     """
     check_choice("optimizer", optimizer, list(POWERS))
     check_number("smoothing", smoothing, low=0, below=1)

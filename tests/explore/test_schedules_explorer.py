@@ -7,8 +7,9 @@ import workbench as wb
 from workbench.explore.last_iterates_view import LAST_ITERATES
 from workbench.explore.schedule_contest_view import SCHEDULE_CONTEST
 from workbench.explore.still import Stills
+from workbench.stability.experiments import compare_schedules
 from workbench.stability.last_iterates import RULES, sample_runs
-from workbench.stability.schedules import compare_schedules, shape
+from workbench.stability.schedules import shape
 
 QUICK = {"horizons": [4, 8, 16], "runs": 1000, "dim": 1, "problems": ["iris", "wine"], "steps": 20}
 

@@ -13,7 +13,7 @@ from workbench.explore.view import Cost, Results, Values, View
 from workbench.stability.last_iterates import RULES, SampledRuns, sample_runs
 from workbench.stability.last_iterates.runs import COLORS, ITERATES
 
-_ASKED = ("objective", "noise", "dim", "horizons", "runs", "seed")
+_ASKED = ("dim", "objective", "noise", "horizons", "runs", "seed")
 _HELP = """
 <p>Stochastic gradient descent from 0 to a minimum at 1, many times, by several rules for its steps.
 <b>Left</b>: mean of f - f* after T steps against T, bars are two standard errors. Solid is the iterate of
@@ -33,8 +33,8 @@ def _compute(problem: None, values: Values) -> Results:
 def _code(values: Values) -> str:
     asked = ", ".join(f"{name}={values[name]!r}" for name in _ASKED)
     return (
-        "import workbench as wb\n\n"
-        f"sampled = wb.stability.last_iterates.sample_runs({asked})\n"
+        "from workbench.stability.last_iterates import sample_runs\n\n"
+        f"sampled = sample_runs({asked})\n"
         "sampled.plot()\n"
         "print(sampled.summary())"
     )

@@ -9,9 +9,10 @@ from plotly.subplots import make_subplots
 from workbench.explore.figure_data import as_list
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
-from workbench.stability.schedules import ScheduleContest, compare_schedules, shape
-from workbench.stability.schedules.digit_networks import NETWORKS
-from workbench.stability.schedules.two_pass import COLORS, SCHEDULES
+from workbench.stability.experiments import ScheduleContest, compare_schedules
+from workbench.stability.experiments.two_passes.digit_networks import NETWORKS
+from workbench.stability.experiments.two_passes.schedule_contest import COLORS, SCHEDULES
+from workbench.stability.schedules import shape
 
 _ASKED = ("problems", "steps", "seeds", "tuning_seeds", "smoothing")
 _OTHERS = tuple(schedule for schedule in SCHEDULES if schedule != "linear")
@@ -34,8 +35,8 @@ def _compute(problem: None, values: Values) -> Results:
 def _code(values: Values) -> str:
     asked = ", ".join(f"{name}={values[name]!r}" for name in _ASKED)
     return (
-        "import workbench as wb\n\n"
-        f"contest = wb.stability.schedules.compare_schedules({asked})\n"
+        "from workbench.stability.experiments import compare_schedules\n\n"
+        f"contest = compare_schedules({asked})\n"
         "contest.plot()\n"
         "print(contest.summary())"
     )

@@ -7,8 +7,8 @@ from workbench.explore.present import Shown, present
 from workbench.explore.schedule_contest_view import SCHEDULE_CONTEST
 from workbench.explore.view import Results
 from workbench.problem import Problem
+from workbench.stability.experiments import ScheduleContest
 from workbench.stability.last_iterates import SampledRuns
-from workbench.stability.schedules import ScheduleContest
 
 VIEWS = (LAST_ITERATES, SCHEDULE_CONTEST)
 

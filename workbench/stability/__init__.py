@@ -1,6 +1,6 @@
 """Will this step hold? How large a step is safe, and what training does at the limit."""
 
-from workbench.stability import baselines, last_iterates, quantities, schedules
+from workbench.stability import baselines, quantities, schedules
 from workbench.stability.binding_ghosts import nearest_ghosts
 from workbench.stability.control_trace import ControlTrace
 from workbench.stability.controller import TaylorController
@@ -33,7 +33,6 @@ __all__ = [
     "TaylorSeries",
     "Threshold",
     "baselines",
-    "last_iterates",
     "layer_radii",
     "linear_stability",
     "logit_radius",

@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from workbench.stability.schedules.trainable import Trained, batch_places
+from workbench.stability.experiments.two_passes.trainable import Trained, batch_places
 
 PENALTY = 1e-3  # half of it times the squared weights is added to the loss: a minimum where data is separable
 _BATCH = 16

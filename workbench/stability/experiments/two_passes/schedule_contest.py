@@ -13,11 +13,11 @@ from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.progress import progress
 from workbench.result import Result, new_axes
 from workbench.stability.experiments.log_means import Mean, log_mean
-from workbench.stability.schedules.digit_networks import NETWORKS, DigitNetwork
-from workbench.stability.schedules.logistic_suite import LOGISTIC_SUITE
+from workbench.stability.experiments.two_passes.digit_networks import NETWORKS, DigitNetwork
+from workbench.stability.experiments.two_passes.logistic_suite import LOGISTIC_SUITE
+from workbench.stability.experiments.two_passes.trainable import Trainable
 from workbench.stability.schedules.refinement import refine_schedule
 from workbench.stability.schedules.shapes import SHAPES, shape
-from workbench.stability.schedules.trainable import Trainable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

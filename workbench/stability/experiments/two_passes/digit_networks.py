@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, vmap
 
 from workbench.problems import datasets
 from workbench.stability.experiments.networks import build_network
-from workbench.stability.schedules.trainable import Trained, batch_places
+from workbench.stability.experiments.two_passes.trainable import Trained, batch_places
 from workbench.training import accuracy
 
 NETWORKS = ("mlp", "cnn", "transformer")

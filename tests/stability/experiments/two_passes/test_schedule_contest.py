@@ -7,12 +7,13 @@ from scipy.optimize import minimize
 
 import workbench as wb
 from workbench.progress import listening
+from workbench.stability.experiments import ScheduleContest, compare_schedules
 from workbench.stability.experiments.networks import build_network
-from workbench.stability.schedules import ScheduleContest, compare_schedules, refine_schedule, shape
-from workbench.stability.schedules.digit_networks import DigitNetwork
-from workbench.stability.schedules.logistic_suite import LOGISTIC_SUITE, PENALTY
-from workbench.stability.schedules.trainable import batch_places
-from workbench.stability.schedules.two_pass import SCHEDULES
+from workbench.stability.experiments.two_passes.digit_networks import DigitNetwork
+from workbench.stability.experiments.two_passes.logistic_suite import LOGISTIC_SUITE, PENALTY
+from workbench.stability.experiments.two_passes.schedule_contest import SCHEDULES
+from workbench.stability.experiments.two_passes.trainable import batch_places
+from workbench.stability.schedules import refine_schedule, shape
 
 
 @pytest.fixture(scope="module")

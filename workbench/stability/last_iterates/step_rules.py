@@ -41,7 +41,7 @@ def rule_steps(
 
     Notes
     -----
-    Source of the first three: Liu and Zhou, arXiv 2312.08531; of the last, the step 2/(μ(t + 1)) of
+    The first three are after Liu and Zhou, arXiv 2312.08531; the last is the step 2/(μ(t + 1)) of
     Lacoste-Julien, Schmidt and Bach (arXiv 1212.2002), with a shift of ours that keeps it below 1/(2L).
     """
     check_choice("rule", rule, RULES)

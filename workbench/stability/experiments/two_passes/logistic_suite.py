@@ -1,4 +1,7 @@
-"""Logistic regressions on real data, trained by SGD with many schedules and seeds as one tensor."""
+"""Logistic regressions on real data, trained by SGD with many schedules and seeds as one tensor.
+
+Data cards: ``tables.md``, ``digits.md``, ``diabetes.md``.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -9,6 +9,7 @@ from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.live_trace import live
 from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
+from workbench.explore.schedules_explorer import schedules
 from workbench.explore.stability_explorer import stability
 from workbench.explore.start import start
 from workbench.explore.taylor_radius_explorer import taylor_radius
@@ -23,6 +24,7 @@ __all__ = [
     "live",
     "particles",
     "saliency",
+    "schedules",
     "stability",
     "start",
     "taylor_radius",

@@ -11,6 +11,7 @@ from workbench.explore.langevin_explorer import langevin
 from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
+from workbench.explore.schedules_explorer import schedules
 from workbench.explore.stability_explorer import stability
 from workbench.explore.taylor_radius_explorer import taylor_radius
 
@@ -19,6 +20,7 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "batch_hessian": batch_hessian,
     "taylor_radius": taylor_radius,
     "stability": stability,
+    "schedules": schedules,
     "saliency": saliency,
     "particles": particles,
     "langevin": langevin,

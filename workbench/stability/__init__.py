@@ -1,6 +1,6 @@
 """Will this step hold? How large a step is safe, and what training does at the limit."""
 
-from workbench.stability import baselines, quantities
+from workbench.stability import baselines, quantities, schedules
 from workbench.stability.binding_ghosts import nearest_ghosts
 from workbench.stability.control_trace import ControlTrace
 from workbench.stability.controller import TaylorController
@@ -12,6 +12,7 @@ from workbench.stability.problem_radius import TaylorRadius, taylor_radius
 from workbench.stability.radii import BatchRadius, LogitRadius, logit_radius, minimum_radius
 from workbench.stability.rays import Ray, ray
 from workbench.stability.scales import StepScales, step_scales
+from workbench.stability.schedules import RefinedSchedule, refine_schedule
 from workbench.stability.slopes import logits_and_slopes
 from workbench.stability.taylor_series import TaylorSeries, series
 from workbench.stability.thresholds import Threshold, sharpness_threshold
@@ -25,6 +26,7 @@ __all__ = [
     "LinearStability",
     "LogitRadius",
     "Ray",
+    "RefinedSchedule",
     "StepScales",
     "TaylorController",
     "TaylorRadius",
@@ -39,6 +41,8 @@ __all__ = [
     "nearest_ghosts",
     "quantities",
     "ray",
+    "refine_schedule",
+    "schedules",
     "series",
     "sharpness_threshold",
     "step_scales",

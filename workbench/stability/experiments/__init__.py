@@ -14,6 +14,7 @@ from workbench.stability.experiments.spikes import learning_rate_spikes
 from workbench.stability.experiments.temperature import TemperatureOnsets, temperature_onsets
 from workbench.stability.experiments.trace_against_batch import TraceAgainstBatch, trace_against_batch
 from workbench.stability.experiments.two_layer_relu import two_layer_relu
+from workbench.stability.experiments.two_passes import ScheduleContest, compare_schedules
 
 __all__ = [
     "BatchRadiusGap",
@@ -23,11 +24,13 @@ __all__ = [
     "RandomDirections",
     "RateScales",
     "RateSweep",
+    "ScheduleContest",
     "SeriesConvergence",
     "SpikeRuns",
     "TemperatureOnsets",
     "TraceAgainstBatch",
     "batch_radius_gap",
+    "compare_schedules",
     "diagonal_network",
     "edge_of_stability",
     "learning_rate_spikes",

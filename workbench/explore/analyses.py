@@ -7,6 +7,7 @@ from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.langevin_explorer import langevin
+from workbench.explore.large_steps_explorer import large_steps
 from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
@@ -18,6 +19,7 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "batch_hessian": batch_hessian,
     "taylor_radius": taylor_radius,
     "stability": stability,
+    "large_steps": large_steps,
     "saliency": saliency,
     "particles": particles,
     "langevin": langevin,

@@ -13,10 +13,10 @@ from workbench.random_vectors import generator
 from workbench.stability.large_steps.margins import max_margins
 
 Pair = tuple[int, int]
-PAIRS: tuple[Pair, ...] = ((0, 1), (1, 8), (3, 9), (8, 9))
-MOST_EXAMPLES = (
-    96  # of each class: the rarest digit has 174, of which an imbalanced set takes 1.8 times as many
-)
+_DIGITS = tuple("0123456789")
+KINDS = ("separable", "close", "ill-conditioned", "imbalanced", "contradictory")
+PAIRS = ("0/1", "1/8", "3/9", "8/9")
+MOST_EXAMPLES = 96  # of each class: an imbalanced set takes 1.8 times as many of one, and all digits have 174
 _RARE = 0.1  # share of the rarer class in an imbalanced set
 _CLOSE = 0.3  # share of the margin that close classes keep
 _LEAST = 0.03  # factor of the faintest pixel of an ill-conditioned set
@@ -32,15 +32,15 @@ class ExampleSets:
         Examples times their label, y a, float64: a set is separated by w where all ``rows @ w`` are positive.
     kinds : tuple of str
         Of each set.
-    pairs : tuple of (int, int)
-        The digits of each set; the first has the label 1.
+    pairs : tuple of str
+        The digits of each set, as ``"1/8"``; the first has the label 1.
     seeds : tuple of int
         Of each draw.
     """
 
     rows: Tensor
     kinds: tuple[str, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[str, ...]
     seeds: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -48,13 +48,12 @@ class ExampleSets:
 
     def columns(self) -> dict[str, np.ndarray]:
         """Kind, digits and seed of each set, as columns of a table."""
-        names = [f"{first}/{second}" for first, second in self.pairs]
-        return {"kind": np.array(self.kinds), "pair": np.array(names), "seed": np.array(self.seeds)}
+        return {"kind": np.array(self.kinds), "pair": np.array(self.pairs), "seed": np.array(self.seeds)}
 
 
 def example_sets(
-    kinds: Sequence[str] = ("separable",),
-    pairs: Sequence[Pair] = PAIRS,
+    kinds: Sequence[str] = KINDS,
+    pairs: Sequence[str] = PAIRS,
     *,
     seeds: Sequence[int] = (0, 1, 2),
     examples: int = 80,
@@ -68,8 +67,8 @@ def example_sets(
         normal of the widest gap, until 0.3 of their margin is left. ``"ill-conditioned"``: pixels times
         factors from 1 to 0.03, in random order. ``"imbalanced"``: one class has a tenth of the examples.
         ``"contradictory"``: one example is there twice, once in each class, so that no plane separates them.
-    pairs : sequence of (int, int)
-        Two different digits each.
+    pairs : sequence of str
+        Two different digits each, as ``"1/8"``.
     seeds : sequence of int
         A draw of each kind and pair for each.
     examples : int
@@ -87,12 +86,7 @@ def example_sets(
         out of range.
     """
     for kind in kinds:
-        check_choice("kinds", kind, tuple(_KINDS))
-    for pair in pairs:
-        if len(pair) != 2 or pair[0] == pair[1]:
-            raise ValueError(f"pairs has {tuple(pair)}: a pair is of two different digits")
-        for digit in pair:
-            check_count("digit", digit, 0, 9)
+        check_choice("kinds", kind, KINDS)
     for seed in seeds:
         check_count("seed", seed, 0)
     if not (len(kinds) and len(pairs) and len(seeds)):
@@ -101,7 +95,7 @@ def example_sets(
     images, labels = (torch.cat(parts) for parts in zip(*dataclasses.astuple(digits()), strict=True))
     pixels = images.flatten(1).double()
     made = [
-        (_KINDS[kind](pixels, labels, pair, examples, seed), kind, (int(pair[0]), int(pair[1])), int(seed))
+        (_MAKERS[kind](pixels, labels, _digits_of(pair), examples, seed), kind, pair, int(seed))
         for kind in kinds
         for pair in pairs
         for seed in seeds
@@ -128,7 +122,15 @@ def worst_case(examples: int = 1000) -> ExampleSets:
     check_count("examples", examples, 10)
     rows = torch.tensor([[0.5, 1.0]], dtype=torch.float64).repeat(examples, 1)
     rows[0, 1] = -1
-    return ExampleSets(rows[None], ("worst case",), ((1, 0),), (0,))
+    return ExampleSets(rows[None], ("worst case",), ("-",), (0,))
+
+
+def _digits_of(pair: str) -> Pair:
+    """The two digits of ``"1/8"``."""
+    first, _, second = str(pair).partition("/")
+    if not (first in _DIGITS and second in _DIGITS) or first == second:
+        raise ValueError(f"pairs has {pair!r}: a pair is two different digits, such as '1/8'")
+    return int(first), int(second)
 
 
 def _separable(
@@ -167,11 +169,10 @@ def _contradictory(pixels: Tensor, labels: Tensor, pair: Pair, examples: int, se
     return rows
 
 
-_KINDS: dict[str, Callable[[Tensor, Tensor, Pair, int, int], Tensor]] = {
+_MAKERS: dict[str, Callable[[Tensor, Tensor, Pair, int, int], Tensor]] = {
     "separable": _separable,
     "close": _close,
     "ill-conditioned": _ill_conditioned,
     "imbalanced": _imbalanced,
     "contradictory": _contradictory,
 }
-KINDS = tuple(_KINDS)

@@ -103,8 +103,8 @@ class PerceptronLimit(Result):
         for rule, name in enumerate(RULES):
             values = self.deviation[rule, :, last]
             lines.append(
-                f"{name}, γ = {self.rates[last]:g}: {(values <= AGREED).sum()} of {len(values)} sets agree with "
-                f"the perceptron to 1e-6 at every step, largest distance {values.max():.2g}"
+                f"{name}, γ = {self.rates[last]:g}: {(values <= AGREED).sum()} of {len(values)} sets agree "
+                f"with the perceptron to 1e-6 at every step, largest distance {values.max():.2g}"
             )
         note = ", INTERRUPTED" if self.interrupted else ""
         compared, least = self.steps.max(), (self.nearest * self.rates[last]).min()
@@ -113,7 +113,7 @@ class PerceptronLimit(Result):
 
 
 def perceptron_limit(
-    sets: ExampleSets, rates: Sequence[float] = RATES[:-1], *, steps: int = 2000
+    sets: ExampleSets, rates: Sequence[float] = RATES[:-1], *, limit: int = 2000
 ) -> PerceptronLimit:
     """Run gradient descent and its limit side by side and measure how far apart they are.
 
@@ -126,8 +126,8 @@ def perceptron_limit(
         Of any kind; those that are not separable are compared for all steps.
     rates : sequence of float
         Step sizes, positive and finite.
-    steps : int
-        At most.
+    limit : int
+        Steps at most.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def perceptron_limit(
     Raises
     ------
     TypeError, ValueError
-        If a rate is not positive and finite, there is none, or ``steps`` is out of range.
+        If a rate is not positive and finite, there is none, or ``limit`` is out of range.
 
     Notes
     -----
@@ -148,7 +148,7 @@ def perceptron_limit(
         raise ValueError(
             f"rates={list(rates)}: they must be finite, an infinite one is what they are held against"
         )
-    check_count("steps", steps)
+    check_count("limit", limit)
     given = torch.tensor([*map(float, rates), math.inf], dtype=torch.float64)
     both, normalized = columns(given)
     shape = len(sets), len(RULES), len(given)
@@ -160,13 +160,13 @@ def perceptron_limit(
     over = torch.zeros(shape[:2], dtype=torch.bool)
     interrupted = False
     try:
-        with progress("beside the perceptron", steps) as advance:
-            for _ in range(steps):
+        with progress("beside the perceptron", limit) as advance:
+            for _ in range(limit):
                 step = take_step(sets.rows, weights, margins, both, normalized)
                 weights, margins = step.weights, step.margins
                 by_column = weights.unflatten(1, shape[1:])
-                limit = by_column[:, :, -1:]
-                apart = (by_column[:, :, :-1] - limit).norm(dim=-1) / limit.norm(dim=-1)
+                perceptron = by_column[:, :, -1:]
+                apart = (by_column[:, :, :-1] - perceptron).norm(dim=-1) / perceptron.norm(dim=-1)
                 deviation = torch.where(over[..., None], deviation, torch.maximum(deviation, apart))
                 of_limit = margins.unflatten(1, shape[1:])[:, :, -1]
                 nearest = torch.where(over, nearest, torch.minimum(nearest, of_limit.abs().amin(-1)))

@@ -14,8 +14,8 @@ class Margins(NamedTuple):
     Attributes
     ----------
     margin : Tensor (sets,)
-        :math:`\min_i \langle u, x_i \rangle` for the ``direction`` u; 0 for a set that is not separable. That of
-        the best direction is no more than ``upper``.
+        :math:`\min_i \langle u, x_i \rangle` for the ``direction`` u; 0 for a set that is not separable. That
+        of the best direction is no more than ``upper``.
     upper : Tensor (sets,)
         Length of a point in the convex hull of the rows, which no margin exceeds.
     direction : Tensor (sets, d)

@@ -1,8 +1,8 @@
 r"""Gradient descent on logistic regression in units of its step size; at an infinite one it is a perceptron.
 
 With margins :math:`m_i = \langle x_i, \theta \rangle` of rows x (examples times their label), a step on the
-mean logistic loss is :math:`\theta \leftarrow \theta + \frac\gamma n \sum_i \sigma(-m_i) x_i`. Divided by γ, with
-:math:`w = \theta / \gamma`,
+mean logistic loss is :math:`\theta \leftarrow \theta + \frac\gamma n \sum_i \sigma(-m_i) x_i`. Divided by γ,
+with :math:`w = \theta / \gamma`,
 
 .. math:: w \leftarrow w + \frac1n \sum_i \sigma(-\gamma \langle x_i, w \rangle) x_i ,
 
@@ -67,12 +67,12 @@ def mean_loss(margins: Tensor, rates: Tensor) -> Tensor:
 def take_step(rows: Tensor, weights: Tensor, margins: Tensor, rates: Tensor, normalized: Tensor) -> Step:
     r"""One step of every column on every set.
 
-    The normalised rule divides the gradient by the mean of :math:`\sigma(-m)` (Tyurin, section 6): the weights
-    of the examples then have the sum 1.
+    The normalised rule divides the gradient by the mean of :math:`\sigma(-m)` (Tyurin, section 6): the
+    weights of the examples then have the sum 1.
 
     Two classes with the logits 0 and m have the Taylor radius :math:`\sqrt{m^2 + \pi^2} / |\dot m|` along a
-    unit direction, and the mean loss has the least of its examples. The ratio of a step to it is therefore the
-    largest :math:`|\Delta m_i| / \sqrt{m_i^2 + \pi^2}`: it needs no more than the margins before and after.
+    unit direction, and the mean loss has the least of its examples. The ratio of a step to it is therefore
+    the largest :math:`|\Delta m_i| / \sqrt{m_i^2 + \pi^2}`: it needs only the margins before and after.
 
     Parameters
     ----------

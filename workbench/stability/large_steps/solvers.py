@@ -130,7 +130,7 @@ class SolverContest(Result):
         return "\n".join(lines)
 
 
-def compare_solvers(sets: ExampleSets, *, steps: int = 2000) -> SolverContest:
+def compare_solvers(sets: ExampleSets, *, limit: int = 2000) -> SolverContest:
     """Separate each set by large steps, by both perceptrons, by L-BFGS and by least squares.
 
     Gradient descent and its normalised form take steps of 1/L, the classical one, of 1e8, and infinite ones.
@@ -141,7 +141,7 @@ def compare_solvers(sets: ExampleSets, *, steps: int = 2000) -> SolverContest:
     ----------
     sets : ExampleSets
         Of any kind.
-    steps : int
+    limit : int
         Passes over the data after which a solver is given up.
 
     Returns
@@ -152,13 +152,13 @@ def compare_solvers(sets: ExampleSets, *, steps: int = 2000) -> SolverContest:
     Raises
     ------
     TypeError, ValueError
-        If ``steps`` is out of range.
+        If ``limit`` is out of range.
 
     Notes
     -----
-    Cost: up to ``8 * steps`` passes over each set, and a solve for the widest gap.
+    Cost: up to ``8 * limit`` passes over each set, and a solve for the widest gap.
     """
-    check_count("steps", steps)
+    check_count("limit", limit)
     margins = max_margins(sets.rows)
     planes = torch.full((len(SOLVERS), *sets.rows.shape[::2]), torch.nan, dtype=torch.float64)
     passes = torch.full(planes.shape[:2], torch.nan, dtype=torch.float64)
@@ -168,13 +168,13 @@ def compare_solvers(sets: ExampleSets, *, steps: int = 2000) -> SolverContest:
     interrupted = False
     try:
         with progress("solvers", 4) as advance:
-            passes[:many], planes[:many] = _descents(sets.rows, margins, steps)
+            passes[:many], planes[:many] = _descents(sets.rows, margins, limit)
             done = many
             advance(1, "descents")
-            passes[many], planes[many], mistakes = _perceptron(sets, steps)
+            passes[many], planes[many], mistakes = _perceptron(sets, limit)
             advance(1, "perceptron")
             for place, rows in enumerate(sets.rows.numpy()):
-                passes[many + 1, place], planes[many + 1, place] = _lbfgs(rows, steps)
+                passes[many + 1, place], planes[many + 1, place] = _lbfgs(rows, limit)
             advance(1, "L-BFGS")
             passes[many + 2], planes[many + 2] = _least_squares(sets.rows)
             advance(1, "least squares")
@@ -192,12 +192,12 @@ def compare_solvers(sets: ExampleSets, *, steps: int = 2000) -> SolverContest:
         share=torch.where(passes.isfinite(), reached / margins.margin, torch.nan).numpy(),
         mistakes=mistakes.numpy(),
         difficulty=margins.difficulty.numpy(),
-        limit=int(steps),
+        limit=int(limit),
         interrupted=interrupted,
     )
 
 
-def _descents(rows: Tensor, margins: Margins, steps: int) -> tuple[Tensor, Tensor]:
+def _descents(rows: Tensor, margins: Margins, limit: int) -> tuple[Tensor, Tensor]:
     """Passes (descents, sets) of both rules with three rates, and the planes that separate."""
     safe = 1 / margins.smoothness
     rates = torch.stack([safe, torch.full_like(safe, 1e8), torch.full_like(safe, torch.inf)], dim=1)
@@ -205,7 +205,7 @@ def _descents(rows: Tensor, margins: Margins, steps: int) -> tuple[Tensor, Tenso
     weights = rows.new_zeros(*rates.shape, rows.shape[-1])
     scores = rows.new_zeros(*rates.shape, rows.shape[1])
     passes, planes = torch.full_like(rates, torch.nan), torch.full_like(weights, torch.nan)
-    for done in range(1, steps + 1):
+    for done in range(1, limit + 1):
         step = take_step(rows, weights, scores, rates, normalized)
         weights, scores = step.weights, step.margins
         ended = passes.isnan() & (scores > 0).all(-1)

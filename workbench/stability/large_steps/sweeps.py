@@ -231,7 +231,7 @@ class StepSizeSweep(Result):
 
 
 def sweep_step_sizes(
-    sets: ExampleSets, rates: Sequence[float] = RATES, *, steps: int = 5000
+    sets: ExampleSets, rates: Sequence[float] = RATES, *, limit: int = 2000
 ) -> StepSizeSweep:
     r"""Descend on the mean logistic loss of each set, from 0, with each step size and both rules.
 
@@ -243,8 +243,8 @@ def sweep_step_sizes(
         From :func:`example_sets` or :func:`worst_case`, or rows of your own.
     rates : sequence of float
         Step sizes γ, positive; inf is the batch perceptron, which gradient descent becomes.
-    steps : int
-        After which a run is given up.
+    limit : int
+        Steps after which a run is given up.
 
     Returns
     -------
@@ -254,7 +254,7 @@ def sweep_step_sizes(
     Raises
     ------
     TypeError, ValueError
-        If a rate is not positive, there is none, or ``steps`` is out of range.
+        If a rate is not positive, there is none, or ``limit`` is out of range.
 
     Notes
     -----
@@ -263,17 +263,17 @@ def sweep_step_sizes(
     Source: Tyurin, "From logistic regression to the perceptron algorithm", arXiv 2412.08424.
     """
     check_rates(rates)
-    check_count("steps", steps)
+    check_count("limit", limit)
     margins = max_margins(sets.rows)
     wanted = torch.tensor([float(rate) for rate in rates], dtype=torch.float64)
     runs = _Runs(sets.rows, wanted)
     interrupted = False
     try:
-        with progress("step sizes", steps) as advance:
-            while runs.running and runs.done < steps:
+        with progress("step sizes", limit) as advance:
+            while runs.running and runs.done < limit:
                 runs.advance()
                 advance(1)
-            advance(steps - runs.done)
+            advance(limit - runs.done)
     except KeyboardInterrupt:
         if not runs.done:
             raise
@@ -293,7 +293,7 @@ def sweep_step_sizes(
         radius=margins.radius.numpy(),
         smoothness=margins.smoothness.numpy(),
         examples=examples,
-        limit=int(steps),
+        limit=int(limit),
         passes=runs.passes,
         interrupted=interrupted,
     )

@@ -3,6 +3,7 @@
 import math
 from typing import Any, cast
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -12,6 +13,7 @@ from workbench.explore.slider import set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.stability.large_steps import LargeStepRuns, example_sets, follow_runs
+from workbench.stability.large_steps.followed_runs import FLOOR
 from workbench.stability.large_steps.scaled_descent import RATES, RULES
 
 _ASKED = ("examples", "kind", "pair", "seed", "steps")
@@ -96,6 +98,8 @@ def _step(runs: LargeStepRuns, place: int) -> dict[str, Any]:
     for row, curve in enumerate(_CURVES):
         for column, rule in enumerate(RULES):
             values = runs.curve(curve, rate, rule)[: shown + 1]
+            if curve != "wrong":
+                values = np.where(values < FLOOR, np.nan, values)
             traces[row * len(RULES) + column] = {"x": list(range(len(values))), "y": as_list(values)}
     told = ", ".join(
         f"{rule} {'not within the steps' if math.isnan(end) else f'after {end:.0f}'}"

@@ -2,9 +2,9 @@
 
 from workbench.stability.large_steps.bounds import budget, most_steps
 from workbench.stability.large_steps.example_sets import ExampleSets, example_sets, worst_case
+from workbench.stability.large_steps.followed_runs import LargeStepRuns, follow_runs
 from workbench.stability.large_steps.limits import PerceptronLimit, perceptron_limit
 from workbench.stability.large_steps.margins import Margins, max_margins
-from workbench.stability.large_steps.runs import LargeStepRuns, follow_runs
 from workbench.stability.large_steps.solvers import SolverContest, compare_solvers
 from workbench.stability.large_steps.sweeps import StepSizeSweep, sweep_step_sizes
 

@@ -22,7 +22,8 @@ def budget(margins: Margins, rates: Tensor, examples: int) -> Tensor:
     gradient descent spends, too, is derived here. inf where nothing separates.
     """
     pushed = 2 * math.log(2 * examples - 1) / rates
-    return margins.difficulty[:, None] + pushed / margins.margin[:, None].square()
+    margin = margins.margin[:, None]
+    return torch.where(margin > 0, margins.difficulty[:, None] + pushed / margin.square(), torch.inf)
 
 
 def most_steps(margins: Margins, rates: Tensor, examples: int) -> Tensor:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KIND_COLORS = dict(zip((*KINDS, "worst case"), (BLUE, GREEN, ORANGE, SKY, VERMILION, "#555555"), strict=True))
-MEASURES = ("steps", "peak_loss", "ratio", "ratio_bound", "spent")
+MEASURES = ("steps", "bound", "peak_loss", "ratio", "ratio_bound", "spent")
 _AXES = {
     "steps": "steps until separated",
+    "bound": "steps until separated, at most",
     "peak_loss": "highest loss before",
     "ratio": "step / Taylor radius",
     "ratio_bound": "step / (π/Δ)",
@@ -113,15 +114,15 @@ class StepSizeSweep(Result):
     def gain(self, kind: str, rate: float, rule: str = "gradient descent") -> tuple[float, float, float, int]:
         """How many times fewer steps a rate takes than the largest one that is safe everywhere on the grid.
 
-        That one is the largest below 2/L for all sets of the kind. Geometric mean over the sets that both
-        separated, its 95% interval, and their number.
+        That one is the largest below 2/L for all sets of the kind. Geometric mean over the sets, its 95% interval,
+        and their number. A run that was given up counts as the limit, which makes a gain too small.
         """
         from workbench.stability.experiments.log_means import log_mean
 
         safe = self.rates < 2 / self.smoothness[self.kinds == kind].max()
         if not safe.any():
             raise ValueError(f"no rate of {self.rates.tolist()} is below 2/L of the {kind!r} sets")
-        found = self.of(kind, rule)
+        found = np.nan_to_num(self.of(kind, rule), nan=self.limit)
         return log_mean(found[:, np.flatnonzero(safe)[-1]] / found[:, self._place(rate)])
 
     def frame(self) -> pd.DataFrame:
@@ -129,7 +130,7 @@ class StepSizeSweep(Result):
         rule, place, rate = (index.ravel() for index in np.indices(self.steps.shape))
         table = {"kind": self.kinds[place], "pair": self.pairs[place], "seed": self.seeds[place]}
         table |= {"rule": np.array(RULES)[rule], "rate": self.rates[rate]}
-        for name in (*MEASURES, "last_loss", "inside", "risen", "risen_inside", "bound"):
+        for name in (*MEASURES, "last_loss", "inside", "risen", "risen_inside"):
             table[name] = getattr(self, name).ravel()
         table["budget"] = self.budget[place, rate]
         for name in ("margin", "radius", "smoothness"):
@@ -151,17 +152,11 @@ class StepSizeSweep(Result):
                         "steps": middle,
                         "high": high,
                     }
-                    row["bound"] = np.median(self.of_bound(kind, rule)[:, place])
+                    row["bound"] = np.median(self.of(kind, rule, "bound")[:, place])
                     for measure in ("peak_loss", "ratio", "ratio_bound"):
-                        row[measure] = np.median(self.of(kind, rule, measure)[:, place])
+                        row[measure] = _known_quartiles(self.of(kind, rule, measure)[:, place])[1]
                     rows.append(row)
         return pd.DataFrame(rows)
-
-    def of_bound(self, kind: str, rule: str = "gradient descent") -> np.ndarray:
-        """Bounds on the steps of all sets of a kind (sets, k)."""
-        check_choice("rule", rule, RULES)
-        values: np.ndarray = self.bound[RULES.index(rule), self.kinds == kind]
-        return values
 
     def plot(
         self, ax: "Axes | None" = None, measure: str = "steps", rule: str = "gradient descent"
@@ -172,15 +167,14 @@ class StepSizeSweep(Result):
         x = np.where(finite, self.rates, 30 * self.rates[finite].max(initial=1.0))
         for kind in dict.fromkeys(self.kinds.tolist()):
             color = KIND_COLORS[kind]
-            low, middle, high = np.stack([_quartiles(each) for each in self.of(kind, rule, measure).T], 1)
-            ax.plot(
-                x, np.where(np.isinf(middle), np.nan, middle), "o-", color=color, label=kind, markersize=3
-            )
-            ax.fill_between(
-                x, low, np.where(np.isinf(high), self.limit, high), color=color, alpha=0.15, linewidth=0
-            )
-            if measure == "steps" and np.isfinite(self.of_bound(kind, rule)).any():
-                ax.plot(x, np.median(self.of_bound(kind, rule), 0), ":", color=color, linewidth=1)
+            share = _quartiles if measure == "steps" else _known_quartiles
+            low, middle, high = np.stack([share(each) for each in self.of(kind, rule, measure).T], 1)
+            ax.plot(x, _finite(middle), "o-", color=color, label=kind, markersize=3)
+            top = _finite(high, self.limit if measure == "steps" else math.nan)
+            ax.fill_between(x, _finite(low), top, color=color, alpha=0.15, linewidth=0)
+            if measure == "steps":
+                bound = np.median(self.of(kind, rule, "bound"), 0)
+                ax.plot(x, _finite(bound), ":", color=color, linewidth=1)
         ax.axvspan(2 / self.smoothness.max(), 2 / self.smoothness.min(), color="0.8", zorder=0)
         ax.set_xscale("log")
         ax.set_yscale("log")
@@ -386,6 +380,20 @@ def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
     known = np.sort(np.where(np.isnan(values), math.inf, values))
     low, middle, high = (float(known[round(share * (len(known) - 1))]) for share in (0.25, 0.5, 0.75))
     return low, middle, high
+
+
+def _known_quartiles(values: np.ndarray) -> tuple[float, float, float]:
+    """Quartiles of the values that are not nan; nan of none."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return math.nan, math.nan, math.nan
+    low, middle, high = (float(each) for each in np.quantile(known, (0.25, 0.5, 0.75), method="nearest"))
+    return low, middle, high
+
+
+def _finite(values: np.ndarray, instead: float = math.nan) -> np.ndarray:
+    """The values, and something in place of those that are infinite."""
+    return np.where(np.isinf(values), instead, values)
 
 
 def _count(steps: float) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CURVES = ("loss", "wrong", "ratio", "ratio_bound")
+FLOOR = 1e-6  # of what is drawn: once separated, a large step makes the loss 0 but for hundreds of digits
 _AXES = {
     "loss": "loss",
     "wrong": "share on the wrong side",
@@ -110,6 +111,7 @@ class LargeStepRuns(Result):
                 ax.plot(ends[place], values[int(ends[place])], "o", color=shades[place], markersize=4)
         if measure != "wrong":
             ax.set_yscale("log")
+            ax.set_ylim(bottom=max(ax.get_ylim()[0], FLOOR))
         if measure.startswith("ratio"):
             ax.axhline(1, color="0.4", linestyle="--", linewidth=1)
         ax.set_xlabel("step")
@@ -127,7 +129,13 @@ class LargeStepRuns(Result):
                 some = (change > 0) == up
                 label = f"{name}, loss {'up' if up else 'down'} ({some.sum()})"
                 ax.plot(
-                    ratio[some], np.abs(change[some]), _MARKS[name], color=color, markersize=3, label=label
+                    ratio[some],
+                    np.abs(change[some]),
+                    _MARKS[name],
+                    color=color,
+                    markersize=2.5,
+                    alpha=0.7,
+                    label=label,
                 )
         ax.axvline(1, color=ORANGE, linestyle="--", linewidth=1)
         ax.set_xscale("log")

@@ -85,7 +85,13 @@ def test_the_result_has_a_table_a_picture_and_a_file(contest: wb.Result, tmp_pat
     assert row["passes"] == pytest.approx(np.exp(np.log(found).mean()))
     assert row["low"] <= row["passes"] <= row["high"]
     assert contest.plot().get_ylabel().startswith("passes")
+    other = contest.passes[SOLVERS.index("gradient descent, γ = 1/L"), contest.kinds == "separable"]
+    ratio = contest.times("separable", "L-BFGS")
+    assert ratio.mean == pytest.approx(np.exp(np.log(found / np.nan_to_num(other, nan=200)).mean()))
+    assert ratio.low < ratio.mean < ratio.high
     again = wb.load_result(contest.save(tmp_path / "contest.npz"))
     assert again.summary() == contest.summary()
     with pytest.raises(ValueError, match="limit=0 is out of range"):
         compare_solvers(example_sets(["separable"], ["0/1"], seeds=[0]), limit=0)
+    with pytest.raises(ValueError, match="did you mean 'L-BFGS'"):
+        contest.times("separable", "LBFGS")

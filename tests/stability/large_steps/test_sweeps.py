@@ -102,18 +102,6 @@ def test_what_no_plane_separates_never_ends(sweep: wb.Result) -> None:
     assert (sweep.margin[sweep.kinds == "contradictory"] == 0).all()
 
 
-def test_the_gain_is_a_ratio_of_steps() -> None:
-    sets = example_sets(["separable"], ["0/1"], seeds=[0, 1, 2], examples=20)
-    found = sweep_step_sizes(sets, (0.1, 100.0), limit=2000)
-    ratios = found.steps[0, :, 0] / found.steps[0, :, 1]
-    mean, low, high, count = found.gain("separable", 100.0)
-    assert mean == pytest.approx(np.exp(np.log(ratios).mean()))
-    assert low < mean < high
-    assert count == 3
-    with pytest.raises(ValueError, match=r"rate=3 is not one of 0\.1, 100"):
-        found.gain("separable", 3)
-
-
 def test_an_interrupt_returns_the_runs_as_far_as_they_are(sets: ExampleSets) -> None:
     def interrupt(description: str, done: int, total: int | None) -> None:
         if done == 7:

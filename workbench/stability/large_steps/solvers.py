@@ -11,10 +11,11 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor
 
-from workbench.choices import check_count
+from workbench.choices import check_choice, check_count
 from workbench.progress import progress
 from workbench.random_vectors import generator
 from workbench.result import Result, new_axes
+from workbench.stability.experiments.log_means import Mean, log_mean
 from workbench.stability.large_steps.example_sets import KINDS, ExampleSets
 from workbench.stability.large_steps.margins import Margins, max_margins
 from workbench.stability.large_steps.scaled_descent import columns, take_step
@@ -61,6 +62,17 @@ class SolverContest(Result):
     limit: int
     interrupted: bool = False
 
+    def times(self, kind: str, solver: str, beside: str = "gradient descent, γ = 1/L") -> Mean:
+        """How many times the passes of another solver this one takes on the sets of a kind.
+
+        Geometric mean over the sets with its 95% interval. A solver that was given up counts as the limit.
+        """
+        check_choice("kind", kind, list(dict.fromkeys(self.kinds.tolist())))
+        check_choice("solver", solver, SOLVERS)
+        check_choice("beside", beside, SOLVERS)
+        passes = np.nan_to_num(self.passes[:, self.kinds == kind], nan=self.limit)
+        return log_mean(passes[SOLVERS.index(solver)] / passes[SOLVERS.index(beside)])
+
     def frame(self) -> pd.DataFrame:
         """One row per solver and set."""
         solver, place = (index.ravel() for index in np.indices(self.passes.shape))
@@ -78,8 +90,6 @@ class SolverContest(Result):
 
     def by_solver(self) -> pd.DataFrame:
         """One row per kind and solver: sets separated, geometric means over them with 95% intervals."""
-        from workbench.stability.experiments.log_means import log_mean
-
         rows = []
         for kind in dict.fromkeys(self.kinds.tolist()):
             for solver, name in enumerate(SOLVERS):

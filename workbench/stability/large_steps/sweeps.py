@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workbench.choices import check_choice, check_count, check_number, suggestion
+from workbench.choices import check_choice, check_count, check_number
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.progress import progress
 from workbench.result import Result, new_axes
@@ -111,20 +111,6 @@ class StepSizeSweep(Result):
         values: np.ndarray = getattr(self, measure)[RULES.index(rule), self.kinds == kind]
         return values
 
-    def gain(self, kind: str, rate: float, rule: str = "gradient descent") -> tuple[float, float, float, int]:
-        """How many times fewer steps a rate takes than the largest one that is safe everywhere on the grid.
-
-        That one is the largest below 2/L for all sets of the kind. Geometric mean over the sets, its 95% interval,
-        and their number. A run that was given up counts as the limit, which makes a gain too small.
-        """
-        from workbench.stability.experiments.log_means import log_mean
-
-        safe = self.rates < 2 / self.smoothness[self.kinds == kind].max()
-        if not safe.any():
-            raise ValueError(f"no rate of {self.rates.tolist()} is below 2/L of the {kind!r} sets")
-        found = np.nan_to_num(self.of(kind, rule), nan=self.limit)
-        return log_mean(found[:, np.flatnonzero(safe)[-1]] / found[:, self._place(rate)])
-
     def frame(self) -> pd.DataFrame:
         """One row per run."""
         rule, place, rate = (index.ravel() for index in np.indices(self.steps.shape))
@@ -213,15 +199,6 @@ class StepSizeSweep(Result):
             f"{len(self.kinds)} sets, at most {self.limit} steps, {self.passes} passes over a set{note}"
         )
         return "\n".join(lines)
-
-    def _place(self, rate: float) -> int:
-        places = np.flatnonzero(self.rates == rate)
-        if not len(places):
-            known = [f"{each:g}" for each in self.rates]
-            raise ValueError(
-                f"rate={rate:g} is not one of {', '.join(known)}{suggestion(f'{rate:g}', known)}"
-            )
-        return int(places[0])
 
 
 def sweep_step_sizes(

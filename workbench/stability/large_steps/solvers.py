@@ -16,10 +16,10 @@ from workbench.progress import progress
 from workbench.random_vectors import generator
 from workbench.result import Result, new_axes
 from workbench.stability.experiments.log_means import Mean, log_mean
-from workbench.stability.large_steps.example_sets import KINDS, ExampleSets
+from workbench.stability.large_steps.example_sets import ExampleSets
 from workbench.stability.large_steps.margins import Margins, max_margins
 from workbench.stability.large_steps.scaled_descent import columns, take_step
-from workbench.stability.large_steps.sweeps import KIND_COLORS
+from workbench.stability.large_steps.sweeps import KIND_COLORS, OTHER_COLOR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,11 +108,18 @@ class SolverContest(Result):
         """Every set as a point, a column for each solver; what did not separate is at the top."""
         ax = new_axes(ax)
         top = 2 * self.limit
-        kinds = [kind for kind in (*KINDS, "worst case") if kind in self.kinds]
+        kinds = list(dict.fromkeys(self.kinds.tolist()))
         for place, kind in enumerate(kinds):
             values = np.nan_to_num(self.passes[:, self.kinds == kind], nan=top)
             x = np.arange(len(SOLVERS))[:, None] + 0.7 * ((place + 0.5) / len(kinds) - 0.5) + 0 * values
-            ax.plot(x.ravel(), values.ravel(), ".", color=KIND_COLORS[kind], alpha=0.7, label=kind)
+            ax.plot(
+                x.ravel(),
+                values.ravel(),
+                ".",
+                color=KIND_COLORS.get(kind, OTHER_COLOR),
+                alpha=0.7,
+                label=kind,
+            )
         ax.axhline(top, color="0.5", linewidth=1, linestyle="--")
         ax.set_yscale("log")
         ax.set_xticks(

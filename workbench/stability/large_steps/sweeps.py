@@ -22,7 +22,8 @@ from workbench.stability.large_steps.scaled_descent import RATES, RULES, columns
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-KIND_COLORS = dict(zip((*KINDS, "worst case"), (BLUE, GREEN, ORANGE, SKY, VERMILION, "#555555"), strict=True))
+KIND_COLORS = dict(zip(KINDS, (BLUE, GREEN, ORANGE, SKY, VERMILION), strict=True))
+OTHER_COLOR = "#555555"
 MEASURES = ("steps", "bound", "peak_loss", "ratio", "ratio_bound", "spent")
 _AXES = {
     "steps": "steps until separated",
@@ -152,7 +153,7 @@ class StepSizeSweep(Result):
         finite = np.isfinite(self.rates)
         x = np.where(finite, self.rates, 30 * self.rates[finite].max(initial=1.0))
         for kind in dict.fromkeys(self.kinds.tolist()):
-            color = KIND_COLORS[kind]
+            color = KIND_COLORS.get(kind, OTHER_COLOR)
             share = _quartiles if measure == "steps" else _known_quartiles
             low, middle, high = np.stack([share(each) for each in self.of(kind, rule, measure).T], 1)
             ax.plot(x, _finite(middle), "o-", color=color, label=kind, markersize=3)

@@ -90,3 +90,18 @@ def test_an_example_on_the_plane_counts_half() -> None:
     margins = torch.tensor([[0.0, 2.0, -2.0]], dtype=torch.float64)
     for rate in (1e8, math.inf):
         assert error_shares(margins, torch.tensor([rate])).tolist() == [[0.5, 0.0, 1.0]]
+
+
+def test_in_the_limit_a_step_within_the_radius_changes_no_side_and_lowers_the_loss(
+    rows: torch.Tensor,
+) -> None:
+    seen, done = walk(rows, [math.inf], 60)
+    short = 0
+    for (_, before), step in zip(seen[1:], done[1:], strict=False):
+        inside = (step.ratio < 1) & (before < 0).any(-1)
+        flipped = (before.sign() != step.margins.sign()).any(-1)
+        assert not (inside & flipped).any()
+        falls = step.margins.clamp(max=0).sum(-1) > before.clamp(max=0).sum(-1)  # minus the perceptron's loss
+        assert falls[inside].all()
+        short += int(inside.sum())
+    assert short > 0

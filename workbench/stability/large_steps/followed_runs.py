@@ -14,8 +14,15 @@ from workbench.colors import BLUE, ORANGE, VERMILION
 from workbench.progress import progress
 from workbench.result import Result, new_axes
 from workbench.stability.large_steps.example_sets import ExampleSets
-from workbench.stability.large_steps.scaled_descent import RATES, RULES, columns, mean_loss, take_step
-from workbench.stability.large_steps.sweeps import by_rule, check_rates
+from workbench.stability.large_steps.scaled_descent import (
+    RATES,
+    RULES,
+    by_rule,
+    check_rates,
+    columns,
+    mean_loss,
+    take_step,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

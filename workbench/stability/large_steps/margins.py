@@ -58,6 +58,8 @@ def max_margins(rows: Tensor) -> Margins:
     ------
     ValueError
         If a value is not finite or the shape is not that of sets.
+    RuntimeError
+        If the active set has not come to rest after 100 changes a row.
 
     Notes
     -----

@@ -11,10 +11,14 @@ An example on the plane counts half, as all do in the first step from 0.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from workbench.choices import check_number
 
 RULES = ("gradient descent", "normalised")
 _NOTHING = 600.0  # exp(-600) is 0 beside anything; denormal numbers would be ten times slower
@@ -49,6 +53,19 @@ def columns(rates: Tensor) -> tuple[Tensor, Tensor]:
     """Rates (…, 2k) of both rules after each other, and whether a column is normalised (2k,)."""
     normalized = torch.arange(len(RULES)).repeat_interleave(rates.shape[-1]) == 1
     return torch.cat([rates, rates], dim=-1), normalized
+
+
+def by_rule(values: Tensor) -> np.ndarray:
+    """(sets, 2k) as (2, sets, k)."""
+    return np.stack([part.numpy() for part in values.chunk(len(RULES), dim=-1)])
+
+
+def check_rates(rates: Sequence[float]) -> None:
+    """Refuse rates that are not positive numbers or inf, and none at all."""
+    if not len(rates):
+        raise ValueError("rates is empty: name at least one step size")
+    for rate in rates:
+        check_number("rate", rate, above=0)
 
 
 def error_shares(margins: Tensor, rates: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from workbench.choices import check_choice, check_count
-from workbench.progress import progress
+from workbench.progress import progress, still_at_work
 from workbench.random_vectors import generator
 from workbench.result import Result, new_axes
 from workbench.stability.experiments.log_means import Mean, log_mean
@@ -223,6 +223,7 @@ def _descents(rows: Tensor, margins: Margins, limit: int) -> tuple[Tensor, Tenso
     scores = rows.new_zeros(*rates.shape, rows.shape[1])
     passes, planes = torch.full_like(rates, torch.nan), torch.full_like(weights, torch.nan)
     for done in range(1, limit + 1):
+        still_at_work()
         step = take_step(rows, weights, scores, rates, normalized)
         weights, scores = step.weights, step.margins
         ended = passes.isnan() & (scores > 0).all(-1)
@@ -244,6 +245,7 @@ def _perceptron(sets: ExampleSets, limit: int) -> tuple[Tensor, Tensor, Tensor]:
     plane = rows.new_zeros(count, dimension)
     passes, mistakes = torch.full((count,), torch.nan, dtype=torch.float64), rows.new_zeros(count)
     for done in range(1, limit + 1):
+        still_at_work()
         before = mistakes.clone()
         for row in rows:
             wrong = (row * plane).sum(-1) <= 0

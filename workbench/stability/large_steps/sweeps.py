@@ -10,14 +10,22 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workbench.choices import check_choice, check_count, check_number
+from workbench.choices import check_choice, check_count
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.progress import progress
 from workbench.result import Result, new_axes
 from workbench.stability.large_steps.bounds import budget, most_steps
 from workbench.stability.large_steps.example_sets import KINDS, ExampleSets
 from workbench.stability.large_steps.margins import max_margins
-from workbench.stability.large_steps.scaled_descent import RATES, RULES, columns, mean_loss, take_step
+from workbench.stability.large_steps.scaled_descent import (
+    RATES,
+    RULES,
+    by_rule,
+    check_rates,
+    columns,
+    mean_loss,
+    take_step,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -271,14 +279,6 @@ def sweep_step_sizes(
     )
 
 
-def check_rates(rates: Sequence[float]) -> None:
-    """Refuse rates that are not positive numbers or inf, and none at all."""
-    if not len(rates):
-        raise ValueError("rates is empty: name at least one step size")
-    for rate in rates:
-        check_number("rate", rate, above=0)
-
-
 class _Runs:
     """All runs of a sweep: what was found of each, and the sets and columns that still have some to go."""
 
@@ -346,11 +346,6 @@ class _Runs:
         self.rows, self.sets, self.columns = self.rows[sets], self.sets[sets], self.columns[columns]
         for name in ("weights", "margins", "loss", "over"):
             setattr(self, name, getattr(self, name)[sets][:, columns])
-
-
-def by_rule(values: Tensor) -> np.ndarray:
-    """(sets, 2k) as (2, sets, k)."""
-    return np.stack([part.numpy() for part in values.chunk(len(RULES), dim=-1)])
 
 
 def _quartiles(values: np.ndarray) -> tuple[float, float, float]:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.stability.large_steps import example_sets, max_margins, worst_case
+from workbench.stability.large_steps import (
+    ExampleSets,
+    example_sets,
+    max_margins,
+    sweep_step_sizes,
+    worst_case,
+)
 from workbench.stability.large_steps.example_sets import KINDS
 
 
@@ -80,3 +86,14 @@ def test_what_is_not_allowed_is_refused() -> None:
         example_sets(examples=97)
     with pytest.raises(ValueError, match="examples=9 is out of range"):
         worst_case(9)
+
+
+def test_rows_of_one_s_own_have_to_fit() -> None:
+    rows = torch.ones(2, 3, 4, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"rows of shape \(2, 3, 4\), torch.float32"):
+        ExampleSets(rows.float(), ("mine",) * 2, ("-",) * 2, (0, 0))
+    with pytest.raises(ValueError, match="kinds has 1 entries for 2 sets"):
+        ExampleSets(rows, ("mine",), ("-",) * 2, (0, 0))
+    found = sweep_step_sizes(ExampleSets(rows, ("mine",) * 2, ("-",) * 2, (0, 1)), (1.0,), limit=5)
+    assert found.of("mine").tolist() == [[1.0], [1.0]]
+    assert found.plot().get_legend().get_texts()[0].get_text() == "mine"

@@ -36,12 +36,27 @@ class ExampleSets:
         The digits of each set, as ``"1/8"``; the first has the label 1.
     seeds : tuple of int
         Of each draw.
+
+    Raises
+    ------
+    ValueError
+        If the rows have another shape or type, or there is not one kind, pair and seed for each set.
     """
 
     rows: Tensor
     kinds: tuple[str, ...]
     pairs: tuple[str, ...]
     seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        rows = self.rows
+        if rows.ndim != 3 or rows.dtype != torch.float64 or not rows.numel():
+            raise ValueError(
+                f"rows of shape {tuple(rows.shape)}, {rows.dtype}: they must be (sets, examples, dimensions), float64"
+            )
+        for name in ("kinds", "pairs", "seeds"):
+            if len(getattr(self, name)) != len(rows):
+                raise ValueError(f"{name} has {len(getattr(self, name))} entries for {len(rows)} sets")
 
     def __len__(self) -> int:
         return len(self.rows)

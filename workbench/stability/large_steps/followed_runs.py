@@ -154,7 +154,7 @@ class LargeStepRuns(Result):
         return ax
 
     def summary(self) -> str:
-        """Steps and highest loss of each rule and rate, and the longest step that did not raise the loss."""
+        """Steps of each rule and rate, how many raised the loss, and the shortest of these in radii."""
         lines = []
         for rule, name in enumerate(RULES):
             told = [

@@ -52,7 +52,8 @@ class ExampleSets:
         rows = self.rows
         if rows.ndim != 3 or rows.dtype != torch.float64 or not rows.numel():
             raise ValueError(
-                f"rows of shape {tuple(rows.shape)}, {rows.dtype}: they must be (sets, examples, dimensions), float64"
+                f"rows of shape {tuple(rows.shape)}, {rows.dtype}: they must be float64, "
+                "(sets, examples, dimensions)"
             )
         for name in ("kinds", "pairs", "seeds"):
             if len(getattr(self, name)) != len(rows):

@@ -89,7 +89,7 @@ class SolverContest(Result):
         )
 
     def by_solver(self) -> pd.DataFrame:
-        """One row per kind and solver: sets separated, geometric means over them with 95% intervals."""
+        """One row per kind and solver: geometric means over the sets it separated, with 95% intervals."""
         rows = []
         for kind in dict.fromkeys(self.kinds.tolist()):
             for solver, name in enumerate(SOLVERS):

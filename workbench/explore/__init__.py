@@ -5,6 +5,7 @@ from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.dora_explorer import dora
 from workbench.explore.langevin_explorer import langevin
+from workbench.explore.large_steps_explorer import large_steps
 from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.live_trace import live
 from workbench.explore.particles_explorer import particles
@@ -20,6 +21,7 @@ __all__ = [
     "directional_attacks",
     "dora",
     "langevin",
+    "large_steps",
     "linear_attention",
     "live",
     "particles",

@@ -8,6 +8,7 @@ from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.dora_explorer import dora
 from workbench.explore.langevin_explorer import langevin
+from workbench.explore.large_steps_explorer import large_steps
 from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
@@ -20,6 +21,7 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "batch_hessian": batch_hessian,
     "taylor_radius": taylor_radius,
     "stability": stability,
+    "large_steps": large_steps,
     "schedules": schedules,
     "saliency": saliency,
     "particles": particles,

@@ -23,7 +23,8 @@ from workbench.problems.images import load_images
 from workbench.problems.mobilenet import MobileNetV2
 from workbench.saliency import experiments
 
-model = nn.Sequential(nn.Conv2d(3, 4, 3, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+model = nn.Sequential(nn.Conv2d(3, 4, 3, 4), nn.ReLU(), *head)
 inputs = load_images("chelsea").inputs
 maps = wb.saliency.explain(model.eval(), inputs, 0, list(wb.saliency.METHODS)[:6], ["0", "1"])
 assert maps.select("gradient", "0").sized.isfinite().all()

@@ -20,28 +20,33 @@ def add_table(figure: go.Figure, *, row: int, col: int) -> None:
         ygap=2,
         texttemplate="%{text}",
         textfont={"size": 11, "color": "black"},
-        hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+        hovertemplate="%{y}, %{x}: %{customdata}<extra></extra>",
         row=row,
         col=col,
     )
     figure.update_xaxes(side="bottom", row=row, col=col)
-    figure.update_yaxes(type="category", automargin=True, autorange="reversed", row=row, col=col)
+    figure.update_yaxes(type="category", dtick=1, automargin=True, autorange="reversed", row=row, col=col)
 
 
-def draw_table(table: go.Heatmap, found: EvidenceTable | None) -> None:
-    """Put evidence into the trace, a row per explainer and floor; without any it is not seen."""
+def draw_table(table: go.Heatmap, found: EvidenceTable | None, *, brief: bool = False) -> None:
+    """Put evidence into the trace, a row per explainer and floor; without any it is not seen.
+
+    If ``brief``, cells show means alone, and their intervals under the pointer.
+    """
     table.visible = found is not None
     if found is None:
         return
     arrows = {"higher": " ↑", "lower": " ↓", "": ""}
-    columns, shades, texts = [], [], []
+    columns, shades, texts, means = [], [], [], []
     for metric in found.metrics:
         each = [metrics[metric] for metrics in found.evidence.values()]
         columns.append(metric.replace("_", " ") + arrows[each[0].better])
         shades.append(_shades([one.mean for one in each], each[0].better))
         texts.append([_cell(one.mean, one.low, one.high) for one in each])
+        means.append([_cell(one.mean, math.nan, math.nan) for one in each])
     table.x, table.y = columns, list(found.evidence)
-    table.z, table.text = as_list(np.array(shades).T), np.array(texts).T.tolist()
+    table.z, table.text = as_list(np.array(shades).T), np.array(means if brief else texts).T.tolist()
+    table.customdata = np.array(texts).T.tolist()
 
 
 def _shades(means: list[float], better: str) -> list[float]:

@@ -120,7 +120,7 @@ def _figure() -> go.Figure:
         col=1,
     )
     add_table(figure, row=rows + 1, col=2)
-    for axis in [*figure.select_xaxes(), *figure.select_yaxes()][: 2 * _PANELS + 2]:
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
         axis.update(visible=False)
     styled(figure, height=760)
     for panel in range(_PANELS):  # a slider changes traces of one kind alone, so the rings are none
@@ -138,7 +138,9 @@ def _draw(figure: go.Figure, results: Results) -> None:
     _draw_picture(figure, maps)
     _draw_classes(figure, classes, len(maps.methods))
     evidence = cast(EvidenceTable | None, results.get("evidence"))
-    draw_table(figure.data[_PANELS + 1], evidence)
+    draw_table(figure.data[_PANELS + 1], evidence, brief=True)
+    for axis in (figure.layout[f"xaxis{_PANELS + 2}"], figure.layout[f"yaxis{_PANELS + 2}"]):
+        axis.visible = evidence is not None
     steps = [_step(maps, layer, place) for place, layer in enumerate(maps.layers)]
     figure.layout.sliders[0].update(steps=steps, active=len(steps) - 1)
     _show(figure, steps[-1])
@@ -175,12 +177,12 @@ def _arrange(figure: go.Figure, count: int) -> None:
     figure.layout[f"xaxis{_PANELS + 1}"].update(domain=[0, 0.3], visible=True, title={"text": "logit"})
     figure.layout[f"yaxis{_PANELS + 2}"].update(domain=[0, bottom - 0.13])
     figure.layout[f"xaxis{_PANELS + 2}"].update(domain=[0.58, 1])
-    figure.layout.height = 720 if rows == 1 else 1100
+    figure.layout.height = 720 if rows == 1 else 1180
 
 
 def _bottom(panels: int) -> float:
     """Where the panels end and the room for the classes begins, as a share of the height."""
-    return 0.45 if panels <= _COLUMNS else 0.33
+    return 0.45 if panels <= _COLUMNS else 0.38
 
 
 def _draw_picture(figure: go.Figure, maps: SaliencyMaps) -> None:

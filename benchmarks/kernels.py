@@ -1,4 +1,8 @@
-r"""DoRA: the norm of the rows and the whole layer, ours and PEFT's, the same work in one process.
+r"""Kernels and what they replace, the same work in one process.
+
+DoRA: the norm of the rows and the whole layer, ours and PEFT's. Consensus: a step of a swarm, ours and as
+PyTorch's operations with its own random numbers (on a CPU, where swarms take compiled code, ours is the
+PyTorch path: see benchmarks/particles.py for what runs there).
 
 float32, rounds interleaved; the table holds the minimum of each, of wall time or of CPU time, which a busy
 machine moves less, and the median of the rounds' ratios. Memory is the peak of the resident set above what
@@ -32,6 +36,7 @@ from workbench.layers import DoRALinear, apply_dora, load_peft_state, peft_state
 Work = Callable[[], Any]
 # Width, rank, least ratio of time and of memory; of the layer width, rank, tokens, least ratio of time.
 NORMS = [(4096, 384, 3.5, 8.0), (4096, 64, 12.0, None)]
+STEPS = {"cpu": (1, 256, 4096), "cuda": (1, 1024, 1_000_000)}  # runs, particles, dimensions
 LAYERS = [(4096, 384, 256, 2.0), (4096, 64, 256, 2.4), (2048, 384, 256, 1.5)]
 TOLERANCE = 5e-7  # of outputs and gradients, relative to the norm
 HAS_PEFT = importlib.util.find_spec("peft") is not None
@@ -116,6 +121,36 @@ def layer_works(width: int, rank: int, tokens: int, device: str) -> dict[str, Wo
     return works
 
 
+def step_works(runs: int, particles: int, dim: int, device: str) -> dict[str, Work]:
+    """One step of a swarm: consensus and move."""
+    x = torch.randn(runs, particles, dim, device=device)
+    energy = x.square().mean(-1)
+    numbers = range(runs)
+
+    def eager() -> Tensor:
+        weights = torch.softmax(-100.0 * energy, -1)
+        way = x - (weights[:, None] @ x)
+        return x - 0.01 * way + 0.16 * way.abs() * torch.randn_like(x)
+
+    def ours() -> Tensor:
+        point, ess = wb.kernels.consensus_mean(x, energy, 100.0)
+        law = {"kind": "anisotropic", "drift": 0.01, "scale": 0.16}
+        return wb.kernels.consensus_move(x, point, ess, numbers, seed=0, step=2, **law)
+
+    truth = torch.softmax(-100.0 * energy.double(), -1)[:, None] @ x.double()
+    point = wb.kernels.consensus_mean(x, energy, 100.0)[0]
+    agree("consensus", ((point - truth[:, 0]).abs().max() / truth.abs().max()).item(), device)
+    return {"eager": eager, "ours": ours}
+
+
+WORKS: dict[str, Callable[..., dict[str, Work]]] = {
+    "norm": norm_works,
+    "layer": layer_works,
+    "step": step_works,
+}
+PEERS = ("PEFT", "eager")
+
+
 def agree(what: str, error: float, device: str) -> None:
     """Print how far a result is off; on the CPU, where it is known what to expect, refuse what is too far."""
     print(f"    {what:14} differs by {error:.1e}")
@@ -144,8 +179,7 @@ def measure(works: dict[str, Work], options: argparse.Namespace) -> dict[str, li
 
 def peak(kind: str, sizes: tuple[int, ...], whose: str, device: str) -> int:
     """Bytes that one call holds at its peak above what was there before; runs in its own process."""
-    build_works = norm_works if kind == "norm" else layer_works
-    work = build_works(*sizes, device)[whose]
+    work = WORKS[kind](*sizes, device)[whose]
     gc.collect()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -184,21 +218,22 @@ def show(kind: str, sizes: tuple[int, ...], gates: list[float | None], options: 
     """Measure one size and print it; whether the gates hold."""
     print(f"{kind} at {'/'.join(map(str, sizes))}")
     with torch.set_grad_enabled(kind == "layer"):
-        works = (norm_works if kind == "norm" else layer_works)(*sizes, options.device)
+        works = WORKS[kind](*sizes, options.device)
         times = measure(works, options)
     peaks = {name: ask_peak(kind, sizes, name, options) for name in works}
+    peer = next((name for name in PEERS if name in times), None)
     for name, each in times.items():
         print(f"    {name:12} {1e3 * min(each):8.1f} ms  +{peaks[name] / 2**20:6.1f} MiB", end="")
-        if "PEFT" not in times or name == "PEFT":
+        if peer is None or name == peer:
             print()
             continue
-        ratios = [theirs / mine for theirs, mine in zip(times["PEFT"], each, strict=True)]
-        faster = min(times["PEFT"]) / min(each)
+        ratios = [theirs / mine for theirs, mine in zip(times[peer], each, strict=True)]
+        faster = min(times[peer]) / min(each)
         print(f"  {faster:5.2f} x faster (median {statistics.median(ratios):.2f})", end="")
-        print(f", {peaks['PEFT'] / max(peaks[name], 1):.1f} x less memory")
-    if "PEFT" not in times:
+        print(f", {peaks[peer] / max(peaks[name], 1):.1f} x less memory")
+    if peer is None:
         return True
-    found = [min(times["PEFT"]) / min(times["ours"]), peaks["PEFT"] / max(peaks["ours"], 1)]
+    found = [min(times[peer]) / min(times["ours"]), peaks[peer] / max(peaks["ours"], 1)]
     return all(gate is None or ratio >= gate for ratio, gate in zip(found, gates, strict=True))
 
 
@@ -222,6 +257,7 @@ def main() -> None:
     print(wb.kernels.report().to_string(index=False))
     good = [show("norm", (w, r), [time_gate, memory], options) for w, r, time_gate, memory in NORMS]
     good += [show("layer", (w, r, t), [gate, None], options) for w, r, t, gate in LAYERS]
+    show("step", STEPS[options.device], [None, None], options)
     if options.device == "cpu" and HAS_PEFT and not all(good):
         raise SystemExit("a gate was missed")
 

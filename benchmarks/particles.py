@@ -24,12 +24,13 @@ import torch
 from scipy import stats
 from scipy.special import ndtri
 
+from workbench.kernels.counter_normals import inverse_normal
 from workbench.particles import ackley, consensus
 from workbench.particles.compiled.engine import CompiledEngine, MovingEngine
 from workbench.particles.compiled.noise import TILE, fill_runs, fill_words
 from workbench.particles.compiled.threads import share_out
 from workbench.particles.dynamics import Law, State, TorchEngine
-from workbench.particles.noise import inverse_normal, normals, split_seed
+from workbench.particles.noise import normals, split_seed
 
 SHAPES = [(1, 100, 20), (1, 1000, 20), (100, 1000, 20), (1, 1000, 100), (16, 1000, 100), (1, 1000, 1000)]
 LAW = Law("anisotropic", 1.0, 0.01)

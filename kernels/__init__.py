@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.kernels.consensus_steps import consensus_mean, consensus_move
     from workbench.kernels.dora_composition import dora_compose
     from workbench.kernels.dora_norms import dora_norm
     from workbench.kernels.feature_attention import linear_attention
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from workbench.kernels.softmax_rows import softmax_product, softmax_row
 
 __all__ = [
+    "consensus_mean",
+    "consensus_move",
     "dora_compose",
     "dora_norm",
     "key_features",
@@ -29,6 +32,8 @@ __all__ = [
 
 # The operations, and the file of each: a new one is a line here, its import above and its name between them.
 _HOME = {
+    "consensus_mean": "consensus_steps",
+    "consensus_move": "consensus_steps",
     "dora_compose": "dora_composition",
     "dora_norm": "dora_norms",
     "key_features": "norm_features",

@@ -8,6 +8,11 @@ With features :math:`\varphi_i` of the queries and :math:`\psi_j` of the keys,
 over all M keys, or, if ``causal``, over those up to i, and M is their number. The sums over j are done first:
 :math:`O(N F V)` in place of :math:`O(N^2 (F + V))`. A query with zero features has the output 0.
 
+Over all keys the sums are those of the covariance C of keys and values, beside their means: with the
+denominator :math:`w_i` the output is :math:`C^\top \varphi_i / w_i + (1 - \epsilon / w_i)\,\bar v`. The
+features are not negative, so most of a sum is its mean, and outputs and gradients would be small differences
+of large sums.
+
 Source: Katharopoulos et al., "Transformers are RNNs", arXiv:2006.16236; the :math:`\epsilon` beside a mean is
 that of the code released with NaLaFormer, arXiv:2506.21137.
 """
@@ -95,8 +100,13 @@ def attention_by_pytorch(
 ) -> Tensor:
     """Return the output by PyTorch's operations: what the kernels are held against."""
     mean = _causal_mean if causal else _mean
-    numerator = mean(*(rotated or (queries, keys)), values)
-    return numerator / (mean(queries, keys, torch.ones_like(values[..., :1])) + epsilon)
+    if rotated or causal:  # weights that are no mean, and outputs that no later value may touch
+        numerator = mean(*(rotated or (queries, keys)), values)
+        return numerator / (mean(queries, keys, torch.ones_like(values[..., :1])) + epsilon)
+    of_keys, of_values = keys.mean(-2, keepdim=True), values.mean(-2, keepdim=True)
+    weights = (queries * of_keys).sum(-1, keepdim=True) + epsilon
+    around = mean(queries, keys - of_keys, values - of_values)
+    return around / weights + of_values * (1 - epsilon / weights)
 
 
 def _mean(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -161,7 +171,7 @@ def state_kernel(  # type: ignore[no-untyped-def]
 
 @kernel
 def output_kernel(  # type: ignore[no-untyped-def]
-    queries_ptr, state_ptr, total_ptr, output_ptr, length, features, channels, epsilon,
+    queries_ptr, state_ptr, total_ptr, centre_ptr, output_ptr, length, features, channels, epsilon,
     PRECISION: tl.constexpr, QUERIES: tl.constexpr, FEATURES: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Write some queries' output of one head, for some channels."""
@@ -185,7 +195,10 @@ def output_kernel(  # type: ignore[no-untyped-def]
         total = tl.load(total_ptr + place, mask=feature < features, other=0.0).to(tl.float32)
         numerator += tl.dot(of_queries, state, input_precision=PRECISION)
         denominator += tl.sum(of_queries * total[None, :], axis=1)
-    output = numerator / tl.where(query < length, denominator + epsilon, 1.0)[:, None]
+    weights = tl.where(query < length, denominator + epsilon, 1.0)[:, None]
+    place = head * channels + channel
+    centre = tl.load(centre_ptr + place, mask=channel < channels, other=0.0).to(tl.float32)
+    output = numerator / weights + centre[None, :] * (1 - epsilon / weights)
     mask = (query < length)[:, None] & (channel < channels)[None, :]
     tl.store(output_ptr + row[:, None] * channels + channel[None, :], output, mask=mask)
 
@@ -208,10 +221,14 @@ def _launch(queries: Tensor, keys: Tensor, values: Tensor, epsilon: float) -> Te
         num_warps=_WARPS,
     )  # fmt: skip
     state, total = state.sum(1) / length, total.sum(1) / length
+    # The values relative to a mean of theirs, which is near all outputs where the weights are.
+    squares = total.square().sum(1, keepdim=True)
+    centre = (total[:, None] @ state)[:, 0] / torch.where(squares > 0, squares, 1.0)
+    state -= total[..., None] * centre[:, None]
     count = queries.shape[1]
     output = queries.new_empty(heads, count, channels, dtype=torch.float32)
     output_kernel[heads, blocks(count, 32), strips](
-        queries.contiguous(), state, total, output, count, features, channels, epsilon,
+        queries.contiguous(), state, total, centre, output, count, features, channels, epsilon,
         PRECISION=precision, QUERIES=32, FEATURES=min(64, _power_of_two(features)), CHANNELS=columns,
         num_warps=_WARPS,
     )  # fmt: skip

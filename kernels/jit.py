@@ -5,6 +5,8 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from workbench.kernels.dispatch import interpreting
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -16,7 +18,8 @@ class Kernel:
     """A Triton kernel, or a function that kernels call.
 
     ``kernel[grid](*arguments, num_warps=4)`` launches it as triton does. The function is compiled in a scope
-    of its own, in which ``tl`` is the real ``triton.language``; that of its file stays as it is.
+    of its own, in which ``tl`` is the real ``triton.language``, and numbers of its file, and tuples of them,
+    are constants; that of its file stays as it is.
     """
 
     def __init__(self, function: Callable[..., None]) -> None:
@@ -32,8 +35,11 @@ class Kernel:
         code = self.function.__code__
         scope = {**self.function.__globals__, "tl": triton.language}
         for name in code.co_names:
-            if isinstance(scope.get(name), Kernel):
-                scope[name] = scope[name].jitted
+            value = scope.get(name)
+            if isinstance(value, Kernel):
+                scope[name] = value.jitted
+            elif isinstance(value, int | float | tuple) and not interpreting():
+                scope[name] = triton.language.constexpr(value)
         clone = types.FunctionType(code, scope, code.co_name, self.function.__defaults__)
         return triton.jit(functools.update_wrapper(clone, self.function))
 

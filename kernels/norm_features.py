@@ -97,7 +97,7 @@ def _directions(vectors: Tensor) -> tuple[Tensor, Tensor]:
 def _power(base: Tensor, power: Tensor) -> Tensor:
     """``max(base, 0) ** power``, with derivatives of any order, also in the power, that are 0 at base 0."""
     positive = base > 0
-    return torch.where(positive, (power * torch.where(positive, base, 1.0).log()).exp(), 0.0)
+    return torch.where(positive, torch.where(positive, base, 1.0) ** power, 0.0)
 
 
 def _turned(sizes: Tensor, directions: Tensor) -> Tensor:

@@ -88,6 +88,21 @@ def test_a_class_blind_map_says_so_and_the_classes_are_listed(run_tab):
     assert sorted(bars.x, reverse=True) == list(bars.x)
 
 
+def test_evidence_of_the_picture_and_class_stands_beside_the_maps(pictures, run_tab):
+    explorer = run_tab("Maps", picture="3", rank=2, metric_steps=3)
+    shown = experiments.find_examples(pictures, "3")
+    targets = pictures.model(shown.inputs).argsort(descending=True)[:, 1]
+    methods = list(explorer.results["maps"].methods)
+    expected = experiments.judge_pictures(pictures, shown.inputs, targets, methods, LAYERS, steps=3)
+    assert explorer.results["evidence"].frame().equals(expected.frame())
+    table = explorer.figure.data[7]
+    assert list(table.y) == [*(f"{m} · {layer}" for m in methods for layer in LAYERS), *list(table.y)[-3:]]
+    mean = expected.evidence["grad_cam · 2"]["insertion"].mean
+    assert (
+        table.text[list(table.y).index("grad_cam · 2")][list(table.x).index("insertion ↑")] == f"{mean:.2f}"
+    )
+
+
 def test_opacity_and_blocks_need_no_computation(run_tab):
     explorer = run_tab("Maps")
     before = json.dumps([trace.z for trace in explorer.figure.data[:3]], default=list)
@@ -127,7 +142,7 @@ def test_evidence_shows_story_cascade_and_table(pictures, run_tab):
 
 
 def test_the_shades_of_a_column_go_from_worst_to_best():
-    from workbench.explore.evidence_view import _shades
+    from workbench.explore.evidence_rows import _shades
 
     assert _shades([1.0, 3.0, 2.0], "higher") == [0, 1, 0.5]
     assert _shades([1.0, 3.0, 2.0], "lower") == [1, 0, 0.5]
@@ -224,7 +239,9 @@ def test_a_report_shows_what_is_given_or_computes_the_maps(pictures, monkeypatch
     assert isinstance(still, Still)
     assert len(still.figure.layout.sliders[0].steps) == 3
     classes, maps = still.results["classes"], still.results["maps"]
+    assert still.figure.data[7].visible
     both = wb.explore.saliency(pictures, maps, classes, grid=maps, **ASKED)
+    assert not both.stills[0].figure.data[7].visible
     assert isinstance(both, Stills)
     assert len(both.stills) == 2
 

@@ -41,14 +41,16 @@ class Compilation:
     warps: int = 4
     stages: int = 3
     dots: bool = False  # whether tensor cores have work
+    fused: bool = True  # whether products may be fused with sums
 
     def figures(self, target: str) -> dict[str, int]:
         """Compile for a target; registers, spilled bytes, shared memory and instructions that matter."""
-        compiled = self._compile(TARGETS[target])
+        compiled = self.compile(TARGETS[target])
         read = _read_amd if target.startswith("gfx") else _read_nvidia
         return {"shared_memory": compiled.metadata.shared, **read(compiled.asm)}
 
-    def _compile(self, target: GPUTarget):
+    def compile(self, target: GPUTarget):
+        """What triton compiles it to."""
         function = self.kernel.jitted
         names = list(function.arg_names)
         # What triton finds out of the arguments of a call: without it nothing is loaded in vectors.
@@ -59,7 +61,7 @@ class Compilation:
         }
         signature = {name: self.types.get(name, "constexpr") for name in names}
         source = ASTSource(fn=function, signature=signature, constexprs=self.constants, attrs=divisible)
-        options = {"num_warps": self.warps, "num_stages": self.stages}
+        options = {"num_warps": self.warps, "num_stages": self.stages, "enable_fp_fusion": self.fused}
         return triton.compile(source, target=target, options=options)
 
 

@@ -127,7 +127,7 @@ def test_values_and_gradients_are_those_of_float64(
     exact = [each.double().requires_grad_() for each in given]
     given = [each.requires_grad_() for each in given]
     found, truth = linear_attention(*given), attention_weights(*exact[:2]) @ exact[2]
-    assert_near("output", found, truth, 1e-6)
+    assert_near("output", found, truth, 5e-7)
     assert not found[1, 0].any()
     grad = torch.randn(found.shape, generator=generator)
     grad[1, 0] = 0  # a query of nothing has a slope of one over epsilon
@@ -135,14 +135,14 @@ def test_values_and_gradients_are_those_of_float64(
     for name, ours, true in zip(
         ("queries", "keys", "values"), slopes, torch.autograd.grad(truth, exact, grad.double()), strict=True
     ):
-        assert_near(name, ours, true, 2e-6)
+        assert_near(name, ours, true, 5e-7)
 
 
 def test_more_keys_than_a_slice_add_up() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.rand(1, n, 3, generator=generator) for n in (2, 2100, 2100))
     truth = attention_weights(q.double(), k.double()) @ v.double()
-    assert_near("output", linear_attention(q, k, v), truth, 1e-6)
+    assert_near("output", linear_attention(q, k, v), truth, 5e-7)
 
 
 def test_no_queries_have_no_output() -> None:
@@ -160,6 +160,7 @@ def compilation(name: str, features: int, precision: str) -> Compilation:
         kernel = state_kernel
     else:
         types = {"queries_ptr": "*fp32", "state_ptr": "*fp32", "total_ptr": "*fp32", "output_ptr": "*fp32"}
+        types["centre_ptr"] = "*fp32"
         types["epsilon"] = "fp32"
         tile = {"QUERIES": 32, "FEATURES": min(64, features)}
         kernel = output_kernel

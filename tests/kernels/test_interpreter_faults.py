@@ -35,6 +35,15 @@ def dot_kernel(x_ptr, output_ptr, UPCAST: tl.constexpr, SIZE: tl.constexpr):
 
 
 @kernel
+def positive_kernel(x_ptr, output_ptr, SPREAD: tl.constexpr, SIZE: tl.constexpr):
+    place = tl.arange(0, SIZE)
+    x = tl.load(x_ptr).to(tl.float32)
+    if SPREAD:
+        x = tl.zeros([SIZE], tl.float32) + x
+    tl.store(output_ptr + place, place.to(tl.float32), mask=(place > 1) & (x > 0))
+
+
+@kernel
 def copy_kernel(x_ptr, output_ptr, SIZE: tl.constexpr):
     place = tl.arange(0, SIZE)
     tl.store(output_ptr + place, tl.load(x_ptr + place).to(tl.float32).to(output_ptr.dtype.element_ty))
@@ -62,6 +71,15 @@ def test_product_of_bfloat16_matrices_is_right_only_after_an_upcast(upcast):
     x, output = numbers(16, 16).bfloat16(), torch.empty(16, 16)
     dot_kernel[(1,)](x, output, UPCAST=upcast, SIZE=16)
     assert torch.allclose(output, x.float() @ x.float(), atol=1e-2) == upcast
+
+
+def test_a_number_is_compared_in_a_mask_only_after_it_was_spread():
+    """The comparison is kept as a float, which has no bits to combine with those of the mask."""
+    x, output = torch.ones(1), torch.zeros(4)
+    with pytest.raises(Exception, match="bitwise_and"):
+        positive_kernel[(1,)](x, output, SPREAD=False, SIZE=4)
+    positive_kernel[(1,)](x, output, SPREAD=True, SIZE=4)
+    assert output.tolist() == [0, 0, 2, 3]
 
 
 def test_a_bfloat16_is_cut_off_when_it_is_stored():

@@ -128,8 +128,7 @@ def test_values_and_gradients_are_those_of_float64(features, form: str, shape, d
     (slope,) = torch.autograd.grad(found, x, grad.float())
     (true_slope,) = torch.autograd.grad(truth, exact, grad)
     assert slope.dtype == dtype
-    # A query's gradient has the factor 1 / norm, and sums that cancel: a few roundings more.
-    assert_near("gradient", slope, true_slope, max(2e-6, tolerance(dtype)))
+    assert_near("gradient", slope, true_slope, tolerance(dtype))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from workbench.kernels.consensus_steps import consensus_weights, ordered_sum
 from workbench.particles import consensus_point
-from workbench.particles.consensus_point import consensus_weights, ordered_sum
 
 
 def cloud(runs: int = 3, particles: int = 37, dim: int = 5) -> tuple[torch.Tensor, torch.Tensor]:

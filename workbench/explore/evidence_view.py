@@ -1,6 +1,5 @@
 """The view of evidence: class sensitivity over the layers, a randomisation, and a table of metrics."""
 
-import math
 from collections.abc import Iterator
 from typing import cast
 
@@ -9,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
+from workbench.explore.evidence_rows import add_table, draw_table
 from workbench.explore.figure_data import as_list
 from workbench.explore.saliency_controls import layer_list, method_list
 from workbench.explore.saliency_parts import passes_cost
@@ -115,24 +115,10 @@ def _figure() -> go.Figure:
                 row=1,
                 col=column,
             )
-    figure.add_heatmap(
-        colorscale="Blues",
-        zmin=0,
-        zmax=1.4,  # so that the darkest ground carries dark text, too
-        showscale=False,
-        xgap=2,
-        ygap=2,
-        texttemplate="%{text}",
-        textfont={"size": 11, "color": "black"},
-        hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
-        row=2,
-        col=1,
-    )
+    add_table(figure, row=2, col=1)
     figure.update_yaxes(title_text="correlation", row=1, col=1)
     figure.update_yaxes(title_text="Spearman correlation", row=1, col=2)
     figure.update_xaxes(title_text="modules drawn anew", row=1, col=2)
-    figure.update_xaxes(side="bottom", row=2, col=1)
-    figure.update_yaxes(type="category", automargin=True, autorange="reversed", row=2, col=1)
     styled(figure, height=820)
     figure.update_layout(legend={"y": 1.12, "x": 0}, margin={"t": 100})
     return figure
@@ -141,7 +127,10 @@ def _figure() -> go.Figure:
 def _draw(figure: go.Figure, results: Results) -> None:
     _draw_story(figure, cast(LayerStory, results["story"]))
     _draw_cascade(figure, cast(Cascade | None, results.get("cascade")))
-    _draw_table(figure, cast(EvidenceTable | None, results.get("evidence")))
+    evidence = cast(EvidenceTable | None, results.get("evidence"))
+    draw_table(figure.data[_TABLE], evidence)
+    if evidence is not None:
+        figure.layout.height = 620 + 32 * len(evidence.evidence)
 
 
 def _draw_story(figure: go.Figure, story: LayerStory) -> None:
@@ -175,39 +164,6 @@ def _draw_cascade(figure: go.Figure, found: Cascade | None) -> None:
         trace.error_y.array = as_list(table["high"] - table["mean"])
         trace.error_y.arrayminus = as_list(table["mean"] - table["low"])
         figure.layout.annotations[1].text = f"networks drawn anew, maps at {layer}"
-
-
-def _draw_table(figure: go.Figure, found: EvidenceTable | None) -> None:
-    table = figure.data[_TABLE]
-    table.visible = found is not None
-    if found is None:
-        return
-    arrows = {"higher": " ↑", "lower": " ↓", "": ""}
-    columns, shades, texts = [], [], []
-    for metric in found.metrics:
-        each = [metrics[metric] for metrics in found.evidence.values()]
-        columns.append(metric.replace("_", " ") + arrows[each[0].better])
-        shades.append(_shades([one.mean for one in each], each[0].better))
-        texts.append([_cell(one.mean, one.low, one.high) for one in each])
-    table.x, table.y = columns, list(found.evidence)
-    table.z, table.text = as_list(np.array(shades).T), np.array(texts).T.tolist()
-    figure.layout.height = 620 + 32 * len(found.evidence)
-
-
-def _shades(means: list[float], better: str) -> list[float]:
-    """From 0 for the worst of a column to 1 for the best; all alike where neither way is better."""
-    known = [mean for mean in means if math.isfinite(mean)]
-    if not better or not known or max(known) == min(known):
-        return [0.0 if math.isfinite(mean) else math.nan for mean in means]
-    low, high = min(known), max(known)
-    shares = [(mean - low) / (high - low) for mean in means]
-    return [1 - share for share in shares] if better == "lower" else shares
-
-
-def _cell(mean: float, low: float, high: float) -> str:
-    if not math.isfinite(mean):
-        return "undefined"
-    return f"{mean:.2f}" if not math.isfinite(low) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
 EVIDENCE = View(

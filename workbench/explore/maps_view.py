@@ -1,5 +1,6 @@
-"""The view of the maps of one picture: a panel per method, a slider over layers, the likeliest classes."""
+"""The view of the maps of one picture: a panel per method, a slider over layers, classes and evidence."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import ipywidgets as widgets
@@ -11,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, SKY, VERMILION
 from workbench.explore.controls import CONTROL_LAYOUT, CONTROL_STYLE
+from workbench.explore.evidence_rows import add_table, draw_table
 from workbench.explore.overlays import picture_uri, scaled
 from workbench.explore.saliency_controls import class_list, layer_list, method_list, picture_menu
 from workbench.explore.saliency_parts import combination_of, passes_cost, picture_code, shown_picture
@@ -18,7 +20,8 @@ from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
 from workbench.saliency import SaliencyMap, SaliencyMaps, explain
-from workbench.saliency.experiments import ClassRanking
+from workbench.saliency.evidence import EvidenceTable
+from workbench.saliency.experiments import ClassRanking, judge_pictures
 
 _PANELS, _COLUMNS = 6, 3  # methods that are drawn, at most
 _RINGS = _PANELS + 1  # place of the first ring among the annotations, after the titles
@@ -32,10 +35,13 @@ blue against it where a map has a sign. A map is drawn as it is at its layer: a 
 (<i>smooth</i> draws between them, which adds nothing). The ring is the maximum.</p>
 <p><b>CLASS-BLIND</b> is a map that would be the same for every class. <b>Below</b>: the likeliest classes
 with their logits; the dark one is explained, pick it from the list <code>class</code>. Ctrl with a click
-picks several methods or layers. The last entry of <code>picture</code> takes a file of yours.</p>"""
+picks several methods or layers. The last entry of <code>picture</code> takes a file of yours.</p>
+<p><b>Beside the classes</b>: evidence for the methods at the last two layers, and for three maps that know
+nothing of the network: random, the centre, edges. The darker the better within a column. It comes after the
+maps, and is of this picture and class alone, or in a report of those that were measured there.</p>"""
 
 
-def _compute(problem: Problem, values: Values) -> Results:
+def _compute(problem: Problem, values: Values) -> Iterator[Results]:
     if len(values["methods"]) > _PANELS:
         raise ValueError(f"{len(values['methods'])} methods: this view draws {_PANELS} at most")
     shown, classes = shown_picture(problem, values)
@@ -48,7 +54,19 @@ def _compute(problem: Problem, values: Values) -> Results:
         values["score"],
         combination_of(values),
     )
-    return {"maps": maps, "classes": classes}
+    found: Results = {"maps": maps, "classes": classes}
+    yield found
+    table = judge_pictures(
+        problem,
+        shown.inputs,
+        classes.chosen,
+        values["methods"],
+        values["layers"],
+        steps=values["metric_steps"],
+        score=values["score"],
+        seed=values["seed"],
+    )
+    yield {**found, "evidence": table}
 
 
 def _code(values: Values) -> str:
@@ -59,13 +77,19 @@ def _code(values: Values) -> str:
         f"    problem.model, shown.inputs, classes.chosen, {values['methods']!r},\n"
         f"    {values['layers']!r}, {values['score']!r}, {combine}\n"
         ")\n"
+        "evidence = experiments.judge_pictures(\n"
+        f"    problem, shown.inputs, classes.chosen, {values['methods']!r}, {values['layers']!r},\n"
+        f"    steps={values['metric_steps']}, score={values['score']!r}, seed={values['seed']}\n"
+        ")\n"
         "maps.plot()\n"
-        "classes.plot()"
+        "classes.plot()\n"
+        "evidence.plot()"
     )
 
 
 def _estimate(problem: Problem, values: Values) -> Cost:
-    return passes_cost(problem, 2.0)
+    """Passes for the maps, and two forward passes for each step of insertion and deletion."""
+    return passes_cost(problem, 2 + (2 * len(values["methods"]) + 3) * (values["metric_steps"] + 1))
 
 
 def _figure() -> go.Figure:
@@ -74,8 +98,8 @@ def _figure() -> go.Figure:
     figure = make_subplots(
         rows + 1,
         _COLUMNS,
-        specs=[[{}] * _COLUMNS] * rows + [[{"colspan": _COLUMNS}, *[None] * (_COLUMNS - 1)]],
-        subplot_titles=[" "] * (_PANELS + 1),
+        specs=[[{}] * _COLUMNS] * rows + [[{}, {"colspan": _COLUMNS - 1}, *[None] * (_COLUMNS - 2)]],
+        subplot_titles=[" "] * (_PANELS + 1) + [""],
     )
     for panel in range(_PANELS):
         place = {"row": panel // _COLUMNS + 1, "col": panel % _COLUMNS + 1}
@@ -95,7 +119,8 @@ def _figure() -> go.Figure:
         row=rows + 1,
         col=1,
     )
-    for axis in [*figure.select_xaxes(), *figure.select_yaxes()][: 2 * _PANELS + 2]:
+    add_table(figure, row=rows + 1, col=2)
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
         axis.update(visible=False)
     styled(figure, height=760)
     for panel in range(_PANELS):  # a slider changes traces of one kind alone, so the rings are none
@@ -112,6 +137,10 @@ def _draw(figure: go.Figure, results: Results) -> None:
     _arrange(figure, len(maps.methods))
     _draw_picture(figure, maps)
     _draw_classes(figure, classes, len(maps.methods))
+    evidence = cast(EvidenceTable | None, results.get("evidence"))
+    draw_table(figure.data[_PANELS + 1], evidence, brief=True)
+    for axis in (figure.layout[f"xaxis{_PANELS + 2}"], figure.layout[f"yaxis{_PANELS + 2}"]):
+        axis.visible = evidence is not None
     steps = [_step(maps, layer, place) for place, layer in enumerate(maps.layers)]
     figure.layout.sliders[0].update(steps=steps, active=len(steps) - 1)
     _show(figure, steps[-1])
@@ -145,13 +174,15 @@ def _arrange(figure: go.Figure, count: int) -> None:
     figure.layout[f"yaxis{_PANELS + 1}"].update(
         domain=[0, bottom - 0.13], visible=True, autorange="reversed", automargin=True
     )
-    figure.layout[f"xaxis{_PANELS + 1}"].update(domain=[0, 1], visible=True, title={"text": "logit"})
-    figure.layout.height = 640 if rows == 1 else 900
+    figure.layout[f"xaxis{_PANELS + 1}"].update(domain=[0, 0.3], visible=True, title={"text": "logit"})
+    figure.layout[f"yaxis{_PANELS + 2}"].update(domain=[0, bottom - 0.13])
+    figure.layout[f"xaxis{_PANELS + 2}"].update(domain=[0.58, 1])
+    figure.layout.height = 720 if rows == 1 else 1180
 
 
 def _bottom(panels: int) -> float:
     """Where the panels end and the room for the classes begins, as a share of the height."""
-    return 0.45 if panels <= _COLUMNS else 0.33
+    return 0.45 if panels <= _COLUMNS else 0.38
 
 
 def _draw_picture(figure: go.Figure, maps: SaliencyMaps) -> None:
@@ -189,7 +220,7 @@ def _draw_classes(figure: go.Figure, classes: ClassRanking, panels: int) -> None
     figure.layout.annotations[_PANELS].update(
         text=f"{classes.pictures[0]}: {classes.chosen_name()} is explained (beside the bars: probability)",
         y=_bottom(panels) - 0.13,
-        x=0.5,
+        x=0.15,
     )
 
 
@@ -289,6 +320,16 @@ MAPS = View(
     code=_code,
     estimate=_estimate,
     extras=_looks,
-    controls=("picture", "rank", "methods", "layers", "score", "combination", "weights"),
+    controls=(
+        "picture",
+        "rank",
+        "methods",
+        "layers",
+        "score",
+        "combination",
+        "weights",
+        "metric_steps",
+        "seed",
+    ),
     makers={"picture": picture_menu, "rank": class_list, "methods": method_list, "layers": layer_list},
 )

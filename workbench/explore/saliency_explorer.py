@@ -35,9 +35,9 @@ def saliency(
     problem : Problem
         Its inputs are pictures, and its model returns logits (N, classes).
     maps, classes, grid, story, cascade, evidence, characters : results, optional
-        What to show first in the tabs ``Maps`` (the first two together), ``Grid`` (with the same classes),
-        ``Evidence`` (three) and ``Text``; by default nothing until Run is pressed. Of several pictures the
-        first is drawn.
+        What to show first in the tabs ``Maps`` (the first two together, the evidence beside them), ``Grid``
+        (with the same classes), ``Evidence`` (three) and ``Text``; by default nothing until Run is pressed.
+        Of several pictures the first is drawn.
     **values
         Initial values of the controls, by the names in the notebook ``saliency``.
 
@@ -55,7 +55,8 @@ def saliency(
     results: dict[str, Results] = {}
     if classes is not None:
         if maps is not None:
-            results[MAPS.title] = {"maps": maps, "classes": classes}
+            beside = {} if evidence is None else {"evidence": evidence}
+            results[MAPS.title] = {"maps": maps, "classes": classes, **beside}
         if grid is not None:
             results[GRID.title] = {"grid": grid, "classes": classes}
     if story is not None:

@@ -22,11 +22,11 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
+from workbench.kernels.consensus_steps import consensus_mean, consensus_move
+from workbench.kernels.dispatch import takes_triton
 from workbench.particles.consensus_point import ConsensusPoint, consensus_point
 from workbench.particles.noise import FIRST_STEP, normals
 from workbench.particles.objectives import GRADIENT_COST, energies, gradients
-
-KINDS = ("anisotropic", "isotropic", "hopping")
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class TorchEngine:
-    """Steps by plain PyTorch, for any objective on any device.
+    """Steps for any objective on any device: by kernels on a GPU, else by plain PyTorch.
 
     Attributes
     ----------
@@ -206,33 +206,31 @@ class TorchEngine:
 
     def consensus(self, state: State, alpha: float) -> ConsensusPoint:
         """Consensus of the particles, or with memory of their best positions."""
-        if state.best_positions is None or state.best_energies is None:
-            return consensus_point(state.positions, state.energy, alpha)
-        return consensus_point(state.best_positions, state.best_energies, alpha)
+        return consensus_point(*_judged(state), alpha)
 
     def advance(self, state: State, alphas: Sequence[float], sigmas: Sequence[float]) -> State:
         """The state after a step for each of the alphas."""
         for alpha, sigma in zip(alphas, sigmas, strict=True):
-            point, ess = self.consensus(state, alpha)
-            known = (ess > 0)[:, None, None]
             # A run without a finite energy has no consensus: it stays where it is, and will be stopped.
-            centre = torch.where(known, point[:, None], state.positions)
-            positions = self._move(state, centre, known.to(point.dtype) * self.law.noise_scale(sigma))
+            point, ess = consensus_mean(*_judged(state), alpha)
+            positions = self._move(state, point, ess, self.law.noise_scale(sigma))
             state = replace(state, positions=positions, step=state.step + 1).see(self.evaluate(positions))
         return state
 
-    def _move(self, state: State, centre: Tensor, scale: Tensor) -> Tensor:
-        x = state.positions
-        z = self._normals(state)
-        if self.law.kind == "hopping":
-            return centre + scale * z
-        way = x - centre
-        spread = way.abs() if self.law.kind == "anisotropic" else way.norm(dim=-1, keepdim=True)
-        moved = x - self.law.lam * self.law.dt * way + scale * spread * z
-        if self.law.memory and state.best_positions is not None:
-            moved -= self.law.memory * self.law.dt * (x - state.best_positions)
-        if self.law.gradient:
-            moved -= self.law.gradient * self.law.dt * gradients(self.function, x)
+    def _move(self, state: State, point: Tensor, ess: Tensor, scale: float) -> Tensor:
+        x, law = state.positions, self.law
+        drawn_by_kernel = self.noise is None and takes_triton(x)
+        moved = consensus_move(
+            x, point, ess, state.runs, kind=law.kind, drift=law.lam * law.dt, scale=scale,
+            seed=self.seed, step=state.step + FIRST_STEP,
+            normals=None if drawn_by_kernel else self._normals(state),
+        )  # fmt: skip
+        if law.kind == "hopping":
+            return moved
+        if law.memory and state.best_positions is not None:
+            moved -= law.memory * law.dt * (x - state.best_positions)
+        if law.gradient:
+            moved -= law.gradient * law.dt * gradients(self.function, x)
         return moved
 
     def _normals(self, state: State) -> Tensor:
@@ -246,4 +244,12 @@ class TorchEngine:
                 )
             return given[rows]
         particles, dim = x.shape[1:]
-        return normals(self.seed, state.runs, state.step + FIRST_STEP, particles, dim, x.dtype, x.device)
+        dtype = torch.promote_types(x.dtype, torch.float32)  # what a move is computed in
+        return normals(self.seed, state.runs, state.step + FIRST_STEP, particles, dim, dtype, x.device)
+
+
+def _judged(state: State) -> tuple[Tensor, Tensor]:
+    """What the consensus is of: the particles and their energies, or with memory the best of each."""
+    if state.best_positions is None or state.best_energies is None:
+        return state.positions, state.energy
+    return state.best_positions, state.best_energies

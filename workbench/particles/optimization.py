@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from workbench.choices import check_choice, check_count, check_number
-from workbench.particles.dynamics import KINDS, Engine, Law, State, TorchEngine
+from workbench.kernels.consensus_steps import KINDS
+from workbench.particles.dynamics import Engine, Law, State, TorchEngine
 from workbench.particles.landscapes import Landscape
 from workbench.particles.objectives import Objective, Read, read_objective
 from workbench.particles.records import Recorder, Records, StopRules, records_of
@@ -69,8 +70,8 @@ def consensus(
     objective : Landscape or callable
         Of points (..., dim), a tensor; returns energies (...), a tensor: ``points[..., 0]`` is the first
         variable of all of them. A function of one point (dim,) is taken with a warning that tells its cost.
-        On the CPU moves are compiled, and so are whole steps on this package's landscapes; memory, a gradient
-        drift and other devices go through PyTorch.
+        On the CPU moves are compiled, and so are whole steps on this package's landscapes; on a GPU they are
+        kernels, with the same noise. Memory, a gradient drift and other devices go through PyTorch.
     particles : int
         Of a run.
     dim : int, optional

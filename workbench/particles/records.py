@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from workbench.particles.consensus_point import ordered_sum
+from workbench.kernels.consensus_steps import ordered_sum
 from workbench.particles.dynamics import Engine, Law, State
 from workbench.particles.objectives import Read, gradients
 from workbench.particles.proximal import proximal_point

@@ -5,11 +5,12 @@ import pytest
 import torch
 from scipy import special
 
+from workbench.kernels.consensus_steps import KINDS
 from workbench.particles import ackley, rastrigin, rosenbrock, sphere
 from workbench.particles.compiled import functions
 from workbench.particles.compiled.compilation import kernel
 from workbench.particles.compiled.engine import CompiledEngine, MovingEngine
-from workbench.particles.dynamics import KINDS, Law, State, TorchEngine
+from workbench.particles.dynamics import Law, State, TorchEngine
 
 LANDSCAPES = [sphere(), ackley(), rastrigin(2.5), rastrigin(10, per_dimension=True), rosenbrock()]
 

@@ -13,6 +13,7 @@ from numba import njit
 from numba.core import config as _config
 
 from workbench import paths
+from workbench.kernels import counter_normals
 
 # Sums may be regrouped into lanes. A row is summed alike wherever it stands, so a run has the same bits.
 _SUMS = {"reassoc", "nsz"}
@@ -69,7 +70,7 @@ def _folder() -> str:
 def _digest() -> str:
     """A word that changes with the kernels: numba looks at the file of a kernel, not at those it calls."""
     here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), here.parent / "noise.py"]
+    files = [*sorted(here.glob("*.py")), Path(counter_normals.__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.kernels.consensus_steps import KINDS
 from workbench.particles.compiled import step as kernels
 from workbench.particles.compiled.threads import share_out
 from workbench.particles.consensus_point import ConsensusPoint
-from workbench.particles.dynamics import KINDS, Law, State
+from workbench.particles.dynamics import Law, State
 from workbench.particles.landscapes import Landscape
 from workbench.particles.noise import FIRST_STEP, split_seed
 from workbench.particles.objectives import energies

@@ -1,6 +1,6 @@
 """Threefry and the inverse normal distribution function, compiled.
 
-The same bits as the PyTorch of :mod:`workbench.particles.noise`: nothing is fused or regrouped.
+The same bits as the PyTorch of :mod:`workbench.kernels.counter_normals`: nothing is fused or regrouped.
 
 Integers are cast after every operation: numba would widen them to 64 bits and the loops would not fill the
 vector registers. Loops run over slices from 0: numba would gather what has an offset in its index, which
@@ -9,8 +9,7 @@ might be negative.
 
 import numpy as np
 
-from workbench.particles.compiled.compilation import kernel
-from workbench.particles.noise import (
+from workbench.kernels.counter_normals import (
     CENTRE,
     HALF_BLOCK,
     LOG2,
@@ -20,6 +19,7 @@ from workbench.particles.noise import (
     TAIL,
     TAIL_MIDDLE,
 )
+from workbench.particles.compiled.compilation import kernel
 
 _u, _i, _f = np.uint32, np.int32, np.float32
 _LOG2, _CENTRE, _TAIL = (tuple(map(np.float32, table)) for table in (LOG2, CENTRE, TAIL))

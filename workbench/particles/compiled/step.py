@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
+from workbench.kernels.counter_normals import HALF_BLOCK
 from workbench.particles.compiled.compilation import kernel
 from workbench.particles.compiled.functions import exp
 from workbench.particles.compiled.landscapes import GROUP, evaluate
 from workbench.particles.compiled.noise import TILE, fill_normals, fill_words, threefry
-from workbench.particles.noise import HALF_BLOCK
 
 BLOCK = 2 * HALF_BLOCK
 ANISOTROPIC, ISOTROPIC, HOPPING = range(3)

@@ -9,7 +9,7 @@ from workbench.saliency.experiments.examples import (
     located_photographs,
     usual_layers,
 )
-from workbench.saliency.experiments.judgements import judge
+from workbench.saliency.experiments.judgements import judge, judge_pictures
 from workbench.saliency.experiments.layerwise import LayerStory, layer_story
 from workbench.saliency.experiments.meta_gains import STEPS, MetaGain, meta_gain
 from workbench.saliency.experiments.rankings import ClassRanking, rank_classes
@@ -28,6 +28,7 @@ __all__ = [
     "find_examples",
     "is_folder",
     "judge",
+    "judge_pictures",
     "label_names",
     "layer_story",
     "located_photographs",

@@ -1,12 +1,14 @@
-"""``judge``: a table of evidence for a few methods, at the layers where they are told apart."""
+"""``judge``, ``judge_pictures``: tables of evidence for a few methods, at the layers that tell them apart."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from workbench.problem import Problem
 from workbench.saliency.evidence import EvidenceTable, evidence_table
 from workbench.saliency.experiments.examples import find_examples, located_photographs, usual_layers
-from workbench.saliency.explainers import explainer
+from workbench.saliency.explainers import MapFunction, explainer
 
 
 def judge(
@@ -46,20 +48,58 @@ def judge(
     -----
     Cost: 2 (steps + 1) forward passes, and a map, for each explainer and floor.
     """
-    at = usual_layers(problem, layers)[-2:]
-    explainers = {
-        f"{method} · {layer}": explainer(method, layer, score) for method in methods for layer in at
-    }
-    metrics: dict[str, dict[str, Any]] = {
-        "insertion": {"steps": steps},
-        "deletion": {"steps": steps},
-        "sparseness": {},
-    }
     located = located_photographs(problem, pictures)
     if located is None:
         inputs = find_examples(problem, "all", pictures).inputs
-        return evidence_table(problem.model, inputs, None, explainers, metrics, seed=seed)
-    metrics |= {"pointing_game": {"tolerance": 0}, "energy_pointing": {}}
+        return judge_pictures(problem, inputs, None, methods, layers, steps=steps, score=score, seed=seed)
+    metrics = {**_pixel_metrics(steps), "pointing_game": {"tolerance": 0}, "energy_pointing": {}}
+    explainers = _explainers(problem, methods, layers, score)
     return evidence_table(
         problem.model, located.inputs, located.targets, explainers, metrics, located.boxes, seed=seed
     )
+
+
+def judge_pictures(
+    problem: Problem,
+    inputs: Tensor,
+    targets: Tensor | None,
+    methods: Sequence[str],
+    layers: Sequence[str] | None = None,
+    *,
+    steps: int = 16,
+    score: str = "logit",
+    seed: int = 0,
+) -> EvidenceTable:
+    """Measure methods on pictures of your own, by insertion, deletion and sparseness.
+
+    Parameters
+    ----------
+    problem, methods, layers, steps, score, seed
+        See :func:`judge`.
+    inputs : Tensor (N, C, H, W)
+        The pictures.
+    targets : Tensor (N,), optional
+        Classes that are explained; by default those that the network finds likeliest.
+
+    Returns
+    -------
+    EvidenceTable
+        Of one picture without intervals.
+
+    Notes
+    -----
+    Cost: as for :func:`judge`.
+    """
+    explainers = _explainers(problem, methods, layers, score)
+    return evidence_table(problem.model, inputs, targets, explainers, _pixel_metrics(steps), seed=seed)
+
+
+def _explainers(
+    problem: Problem, methods: Sequence[str], layers: Sequence[str] | None, score: str
+) -> dict[str, MapFunction]:
+    at = usual_layers(problem, layers)[-2:]
+    return {f"{method} · {layer}": explainer(method, layer, score) for method in methods for layer in at}
+
+
+def _pixel_metrics(steps: int) -> dict[str, dict[str, Any]]:
+    return {"insertion": {"steps": steps}, "deletion": {"steps": steps}, "sparseness": {}}

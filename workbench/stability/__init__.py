@@ -1,6 +1,6 @@
 """Will this step hold? How large a step is safe, and what training does at the limit."""
 
-from workbench.stability import baselines, quantities
+from workbench.stability import baselines, quantities, smoothness
 from workbench.stability.binding_ghosts import nearest_ghosts
 from workbench.stability.control_trace import ControlTrace
 from workbench.stability.controller import TaylorController
@@ -41,6 +41,7 @@ __all__ = [
     "ray",
     "series",
     "sharpness_threshold",
+    "smoothness",
     "step_scales",
     "taylor_radius",
     "update_vector",

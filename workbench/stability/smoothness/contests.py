@@ -121,8 +121,8 @@ class DescentContest(Result):
         return "\n".join(
             [
                 *lines,
-                f"iterations / gradients until all but {self.precision:.0e} of the way down is made, a product "
-                f"counted as two gradients; one start each{note}",
+                f"iterations / gradients until all but {self.precision:.0e} of the way down is made, a "
+                f"product counted as two gradients; one start each{note}",
             ]
         )
 

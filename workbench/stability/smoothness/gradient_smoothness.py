@@ -143,9 +143,9 @@ def gradient_smoothness(
        \|\nabla f(x)\|\,\|h\| / \gamma \text{ for all } \|h\| \le \gamma\}
 
     A step :math:`-(H + \|\nabla f\|/\gamma\, I)^{-1} \nabla f` of this radius is safe. The condition is on
-    all directions; some are looked at here, so what is found is an **upper bound**. For the exact Hessian it is
-    infinite where f is quadratic, and :math:`\sqrt{2 \|\nabla f\|/M}` along a direction in which the second
-    derivative changes at the rate M. It does not depend on the scale of f.
+    all directions; some are looked at here, so what is found is an **upper bound**. For the exact Hessian it
+    is infinite where f is quadratic, and :math:`\sqrt{2 \|\nabla f\|/M}` along a direction in which the
+    second derivative changes at the rate M. It does not depend on the scale of f.
 
     Parameters
     ----------

@@ -62,7 +62,8 @@ class LowRank(CurvatureOperator):
 
     def __init__(self, whole: CurvatureOperator, rank: int) -> None:
         super().__init__(whole.shape[0], whole.dtype, whole.device, precision=whole.precision)
-        pairs = eigenpairs(whole, min(rank, whole.shape[0]), "LM", tol=1e-3, method="lanczos")
+        method = "lanczos" if whole.shape[0] > 4 * rank else "dense"
+        pairs = eigenpairs(whole, min(rank, whole.shape[0]), "LM", tol=1e-3, method=method)
         self._vectors = pairs.vectors.to(whole.dtype)
         self._values = torch.as_tensor(pairs.values).to(whole.dtype).abs()
         self.spent = whole.matvecs

@@ -8,6 +8,7 @@ from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.live_trace import live
 from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
+from workbench.explore.smoothness_explorer import smoothness
 from workbench.explore.stability_explorer import stability
 from workbench.explore.start import start
 from workbench.explore.taylor_radius_explorer import taylor_radius
@@ -21,6 +22,7 @@ __all__ = [
     "live",
     "particles",
     "saliency",
+    "smoothness",
     "stability",
     "start",
     "taylor_radius",

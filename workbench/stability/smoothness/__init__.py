@@ -11,6 +11,7 @@ from workbench.stability.smoothness.gradient_smoothness import (
 from workbench.stability.smoothness.krylov_systems import KrylovSystems
 from workbench.stability.smoothness.model_matrices import MATRICES, LowRank, model_matrix
 from workbench.stability.smoothness.objectives import (
+    OBJECTIVES,
     log_sum_exp_problem,
     logistic_problem,
     network_problem,
@@ -25,6 +26,7 @@ __all__ = [
     "DIRECTIONS",
     "MATRICES",
     "METHODS",
+    "OBJECTIVES",
     "Descent",
     "DescentContest",
     "GradientSmoothness",

@@ -32,7 +32,7 @@ METHODS: dict[str, Callable[..., Descent]] = {
     "L-BFGS": quasi_newton,
     "gradient descent": partial(regularised_newton, matrix="none"),
 }
-_LINES = {
+LINES = {
     "Newton (hessian)": (BLUE, "-"),
     "Newton (ggn)": (SKY, "-"),
     "Newton (fisher)": (ORANGE, "-"),
@@ -92,7 +92,7 @@ class DescentContest(Result):
         ax = new_axes(ax)
         lowest = self.lowest(problem)
         for method, descent in zip(self.methods, self.descents[problem], strict=True):
-            color, style = _LINES[method]
+            color, style = LINES[method]
             where = descent.work if against == "work" else np.arange(len(descent.losses))
             gap = descent.losses - lowest
             shown = gap > 0

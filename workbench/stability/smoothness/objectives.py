@@ -118,6 +118,14 @@ def weighted_gauss_newton(smoothing: float = 0.1) -> Callable[[Problem], Tensor]
     return matrix
 
 
+OBJECTIVES: dict[str, Callable[[], Problem]] = {
+    "logistic": logistic_problem,
+    "softmax": softmax_problem,
+    "network": network_problem,
+    "log-sum-exp": log_sum_exp_problem,
+}
+
+
 def _digits() -> tuple[Tensor, Tensor]:
     images, labels = load_digits(return_X_y=True)
     return torch.from_numpy(images / 16), torch.from_numpy(labels.astype(np.int64))

@@ -15,7 +15,7 @@ from workbench.stability.smoothness import (
     network_problem,
 )
 
-QUICK = {"eigenvectors": 1, "random": 1, "iterations": 3, "objective": "log-sum-exp"}
+QUICK = {"eigenvectors": 1, "random": 1, "iterations": 2, "objective": "log-sum-exp"}
 
 
 @pytest.fixture(scope="module")

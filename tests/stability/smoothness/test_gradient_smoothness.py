@@ -8,7 +8,13 @@ import torch
 from point_problems import cubic, point_problem, quadratic
 
 from workbench.progress import listening
-from workbench.stability.smoothness import gradient_smoothness, model_matrix, network_problem
+from workbench.stability.smoothness import (
+    gradient_smoothness,
+    logistic_problem,
+    model_matrix,
+    network_problem,
+    regularised_newton,
+)
 
 
 @pytest.mark.parametrize("rate", [1.0, 7.0])
@@ -64,6 +70,32 @@ def test_errors_of_the_matrix_add_harmonically() -> None:
     assert 1 / found.gamma <= (1 / exact.gamma + 1 / alone) * (1 + 1e-3)
 
 
+@pytest.mark.parametrize("iterations", [0, 5, 20, 35])
+def test_the_logistic_loss_has_a_radius_among_steps_whatever_the_gradient(iterations: int) -> None:
+    problem = logistic_problem()
+    ((inputs, _), _), *_ = problem.batches()
+    longest = float((inputs.square().sum(1) + 1).sqrt().max())  # the bias is an input of 1
+    run = regularised_newton(problem, iterations=iterations)
+    moved = problem.at(problem.model.state_dict() | problem.as_parameters(run.points[-1]))
+    found = gradient_smoothness(moved, region="steps")
+    assert found.gamma >= 1.256 / longest
+    assert found.gamma >= gradient_smoothness(moved).gamma
+    assert found.gamma < 100 / longest
+
+
+def test_along_a_line_the_ellipsoid_ends_where_its_formula_says() -> None:
+    problem = quadratic([1.0, -2.0, 0.5])  # with an error that is level, so that the end does not matter
+    scales = torch.arange(1.0, 4.0, dtype=torch.float64)
+    matrix = torch.diag(scales) + 0.1 * torch.eye(3, dtype=torch.float64)
+    found = gradient_smoothness(problem, lambda _: matrix, region="steps", directions=["gradient"])
+    gradient = problem.gradient()
+    unit = -gradient / gradient.norm()
+    end = float(gradient.norm() / (unit @ matrix @ unit))
+    assert found.gamma == pytest.approx(float(gradient.norm()) / 0.1, rel=2e-3)
+    assert found.frame().distance.abs().max() == pytest.approx(end)
+    assert (found.frame().distance < 0).all()  # up the gradient lies no step
+
+
 def test_the_ratio_stays_below_the_line_up_to_the_radius() -> None:
     found = gradient_smoothness(network_problem(4, examples=30))
     table = found.frame()
@@ -98,5 +130,7 @@ def test_what_cannot_be_is_refused() -> None:
         gradient_smoothness(quadratic([0.0, 0.0]))
     with pytest.raises(ValueError, match="did you mean 'random'"):
         gradient_smoothness(quadratic([1.0]), directions=["randon"])
+    with pytest.raises(ValueError, match="region"):
+        gradient_smoothness(quadratic([1.0]), region="sphere")
     with pytest.raises(ValueError, match="precision"):
         gradient_smoothness(quadratic([1.0]), precision=0)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DIRECTIONS = ("gradient", "eigenvectors", "random", "step")
-CAP = 1e6  # radii beyond this many Cauchy steps are not told from infinity
+REGIONS = ("ball", "steps")
+CAP = 1e6  # radii beyond this many Cauchy steps, or units of length, are not told from infinity
 _COLORS = {"gradient": BLUE, "eigenvectors": ORANGE, "random": GREEN, "step": VERMILION}
 _INNER = (0.125, 0.25, 0.5)  # shares of a distance at which the ratio must hold, too
 _STRIDE = 4.0
@@ -44,6 +45,8 @@ class GradientSmoothness(Result):
         Whether no direction ended before the cap: the matrix explains the gradient as far as was looked.
     matrix : str
         What linearises the gradient.
+    region : str
+        ``"ball"``: the definition asks for all directions; ``"steps"``: for the ellipsoid of steps.
     gradient_norm : float
     names : tuple of str
         Of the directions.
@@ -62,6 +65,7 @@ class GradientSmoothness(Result):
     gamma: float
     capped: bool
     matrix: str
+    region: str
     gradient_norm: float
     names: tuple[str, ...]
     gammas: np.ndarray
@@ -116,7 +120,8 @@ class GradientSmoothness(Result):
         """The bound, which direction gives it, and the cost."""
         sign = "≥" if self.capped else "≤"
         lines = [
-            f"γ {sign} {self.gamma:.4g} with the {self.matrix} matrix (‖g‖ = {self.gradient_norm:.3g})",
+            f"γ {sign} {self.gamma:.4g} with the {self.matrix} matrix in the {self.region} "
+            f"(‖g‖ = {self.gradient_norm:.3g})",
             "no direction ended before the cap"
             if self.capped
             else f"an upper bound: {self.binding} binds of {len(self.names)} directions, each to both sides",
@@ -130,6 +135,7 @@ def gradient_smoothness(
     problem: Problem,
     matrix: Matrix = "hessian",
     *,
+    region: str = "ball",
     directions: Sequence[str] = DIRECTIONS,
     eigenvectors: int = 3,
     random: int = 3,
@@ -147,12 +153,21 @@ def gradient_smoothness(
     is infinite where f is quadratic, and :math:`\sqrt{2 \|\nabla f\|/M}` along a direction in which the
     second derivative changes at the rate M. It does not depend on the scale of f.
 
+    The published definition is for h in a local ellipsoid, whose exact form was not at hand; ``region`` has
+    the one that the steps call for.
+
     Parameters
     ----------
     problem : Problem
         Computed in float64.
     matrix : {"hessian", "ggn", "fisher", "low rank"} or callable
         H, see :func:`model_matrix`.
+    region : {"ball", "steps"}
+        ``"steps"`` asks only about h with :math:`h^\top H h \le -g^\top h`, the ellipsoid that has all steps
+        :math:`-(H + sI)^{-1} g` with :math:`s \ge 0` in it, which is all that a method needs. Where the third
+        derivative is bounded by the second, :math:`D^3 f[h, h, u] \le R\, h^\top H h\, \|u\|`, as for the
+        logistic loss with inputs up to the norm R, the radius in it is at least 1.256/R for the exact
+        Hessian, whatever the gradient is (derived here; 1.256 solves :math:`e^v = 1 + 2v`).
     directions : sequence of {"gradient", "eigenvectors", "random", "step"}
         ``"step"`` is the step above with the radius that the others have left.
     eigenvectors, random : int
@@ -180,6 +195,7 @@ def gradient_smoothness(
     """
     for name in directions:
         check_choice("directions", name, DIRECTIONS)
+    check_choice("region", region, REGIONS)
     check_count("eigenvectors", eigenvectors)
     check_count("random", random)
     check_number("precision", precision, above=0, below=1)
@@ -189,7 +205,7 @@ def gradient_smoothness(
     if not size > 0:
         raise ValueError("the gradient is zero here: there is no radius in units of it")
     op = as_operator(model_matrix(problem, matrix, rank))
-    field = _Field(problem.gradient, theta, gradient, op)
+    field = _Field(problem.gradient, theta, gradient, op, region)
     names: list[str] = []
     gammas: list[float] = []
     interrupted = False
@@ -208,6 +224,7 @@ def gradient_smoothness(
         lowest,
         lowest >= field.cap,
         matrix if isinstance(matrix, str) else "given",
+        region,
         size,
         tuple(names),
         np.array(gammas),
@@ -230,12 +247,14 @@ class _Field:
         theta: Tensor,
         gradient: Tensor,
         op: CurvatureOperator,
+        region: str,
     ) -> None:
         self._gradient_at, self._theta, self.gradient, self.op = gradient_at, theta, gradient, op
+        self._region = region
         self.size = float(gradient.norm())
         along = float((op @ (gradient / self.size)).norm())
         self._cauchy = self.size / along if along else 1.0
-        self.cap = CAP * self._cauchy
+        self.cap = CAP * max(self._cauchy, 1.0)
         self.samples: list[tuple[int, float, float]] = []
         self.gradients = 1
 
@@ -244,18 +263,32 @@ class _Field:
         unit = direction / direction.norm()
         bent = self.op @ unit
         for side in (1.0, -1.0):
-            most = self._reach(lambda t, s=side: self._ratio(place, unit, bent, s * t), precision, most)
+            limit = self._limit(side * unit, side * bent)
+            if limit > 0:
+                most = self._reach(
+                    lambda t, s=side: self._ratio(place, unit, bent, s * t), limit, precision, most
+                )
         return most
 
-    def _reach(self, ratio: Callable[[float], float], precision: float, most: float) -> float:
-        """The largest t up to ``most`` with t · max over s ≤ t of ratio(s) ≤ 1."""
+    def _limit(self, unit: Tensor, bent: Tensor) -> float:
+        """How far points along a unit direction are asked about."""
+        if self._region == "ball":
+            return math.inf
+        descent, curvature = -float(unit @ self.gradient), float(unit @ bent)
+        if descent <= 0:
+            return 0.0
+        return descent / curvature if curvature > 0 else math.inf
+
+    def _reach(self, ratio: Callable[[float], float], limit: float, precision: float, most: float) -> float:
+        """The largest t up to ``most`` with t · max over s ≤ t, s ≤ limit of ratio(s) ≤ 1."""
         worst: dict[float, float] = {}
 
         def holds(distance: float, shares: Sequence[float] = (*_INNER, 1.0)) -> bool:
+            end = min(distance, limit)
             for share in shares:
-                if share * distance not in worst:
-                    worst[share * distance] = ratio(share * distance)
-            return distance * max(value for at, value in worst.items() if at <= distance) <= 1
+                if share * end not in worst:
+                    worst[share * end] = ratio(share * end)
+            return distance * max(value for at, value in worst.items() if at <= end) <= 1
 
         below, above = 0.0, min(most, self.cap)
         if most < math.inf:

@@ -73,7 +73,7 @@ def network_problem(width: int = 16, examples: int = 500, seed: int = 0) -> Prob
     return Problem(model, nn.CrossEntropyLoss(), [(inputs, targets)], name=f"network of width {width}")
 
 
-def log_sum_exp_problem(n: int = 100, terms: int = 500, smoothing: float = 0.1, seed: int = 0) -> Problem:
+def log_sum_exp_problem(n: int = 100, terms: int = 500, smoothing: float = 1.0, seed: int = 0) -> Problem:
     r""":math:`\mu \log \sum_i \exp((a_i^\top x - b_i)/\mu)`, a smooth maximum, with its minimum at zero.
 
     Entries of a and b are uniform in [-1, 1]; a is then shifted so that the gradient at zero vanishes. Starts
@@ -102,7 +102,7 @@ def log_sum_exp_problem(n: int = 100, terms: int = 500, smoothing: float = 0.1, 
     return Problem(model, loss, [(rows, offsets)], weight="batch", name="log-sum-exp")
 
 
-def weighted_gauss_newton(smoothing: float = 0.1) -> Callable[[Problem], Tensor]:
+def weighted_gauss_newton(smoothing: float = 1.0) -> Callable[[Problem], Tensor]:
     r"""Return what makes :math:`A^\top \mathrm{diag}(\pi) A/\mu` (n × n) of :func:`log_sum_exp_problem`.
 
     It is the Hessian with the outer product of the gradient over :math:`\mu` added, so it becomes the Hessian

@@ -26,8 +26,8 @@ class SmoothnessPath(Result):
     r"""Smoothness at several points of a descent.
 
     Where :math:`\gamma` stays as the gradient shrinks, the regularised Newton method falls at a linear rate,
-    as for quasi-self-concordant functions such as the logistic loss; where it shrinks with the root of the
-    gradient, as for a Lipschitz Hessian.
+    as in the region of steps for quasi-self-concordant functions such as the logistic loss. In a whole ball
+    it shrinks with the root of the gradient near any minimum whose Hessian changes.
 
     Attributes
     ----------

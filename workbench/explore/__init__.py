@@ -11,6 +11,7 @@ from workbench.explore.live_trace import live
 from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
 from workbench.explore.schedules_explorer import schedules
+from workbench.explore.smoothness_explorer import smoothness
 from workbench.explore.stability_explorer import stability
 from workbench.explore.start import start
 from workbench.explore.taylor_radius_explorer import taylor_radius
@@ -27,6 +28,7 @@ __all__ = [
     "particles",
     "saliency",
     "schedules",
+    "smoothness",
     "stability",
     "start",
     "taylor_radius",

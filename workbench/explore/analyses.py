@@ -13,6 +13,7 @@ from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
 from workbench.explore.schedules_explorer import schedules
+from workbench.explore.smoothness_explorer import smoothness
 from workbench.explore.stability_explorer import stability
 from workbench.explore.taylor_radius_explorer import taylor_radius
 
@@ -21,6 +22,7 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "batch_hessian": batch_hessian,
     "taylor_radius": taylor_radius,
     "stability": stability,
+    "smoothness": smoothness,
     "large_steps": large_steps,
     "schedules": schedules,
     "saliency": saliency,

@@ -111,10 +111,8 @@ class DescentContest(Result):
         lines = []
         for problem, rows in self.frame().groupby("problem", sort=False):
             parts = [
-                f"{row.method} {row.iterations:.0f} / {row.work:.0f}"
-                if np.isfinite(row.iterations)
-                else f"{row.method} never"
-                for row in rows.itertuples()
+                f"{method} {iterations:.0f} / {work:.0f}" if np.isfinite(iterations) else f"{method} never"
+                for method, iterations, work in zip(rows.method, rows.iterations, rows.work, strict=True)
             ]
             lines.append(f"{problem}: " + ", ".join(parts))
         note = ", INTERRUPTED before the other problems" if self.interrupted else ""

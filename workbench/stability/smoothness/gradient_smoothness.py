@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,7 @@ CAP = 1e6  # radii beyond this many Cauchy steps, or units of length, are not to
 _COLORS = {"gradient": BLUE, "eigenvectors": ORANGE, "random": GREEN, "step": VERMILION}
 _INNER = (0.125, 0.25, 0.5)  # shares of a distance at which the ratio must hold, too
 _STRIDE = 4.0
+_ROUNDINGS = 10.0  # an error up to this many times that of a step of one rounding counts as none
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -257,6 +259,9 @@ class _Field:
         self.cap = CAP * max(self._cauchy, 1.0)
         self.samples: list[tuple[int, float, float]] = []
         self.gradients = 1
+        self._noise = 0.0
+        shift = torch.finfo(theta.dtype).eps * (1 + float(theta.norm())) * gradient / self.size
+        self._noise = _ROUNDINGS * self._error(shift, op @ shift)
 
     def reach(self, place: int, direction: Tensor, precision: float, most: float) -> float:
         """The largest radius up to ``most`` that a direction allows, to both sides."""
@@ -265,9 +270,8 @@ class _Field:
         for side in (1.0, -1.0):
             limit = self._limit(side * unit, side * bent)
             if limit > 0:
-                most = self._reach(
-                    lambda t, s=side: self._ratio(place, unit, bent, s * t), limit, precision, most
-                )
+                along = partial(self._ratio, place, side * unit, side * bent, side)
+                most = self._reach(along, limit, precision, most)
         return most
 
     def _limit(self, unit: Tensor, bent: Tensor) -> float:
@@ -312,13 +316,17 @@ class _Field:
             below, above = (middle, above) if holds(middle, (1.0,)) else (below, middle)
         return below
 
-    def _ratio(self, place: int, unit: Tensor, bent: Tensor, distance: float) -> float:
-        moved = self._gradient_at(self._theta + distance * unit)
-        self.gradients += 1
-        error = float((moved - self.gradient - distance * bent).norm())
-        found = error / (self.size * abs(distance))
-        self.samples.append((place, distance, found))
+    def _ratio(self, place: int, unit: Tensor, bent: Tensor, side: float, distance: float) -> float:
+        found = self._error(distance * unit, distance * bent) / (self.size * distance)
+        self.samples.append((place, side * distance, found))
         return found
+
+    def _error(self, step: Tensor, bent: Tensor) -> float:
+        """Norm of what the matrix leaves of a change of the gradient; 0 where it is rounding alone."""
+        moved = self._gradient_at(self._theta + step)
+        self.gradients += 1
+        error = float((moved - self.gradient - bent).norm())
+        return error if error > self._noise else 0.0
 
 
 def _directions(

@@ -5,6 +5,7 @@ from workbench.layers.dora_layer import DoRALayer
 from workbench.layers.dora_linear import DoRALinear
 from workbench.layers.dora_models import apply_dora, merge_dora
 from workbench.layers.feature_maps import FEATURE_MAPS
+from workbench.layers.generalized_gaussian_entropy import GeneralizedGaussianEntropy
 from workbench.layers.linear_self_attention import LinearSelfAttention
 from workbench.layers.norm_aware_attention import NormAwareAttention
 from workbench.layers.peft_states import load_peft_state, peft_state
@@ -14,6 +15,7 @@ __all__ = [
     "DoRAConv2d",
     "DoRALayer",
     "DoRALinear",
+    "GeneralizedGaussianEntropy",
     "LinearSelfAttention",
     "NormAwareAttention",
     "apply_dora",

@@ -41,7 +41,7 @@ _POWER = 3  # z = z0 + w s^3
 _NODES = {torch.float32: 28, torch.float64: 64}
 _REACH = {torch.float32: 24.0, torch.float64: 45.0}  # of u beyond that at the near edge of the bin
 _LEAST, _MOST = 1e-30, 1e30  # of z and of u
-_CHUNK = 8192  # numbers that the PyTorch path holds at a time: they stay in the cache
+_CHUNK = 512  # numbers that the PyTorch path holds at a time, with all their nodes: they stay in the cache
 _BLOCK, _LANES = 512, 128  # of a program: four numbers a lane, which are loaded as one
 
 
@@ -118,12 +118,16 @@ def _integrate(distance: Tensor, alpha: Tensor, beta: Tensor) -> _Bin:
         (low, torch.minimum(width, torch.maximum(far, floor).detach()), 1.0, reference),
         (zero, torch.minimum(torch.where(inside, low, 0.0), whole.detach()), 2.0, zero),
     )
+    places, weights = (each.to(low.device) for each in _rule(exact))
+    places = places.view(-1, *[1] * low.dim())
     sums = (zero, zero, zero)
     for start, length, times, offset in parts:
-        for place, weight in _rule(exact):
-            u, logarithm = _raised(start + place * length, beta)
-            density = (times * weight) * length * (offset - u).exp()
-            sums = sums[0] + density, sums[1] + density * u, sums[2] + density * u * logarithm
+        u, logarithm = _raised(start + places * length, beta)
+        density = times * length * (offset - u).exp()
+        terms = density, density * u, density * u * logarithm
+        sums = tuple(
+            total + torch.tensordot(weights, term, 1) for total, term in zip(sums, terms, strict=True)
+        )
     return _Bin(*sums, reference)
 
 
@@ -138,12 +142,12 @@ def _to_bits(integrals: _Bin, beta: Tensor) -> Tensor:
 
 
 @functools.cache
-def _rule(exact: torch.dtype) -> tuple[tuple[float, float], ...]:
-    """Places in (0, 1) and weights."""
+def _rule(exact: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Places (nodes,) in (0, 1) and their weights."""
     nodes, weights = np.polynomial.legendre.leggauss(_NODES[exact])
     s = (nodes + 1) / 2
     places, weights = s**_POWER, weights / 2 * _POWER * s ** (_POWER - 1)
-    return tuple(zip(places.tolist(), weights.tolist(), strict=True))
+    return torch.from_numpy(places).to(exact), torch.from_numpy(weights).to(exact)
 
 
 @torch.no_grad()
@@ -257,7 +261,7 @@ def _launch(given: list[Tensor], slopes: bool) -> Tensor:
     """Return the bits of flat tensors and, if asked for, their slopes: (1 or 4, numbers)."""
     numbers = len(given[0])
     output = given[0].new_empty(4 if slopes else 1, numbers, dtype=torch.float32)
-    rule = torch.tensor(_rule(torch.float32), dtype=torch.float32, device=output.device)
+    rule = torch.stack(_rule(torch.float32), 1).to(output.device)
     bits_kernel[(blocks(numbers, _BLOCK),)](
         *given, rule, output, numbers,
         SLOPES=slopes, NODES=len(rule), BLOCK=_BLOCK,

@@ -7,7 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench import attention, curvature, explore, kernels, layers, particles, saliency, stability
+    from workbench import (
+        attention,
+        compression,
+        curvature,
+        explore,
+        kernels,
+        layers,
+        particles,
+        saliency,
+        stability,
+    )
     from workbench.moment import Quantity
     from workbench.problem import Problem
     from workbench.problems import list_problems, load_problem
@@ -24,6 +34,7 @@ __all__ = [
     "Recorder",
     "Result",
     "attention",
+    "compression",
     "curvature",
     "explore",
     "kernels",

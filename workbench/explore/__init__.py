@@ -3,6 +3,7 @@
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
+from workbench.explore.entropy_models_explorer import entropy_models
 from workbench.explore.langevin_explorer import langevin
 from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.live_trace import live
@@ -16,6 +17,7 @@ __all__ = [
     "batch_hessian",
     "curvature",
     "directional_attacks",
+    "entropy_models",
     "langevin",
     "linear_attention",
     "live",

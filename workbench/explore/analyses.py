@@ -6,6 +6,7 @@ from typing import Any
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
+from workbench.explore.entropy_models_explorer import entropy_models
 from workbench.explore.langevin_explorer import langevin
 from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.particles_explorer import particles
@@ -23,4 +24,5 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "langevin": langevin,
     "directional_attacks": directional_attacks,
     "linear_attention": linear_attention,
+    "entropy_models": entropy_models,
 }

@@ -40,7 +40,7 @@ class GeneralizedGaussianEntropy(nn.Module):
         self,
         shape: float | None = None,
         *,
-        shapes: tuple[float, float] = (0.3, 4.0),
+        shapes: tuple[float, float] = (0.2, 4.0),
         bound: str = "tail",
     ) -> None:
         super().__init__()

@@ -41,7 +41,7 @@ _POWER = 3  # z = z0 + w s^3
 _NODES = {torch.float32: 28, torch.float64: 64}
 _REACH = {torch.float32: 24.0, torch.float64: 45.0}  # of u beyond that at the near edge of the bin
 _LEAST, _MOST = 1e-30, 1e30  # of z and of u
-_CHUNK = 512  # numbers that the PyTorch path holds at a time, with all their nodes: they stay in the cache
+_CHUNK = 2048  # numbers that the PyTorch path holds at a time, with all their nodes: they stay in the cache
 _BLOCK, _LANES = 512, 128  # of a program: four numbers a lane, which are loaded as one
 
 

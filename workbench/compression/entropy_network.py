@@ -14,6 +14,7 @@ KINDS = ("gaussian", "laplace", "shared", "generalized")
 _FIXED = {"gaussian": 2.0, "laplace": 1.0}
 PRECISION = 24  # bits of the range coder's probabilities
 _HIDDEN, _RATE = 32, 0.1
+_WIDE = 2.0  # sinh of it is where scales start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,8 @@ class EntropyNetwork(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(CELLS // (2 * LEVELS) + 3, _HIDDEN), nn.Tanh(), nn.Linear(_HIDDEN, 2)
         )
+        with torch.no_grad():  # wide scales: what is far out then has a gradient that can be followed
+            self.layers[2].bias.copy_(torch.tensor([_WIDE, 0.0]))
         self.shape = nn.Parameter(torch.zeros(())) if kind == "shared" else None
 
     def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,13 +15,14 @@ from workbench.explore.view import Cost, Results, Values, View
 _ASKED = ("context", "pictures", "weight", "step", "steps", "seed")
 _SECONDS = {"frequency": 0.003, "region": 0.004, "neighbours": 0.014}  # of a step of a fit, on one core
 _HELP = """
-<p>The same symbols of the same pictures, at the same distortion, under four families of distributions: normal,
-Laplace, one shape that is fitted for all (shared), and a shape for each context (generalized). Each picture is
-coded by networks that were fitted to the others. <b>Left</b>: bits of the range coder for each pixel.
-<b>Right</b>: percent saved beside the normal distribution. Points are pictures, bars 95% intervals of the mean
-over them (Student's).</p>
+<p>The same symbols of the same pictures, at the same distortion, under four families of distributions:
+normal, Laplace, one shape that is fitted for all (shared), and a shape for each context (generalized). Each
+picture is coded by networks that were fitted to the others. <b>Left</b>: bits of the range coder for each
+pixel. <b>Right</b>: percent saved beside the normal distribution. Points are pictures, bars 95% intervals of
+the mean over them (Student's).</p>
 <p><b>context</b> is what scales and shapes depend on: the frequency; also whether the block matters; also the
-decoded coefficients around. <b>weight</b> is how much more an error counts inside the region of interest.</p>"""
+decoded coefficients around. <b>weight</b> is how much more an error counts inside the region of
+interest.</p>"""
 
 
 def _compute(problem: None, values: Values) -> Results:

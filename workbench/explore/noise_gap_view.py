@@ -19,7 +19,8 @@ _HELP = """
 it is rounded, as it is coded, and so many if uniform noise is added to it, as training has it. <b>Left</b>:
 the difference. It is gone for wide scales, which every quantiser looks fine to, and for narrow ones, where
 both cost nothing.</p>
-<p><b>Right</b>: both, for the shape of the slider below, and the smallest scales that three bounds allow.</p>"""
+<p><b>Right</b>: both, for the shape of the slider below, and the smallest scales that three bounds
+allow.</p>"""
 
 
 def _compute(problem: None, values: Values) -> Results:

@@ -7,7 +7,7 @@ from constriction import stream
 
 from workbench.compression.block_symbols import BlockSymbols
 from workbench.compression.contexts import DIAGONALS, context_cells, diagonal_cells, possible_cells
-from workbench.compression.entropy_network import EntropyNetwork, bits_table
+from workbench.compression.entropy_network import PRECISION, EntropyNetwork, bits_table
 from workbench.compression.roi_pictures import SIDE
 
 HEADER_BITS = 80  # step, weight and reach in 16 bits each, the four sides of the region in 8
@@ -23,7 +23,7 @@ class Coded(NamedTuple):
     reach : int
         Largest absolute symbol.
     estimate : float
-        Bits that the distributions promise.
+        Bits that the distributions promise, and the header.
     """
 
     words: np.ndarray
@@ -42,7 +42,7 @@ def encode(blocks: BlockSymbols, network: EntropyNetwork, context: str) -> Coded
     cells = context_cells(blocks, context)
     table = bits_table(network, possible_cells(context), reach)
     coder = stream.queue.RangeEncoder()
-    estimate = 0.0
+    estimate = float(HEADER_BITS)
     for diagonal in DIAGONALS:
         symbols, of_diagonal = (_along(array, diagonal) for array in (blocks.symbols, cells))
         for cell in np.unique(of_diagonal):
@@ -78,6 +78,7 @@ def _along(array: np.ndarray, diagonal: tuple[tuple[int, int], ...]) -> np.ndarr
 
 
 def _model(bits: np.ndarray):  # type: ignore[no-untyped-def]
-    """Build the coder's distribution over -reach … reach from the bits of 0 … reach."""
-    half = np.exp2(-bits.astype(np.float64))
+    """Build the coder's distribution over -reach … reach from the coded bits of 0 … reach."""
+    # The coder itself adds the least probability that it gives to every symbol.
+    half = np.maximum(np.exp2(-bits.astype(np.float64)) - 2.0**-PRECISION, 0)
     return stream.model.Categorical(np.concatenate([half[:0:-1], half]), perfect=False)

@@ -13,7 +13,7 @@ from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 
 _ASKED = ("context", "pictures", "weight", "step", "steps", "seed")
-_SECONDS = {"frequency": 0.003, "region": 0.004, "neighbours": 0.014}  # of a step of a fit, on one core
+_SECONDS = {"frequency": 0.005, "region": 0.006, "neighbours": 0.014}  # of a step of a fit, on one core
 _HELP = """
 <p>The same symbols of the same pictures, at the same distortion, under four families of distributions:
 normal, Laplace, one shape that is fitted for all (shared), and a shape for each context (generalized). Each

@@ -50,11 +50,10 @@ class EntropyNetwork(nn.Module):
     def __init__(self, kind: str, bound: str = "tail") -> None:
         super().__init__()
         self.entropy = GeneralizedGaussianEntropy(_FIXED.get(kind), bound=bound).eval()
-        self.layers = nn.Sequential(
-            nn.Linear(CELLS // (2 * LEVELS) + 3, _HIDDEN), nn.Tanh(), nn.Linear(_HIDDEN, 2)
-        )
+        first, last = nn.Linear(CELLS // (2 * LEVELS) + 3, _HIDDEN), nn.Linear(_HIDDEN, 2)
         with torch.no_grad():  # wide scales: what is far out then has a gradient that can be followed
-            self.layers[2].bias.copy_(torch.tensor([_WIDE, 0.0]))
+            last.bias.copy_(torch.tensor([_WIDE, 0.0]))
+        self.layers = nn.Sequential(first, nn.Tanh(), last)
         self.shape = nn.Parameter(torch.zeros(())) if kind == "shared" else None
 
     def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from workbench.kernels.dora_composition import dora_compose
     from workbench.kernels.dora_norms import dora_norm
     from workbench.kernels.feature_attention import linear_attention
+    from workbench.kernels.generalized_gaussians import generalized_gaussian_bits
     from workbench.kernels.norm_features import key_features, query_features
     from workbench.kernels.softmax_rows import softmax_product, softmax_row
 
@@ -22,6 +23,7 @@ __all__ = [
     "consensus_move",
     "dora_compose",
     "dora_norm",
+    "generalized_gaussian_bits",
     "key_features",
     "linear_attention",
     "query_features",
@@ -36,6 +38,7 @@ _HOME = {
     "consensus_move": "consensus_steps",
     "dora_compose": "dora_composition",
     "dora_norm": "dora_norms",
+    "generalized_gaussian_bits": "generalized_gaussians",
     "key_features": "norm_features",
     "linear_attention": "feature_attention",
     "query_features": "norm_features",

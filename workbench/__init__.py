@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from workbench import (
         adaptation,
         attention,
+        compression,
         curvature,
         explore,
         kernels,
@@ -35,6 +36,7 @@ __all__ = [
     "Result",
     "adaptation",
     "attention",
+    "compression",
     "curvature",
     "explore",
     "kernels",

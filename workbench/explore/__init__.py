@@ -4,6 +4,7 @@ from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.dora_explorer import dora
+from workbench.explore.entropy_models_explorer import entropy_models
 from workbench.explore.langevin_explorer import langevin
 from workbench.explore.large_steps_explorer import large_steps
 from workbench.explore.linear_attention_explorer import linear_attention
@@ -21,6 +22,7 @@ __all__ = [
     "curvature",
     "directional_attacks",
     "dora",
+    "entropy_models",
     "langevin",
     "large_steps",
     "linear_attention",

@@ -4,6 +4,7 @@ from workbench.layers.dora_convolution import DoRAConv2d
 from workbench.layers.dora_layer import DoRALayer
 from workbench.layers.dora_linear import DoRALinear
 from workbench.layers.feature_maps import FEATURE_MAPS
+from workbench.layers.generalized_gaussian_entropy import GeneralizedGaussianEntropy
 from workbench.layers.linear_self_attention import LinearSelfAttention
 from workbench.layers.lora_linear import LoRALinear
 from workbench.layers.low_rank_layer import LowRankLayer
@@ -16,6 +17,7 @@ __all__ = [
     "DoRAConv2d",
     "DoRALayer",
     "DoRALinear",
+    "GeneralizedGaussianEntropy",
     "LinearSelfAttention",
     "LoRALinear",
     "LowRankLayer",

@@ -1,0 +1,247 @@
+"""Bits under a generalised Gaussian, and their slopes, against 30 digits."""
+
+import dataclasses
+import itertools
+import math
+
+import mpmath
+import pytest
+import torch
+from kernel_accuracy import assert_near, tolerance
+from kernel_compilation import TARGETS, Compilation, check
+from torch import Tensor
+
+from workbench.kernels import generalized_gaussian_bits, generalized_gaussians
+from workbench.kernels.dispatch import interpreting
+from workbench.kernels.generalized_gaussians import bits_by_pytorch, bits_kernel
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+DISTANCES = (0, 0.03125, -0.375, 0.53125, -1.3125, 4, 30.25)
+SCALES = (0.125, 0.5, 2, 32)
+SHAPES = (0.25, 0.6, 1, 1.5, 2, 3, 6)
+# What costs over 300 bits has few digits left in float32.
+CASES = [
+    (y, scale, shape)
+    for y, scale, shape in itertools.product(DISTANCES, SCALES, SHAPES)
+    if ((abs(y) - 0.5) / scale if abs(y) > 0.5 else 0) ** shape < 200
+]
+
+
+def bits_by_hand(y: float, scale: float, shape: float) -> mpmath.mpf:
+    """One number's bits in the digits that mpmath works with, by incomplete gamma functions."""
+    y, scale, shape, half = abs(mpmath.mpf(y)), mpmath.mpf(scale), mpmath.mpf(shape), mpmath.mpf(1) / 2
+    near, far = (abs(y - half) / scale) ** shape, ((y + half) / scale) ** shape
+    if y >= half:
+        mass = mpmath.gammainc(1 / shape, near, far, regularized=True) / 2
+    else:
+        parts = [mpmath.gammainc(1 / shape, 0, end, regularized=True) for end in (near, far)]
+        mass = (parts[0] + parts[1]) / 2
+    return -mpmath.log(mass, 2)
+
+
+def slope_by_hand(case: tuple[float, float, float], place: int) -> float:
+    def along(x: mpmath.mpf) -> mpmath.mpf:
+        return bits_by_hand(*case[:place], x, *case[place + 1 :])
+
+    return float(mpmath.diff(along, case[place], h=mpmath.mpf(10) ** -12))
+
+
+@pytest.fixture(scope="module")
+def truth() -> tuple[Tensor, Tensor]:
+    """Bits (cases,) and their slopes (3, cases) in the number, the scale and the shape."""
+    with mpmath.workdps(40):
+        bits = [float(bits_by_hand(*case)) for case in CASES]
+        slopes = [[slope_by_hand(case, place) for case in CASES] for place in range(3)]
+    return torch.tensor(bits, dtype=torch.float64), torch.tensor(slopes, dtype=torch.float64)
+
+
+def cases(dtype: torch.dtype) -> list[Tensor]:
+    y, scale, shape = torch.tensor(CASES, dtype=dtype).unbind(1)
+    return [y, torch.zeros_like(y), scale, shape]
+
+
+def numbers(count: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> list[Tensor]:
+    """Numbers, means, scales and shapes as a codec has them."""
+    random = torch.Generator().manual_seed(seed)
+    mu, scale, shape = torch.rand(3, count, dtype=torch.float64, generator=random)
+    mu, scale, shape = mu - 0.5, 0.5 + 4 * scale, 0.5 + 2 * shape
+    y = (mu + scale * torch.randn(count, dtype=torch.float64, generator=random)).round()
+    return [each.to(dtype) for each in (y, mu, scale, shape)]
+
+
+def slopes_of(given: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    given = [each.detach().requires_grad_() for each in given]
+    bits = generalized_gaussian_bits(*given)
+    return bits.detach(), torch.autograd.grad(bits.sum(), given)
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-13), (torch.float32, 4e-6)], ids=str)
+def test_bits_are_those_of_thirty_digits(truth, dtype: torch.dtype, allowed: float) -> None:
+    bits = generalized_gaussian_bits(*cases(dtype)).double()
+    assert ((bits - truth[0]).abs() / truth[0].clamp(min=1)).max() < allowed
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-12), (torch.float32, 2e-5)], ids=str)
+def test_slopes_are_those_of_thirty_digits(truth, dtype: torch.dtype, allowed: float) -> None:
+    _, (along, mean, scale, shape) = slopes_of(cases(dtype))
+    assert torch.equal(along, -mean)
+    for name, found, true in zip(["y", "alpha", "beta"], (along, scale, shape), truth[1], strict=True):
+        error = (found.double() - true).abs() / true.abs().clamp(min=1)
+        assert error.max() < allowed, (name, CASES[error.argmax()], error.max())
+
+
+def test_the_slope_in_the_shape_beats_every_finite_difference(truth) -> None:
+    """Central differences of float32 bits, with the best of many steps."""
+    y, mu, scale, shape = cases(torch.float32)
+    errors = []
+    for step in (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4):
+        ends = [generalized_gaussian_bits(y, mu, scale, shape + sign * step) for sign in (1, -1)]
+        found = (ends[0] - ends[1]) / (2 * step)
+        errors.append((found.double() - truth[1][2]).abs().median().item())
+    ours = (slopes_of([y, mu, scale, shape])[1][3].double() - truth[1][2]).abs().median().item()
+    assert ours < min(errors) / 50
+
+
+def test_a_shape_of_two_is_a_normal_distribution_and_one_is_laplace() -> None:
+    y = torch.arange(-20, 21, dtype=torch.float64)
+    scale, mean = torch.tensor(3.0, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
+    normal = torch.distributions.Normal(mean, scale / math.sqrt(2))
+    laplace = torch.distributions.Laplace(mean, scale)
+    for shape, law in ((2.0, normal), (1.0, laplace)):
+        expected = -(law.cdf(y + 0.5) - law.cdf(y - 0.5)).log2()
+        found = generalized_gaussian_bits(y, mean, scale, torch.tensor(shape, dtype=torch.float64))
+        near = (y - mean).abs() < 8  # farther out the difference of the truth has no digits
+        torch.testing.assert_close(found[near], expected[near], rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("scale", [0.05, 1.0, 9.0])
+def test_the_probabilities_of_all_numbers_add_up_to_one(scale: float, shape: float) -> None:
+    reach = min(40_000, round(scale * 36 ** (1 / shape)) + 2)
+    y = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    given = [torch.tensor(each, dtype=torch.float64) for each in (0.2, scale, shape)]
+    total = torch.exp2(-generalized_gaussian_bits(y, *given)).sum().item()
+    assert total == pytest.approx(1, abs=1e-12)
+
+
+def test_derivatives_of_two_orders() -> None:
+    given = [each.requires_grad_() for each in numbers(6)]
+    assert torch.autograd.gradcheck(generalized_gaussian_bits, given)
+    assert torch.autograd.gradgradcheck(generalized_gaussian_bits, given)
+    assert torch.autograd.gradcheck(bits_by_pytorch, given)
+
+
+def test_bits_grow_and_slopes_point_home_however_far_out() -> None:
+    y = torch.tensor([10.0, 1e3, 1e5, -1e5])
+    rest = [torch.zeros(4), torch.full((4,), 0.1), torch.full((4,), 2.0)]
+    bits, slopes = slopes_of([y, *rest])
+    assert bits.isfinite().all()
+    assert bits[0] < bits[1] < bits[2] == bits[3]
+    assert all(slope.isfinite().all() for slope in slopes)
+    assert (slopes[0] * y > 0).all()  # nearer costs less
+    assert (slopes[2] < 0).all()  # so does a wider scale
+
+
+def test_what_is_certain_costs_nothing() -> None:
+    tiny = [torch.zeros(3), torch.zeros(3), torch.tensor([1e-3, 1e-2, 0.05]), torch.full((3,), 2.0)]
+    bits, slopes = slopes_of(tiny)
+    assert (bits >= 0).all()
+    assert bits.max() < 1e-6
+    assert all(slope.isfinite().all() for slope in slopes)
+
+
+def test_a_wide_scale_loses_no_digits() -> None:
+    """A difference of two distribution functions in float32 would be off by a percent."""
+    given = [torch.tensor([y]) for y in (3e4, 0.0, 1e5, 1.5)]
+    exact = generalized_gaussian_bits(*(each.double() for each in given))
+    found = generalized_gaussian_bits(*given)
+    assert torch.exp2(exact - found.double()).item() == pytest.approx(1, abs=1e-5)
+
+
+# ---- the path of this process: PyTorch's, or the kernel's in the interpreter ------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("count", [1, 7, 513, 1300])
+def test_values_and_gradients_are_those_of_float64(count: int, dtype: torch.dtype) -> None:
+    given = numbers(count, dtype)
+    bits, slopes = slopes_of(given)
+    true_bits, true_slopes = slopes_of([each.double() for each in given])
+    assert bits.dtype == torch.float32
+    assert_near("bits", bits, true_bits, tolerance(torch.float32))
+    for name, found, true in zip(["y", "mu", "alpha", "beta"], slopes, true_slopes, strict=True):
+        assert found.dtype == dtype
+        # Slopes are quotients of sums: a few roundings more.
+        assert_near(name, found, true, max(3e-6, tolerance(dtype)))
+
+
+def test_shapes_broadcast_and_gradients_are_summed() -> None:
+    y, mu, scale, shape = numbers(12)
+    y, scale = y.view(3, 4), scale[:3, None].requires_grad_()
+    wide = [each.expand(3, 4) for each in (y, mu[0], scale, shape[:4])]
+    bits = generalized_gaussian_bits(y, mu[0], scale, shape[:4])
+    assert torch.equal(bits, generalized_gaussian_bits(*(each.reshape(-1) for each in wide)).view(3, 4))
+    (gradient,) = torch.autograd.grad(bits.sum(), scale)
+    assert gradient.shape == (3, 1)
+
+
+def test_empty_tensors_have_empty_bits() -> None:
+    y = torch.ones(0, 3, requires_grad=True)
+    bits = generalized_gaussian_bits(y, *(torch.ones(3) for _ in range(3)))
+    assert bits.shape == (0, 3)
+    bits.sum().backward()
+    assert y.grad.shape == (0, 3)
+
+
+def test_transforms_of_functions_pass_through() -> None:
+    given = [each.view(2, 3) for each in numbers(6)]
+    expected = generalized_gaussian_bits(*given)
+    torch.testing.assert_close(torch.func.vmap(generalized_gaussian_bits)(*given), expected)
+
+
+def test_torch_knows_the_operation() -> None:
+    given = [each.requires_grad_() for each in numbers(5, torch.float32)]
+    for slopes in (True, False):
+        torch.library.opcheck(
+            generalized_gaussians._bits, (*given, slopes), test_utils=("test_schema", "test_faketensor")
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_the_kernel_is_launched_where_it_should_be(monkeypatch, dtype: torch.dtype) -> None:
+    launched = []
+    launch = generalized_gaussians._launch
+    monkeypatch.setattr(
+        generalized_gaussians, "_launch", lambda *given: launched.append(given) or launch(*given)
+    )
+    generalized_gaussian_bits(*numbers(3, dtype))
+    assert len(launched) == (interpreting() and dtype == torch.float32)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    one = torch.ones(3)
+    with pytest.raises(TypeError, match=r"alpha has torch\.int64: it must have floating point numbers"):
+        generalized_gaussian_bits(one, one, torch.ones(3, dtype=torch.int64), one)
+    with pytest.raises(ValueError, match=r"shapes do not broadcast: y \(3,\), mu \(3,\), alpha \(2,\)"):
+        generalized_gaussian_bits(one, one, torch.ones(2), one)
+
+
+COMPILATIONS = [
+    Compilation(
+        f"{'slopes' if slopes else 'bits'} {kind}",
+        bits_kernel,
+        {**{f"{name}_ptr": f"*{kind}" for name in ("y", "mu", "alpha", "beta")},
+         "rule_ptr": "*fp32", "output_ptr": "*fp32", "numbers": "i32"},
+        {"SLOPES": slopes, "NODES": 28, "BLOCK": 512},
+    )
+    for slopes in (True, False)
+    for kind in ("bf16", "fp32")
+]  # fmt: skip
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", COMPILATIONS, ids=lambda case: case.name)
+def test_compiles_within_the_gates(case: Compilation, target: str) -> None:
+    lanes = 64 if target.startswith("gfx") else 32
+    check("generalized_gaussians", dataclasses.replace(case, warps=128 // lanes), target)

@@ -1,10 +1,11 @@
 """``cubic_newton``: Newton's method with a cubic regularisation."""
 
+import math
+
 from torch import Tensor
 
 from workbench.choices import check_count, check_number
 from workbench.problem import Problem
-from workbench.progress import progress
 from workbench.stability.smoothness.descents import Descent, Point, Trail
 from workbench.stability.smoothness.krylov_systems import KrylovSystems
 from workbench.stability.smoothness.model_matrices import model_matrix
@@ -53,32 +54,20 @@ def cubic_newton(
     for name, value in {"tol": tol, "constant": constant, "accuracy": accuracy}.items():
         check_number(name, value, above=0)
     trail = Trail(problem)
-    point = trail.evaluate(trail.problem.parameters_vector())
-    trail.append(point)
-    enough = tol * point.size
-    reason = "iterations"
-    try:
-        with progress("cubic Newton", iterations) as advance:
-            for _ in range(iterations):
-                if point.size <= enough:
-                    reason = "gradient"
-                    break
-                op = model_matrix(trail.problem_at(point), "hessian")
-                systems = KrylovSystems(op, point.gradient, accuracy, most)
-                found = _step(trail, point, systems, op, constant)
-                trail.products += op.matvecs
-                if found is None:
-                    reason = "stalled"
-                    break
-                point, constant = found
-                trail.append(point)
-                constant /= 2
-                advance(1, f"loss {point.loss:.4g}")
-            else:
-                reason = "gradient" if point.size <= enough else "iterations"
-    except KeyboardInterrupt:
-        reason = "interrupted"
-    return trail.descent("cubic Newton", reason)
+    tried = constant
+
+    def step(point: Point) -> tuple[Point, float] | None:
+        nonlocal tried
+        op = model_matrix(trail.problem_at(point), "hessian")
+        found = _step(trail, point, KrylovSystems(op, point.gradient, accuracy, most), op, tried)
+        trail.products += op.matvecs
+        if found is None:
+            return None
+        following, accepted = found
+        tried = accepted / 2
+        return following, math.nan
+
+    return trail.descend("cubic Newton", step, iterations, tol)
 
 
 def _step(

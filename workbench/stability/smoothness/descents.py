@@ -1,6 +1,7 @@
 """``Descent``: how a method went down, and what each of its steps cost."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from workbench.colors import BLUE, ORANGE
 from workbench.problem import Problem
+from workbench.progress import progress
 from workbench.result import Result, new_axes
 
 if TYPE_CHECKING:
@@ -156,6 +158,34 @@ class Trail:
         step = float((point.theta - self._points[-1].theta).norm()) if self._points else 0.0
         self._points.append(point)
         self._rows.append((step, radius, self.gradients, self.products))
+
+    def descend(
+        self, method: str, step: Callable[[Point], tuple[Point, float] | None], iterations: int, tol: float
+    ) -> Descent:
+        """Step from the problem's parameters until the gradient is small enough.
+
+        Parameters
+        ----------
+        method : str
+        step : callable
+            Returns the next point and the radius with which it was accepted; None if none is.
+        iterations, tol
+            See :func:`~.regularised_newton.regularised_newton`.
+        """
+        self.append(self.evaluate(self.problem.parameters_vector()))
+        enough = tol * self.last.size
+        reason = "iterations"
+        try:
+            with progress(method, iterations) as advance:
+                while self.last.size > enough and len(self._points) <= iterations:
+                    if (found := step(self.last)) is None:
+                        reason = "stalled"
+                        break
+                    self.append(*found)
+                    advance(1, f"loss {self.last.loss:.4g}")
+        except KeyboardInterrupt:
+            reason = "interrupted"
+        return self.descent(method, "gradient" if self.last.size <= enough else reason)
 
     def descent(self, method: str, reason: str) -> Descent:
         """The path so far."""

@@ -2,7 +2,6 @@
 
 from workbench.choices import check_count, check_number
 from workbench.problem import Problem
-from workbench.progress import progress
 from workbench.stability.smoothness.descents import Descent, Point, Trail
 from workbench.stability.smoothness.krylov_systems import KrylovSystems
 from workbench.stability.smoothness.model_matrices import Matrix, model_matrix
@@ -68,33 +67,21 @@ def regularised_newton(
     for name, value in {"tol": tol, "radius": radius, "accuracy": accuracy}.items():
         check_number(name, value, above=0)
     trail = Trail(problem)
-    point = trail.evaluate(trail.problem.parameters_vector())
-    trail.append(point)
-    enough = tol * point.size
-    reason = "iterations"
-    try:
-        with progress("regularised Newton", iterations) as advance:
-            for _ in range(iterations):
-                if point.size <= enough:
-                    reason = "gradient"
-                    break
-                op = model_matrix(trail.problem_at(point), matrix, rank)
-                systems = KrylovSystems(op, point.gradient, accuracy, most)
-                found = _step(trail, point, systems, radius)
-                trail.products += (systems.products if matrix != "none" else 0) + getattr(op, "spent", 0)
-                if found is None:
-                    reason = "stalled"
-                    break
-                point, radius = found
-                trail.append(point, radius)
-                radius *= 2
-                advance(1, f"loss {point.loss:.4g}")
-            else:
-                reason = "gradient" if point.size <= enough else "iterations"
-    except KeyboardInterrupt:
-        reason = "interrupted"
-    name = "gradient descent" if matrix == "none" else f"regularised Newton ({_name(matrix)})"
-    return trail.descent(name, reason)
+    tried = radius
+
+    def step(point: Point) -> tuple[Point, float] | None:
+        nonlocal tried
+        op = model_matrix(trail.problem_at(point), matrix, rank)
+        systems = KrylovSystems(op, point.gradient, accuracy, most)
+        found = _step(trail, point, systems, tried)
+        trail.products += (systems.products if matrix != "none" else 0) + getattr(op, "spent", 0)
+        if found is not None:
+            tried = 2 * found[1]
+        return found
+
+    given = matrix if isinstance(matrix, str) else "given"
+    name = "gradient descent" if matrix == "none" else f"regularised Newton ({given})"
+    return trail.descend(name, step, iterations, tol)
 
 
 def _step(trail: Trail, point: Point, systems: KrylovSystems, radius: float) -> tuple[Point, float] | None:
@@ -108,7 +95,3 @@ def _step(trail: Trail, point: Point, systems: KrylovSystems, radius: float) -> 
                 return trial, radius
         radius /= 2
     return None
-
-
-def _name(matrix: Matrix) -> str:
-    return matrix if isinstance(matrix, str) else "given"

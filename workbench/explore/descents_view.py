@@ -9,7 +9,7 @@ from workbench.explore.figure_data import as_list
 from workbench.explore.style import styled
 from workbench.explore.view import Results, Values, View
 from workbench.stability.smoothness import METHODS, OBJECTIVES, DescentContest, compare_descents
-from workbench.stability.smoothness.contests import LINES
+from workbench.stability.smoothness.descent_contests import LINES
 
 _HELP = """
 <p>The loss above the lowest that any method reached, <b>left</b> against iterations, <b>right</b> against the

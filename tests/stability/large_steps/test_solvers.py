@@ -7,6 +7,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 import workbench as wb
+from workbench.progress import listening
 from workbench.random_vectors import generator
 from workbench.stability.large_steps import (
     ExampleSets,
@@ -95,3 +96,18 @@ def test_the_result_has_a_table_a_picture_and_a_file(contest: wb.Result, tmp_pat
         compare_solvers(example_sets(["separable"], ["0/1"], seeds=[0]), limit=0)
     with pytest.raises(ValueError, match="did you mean 'L-BFGS'"):
         contest.times("separable", "LBFGS")
+
+
+def test_an_interrupt_leaves_the_solvers_that_are_done() -> None:
+    def stop(description: str, done: int, total: int | None) -> None:
+        if description.startswith("solvers") and done >= 2:
+            raise KeyboardInterrupt
+
+    with listening(stop):
+        contest = compare_solvers(example_sets(["separable"], ["1/8"], seeds=[0], examples=20), limit=50)
+    assert contest.interrupted
+    assert contest.solvers == SOLVERS[: SOLVERS.index("L-BFGS")]
+    assert len(contest.passes) == len(contest.share) == len(contest.solvers)
+    assert set(contest.frame().solver) == set(contest.by_solver().solver) == set(contest.solvers)
+    assert "L-BFGS" not in contest.summary()
+    contest.plot()

@@ -35,6 +35,8 @@ class SolverContest(Result):
 
     Attributes
     ----------
+    solvers : tuple of str
+        Those that went through all sets.
     kinds, pairs, seeds : ndarray (s,)
         What each set is.
     passes : ndarray (solvers, s)
@@ -43,15 +45,16 @@ class SolverContest(Result):
     share : ndarray (solvers, s)
         Margin of the plane that separates first, over the widest possible; nan if none did.
     mistakes : ndarray (s,)
-        Corrections of the perceptron.
+        Corrections of the perceptron; nan if it was not run.
     difficulty : ndarray (s,)
         (R/μ)², the most mistakes that the perceptron makes; inf where nothing separates.
     limit : int
         Passes after which a solver was given up.
     interrupted : bool
-        Whether solvers are missing; what is there of them is nan.
+        Whether solvers are missing.
     """
 
+    solvers: tuple[str, ...]
     kinds: np.ndarray
     pairs: np.ndarray
     seeds: np.ndarray
@@ -68,17 +71,17 @@ class SolverContest(Result):
         Geometric mean over the sets with its 95% interval. A solver that was given up counts as the limit.
         """
         check_choice("kind", kind, list(dict.fromkeys(self.kinds.tolist())))
-        check_choice("solver", solver, SOLVERS)
-        check_choice("beside", beside, SOLVERS)
+        check_choice("solver", solver, self.solvers)
+        check_choice("beside", beside, self.solvers)
         passes = np.nan_to_num(self.passes[:, self.kinds == kind], nan=self.limit)
-        return log_mean(passes[SOLVERS.index(solver)] / passes[SOLVERS.index(beside)])
+        return log_mean(passes[self.solvers.index(solver)] / passes[self.solvers.index(beside)])
 
     def frame(self) -> pd.DataFrame:
         """One row per solver and set."""
         solver, place = (index.ravel() for index in np.indices(self.passes.shape))
         return pd.DataFrame(
             {
-                "solver": np.array(SOLVERS)[solver],
+                "solver": np.array(self.solvers)[solver],
                 "kind": self.kinds[place],
                 "pair": self.pairs[place],
                 "seed": self.seeds[place],
@@ -92,7 +95,7 @@ class SolverContest(Result):
         """One row per kind and solver: geometric means over the sets it separated, with 95% intervals."""
         rows = []
         for kind in dict.fromkeys(self.kinds.tolist()):
-            for solver, name in enumerate(SOLVERS):
+            for solver, name in enumerate(self.solvers):
                 passes, share = (
                     self.passes[solver, self.kinds == kind],
                     self.share[solver, self.kinds == kind],
@@ -111,7 +114,7 @@ class SolverContest(Result):
         kinds = list(dict.fromkeys(self.kinds.tolist()))
         for place, kind in enumerate(kinds):
             values = np.nan_to_num(self.passes[:, self.kinds == kind], nan=top)
-            x = np.arange(len(SOLVERS))[:, None] + 0.7 * ((place + 0.5) / len(kinds) - 0.5) + 0 * values
+            x = np.arange(len(self.solvers))[:, None] + 0.7 * ((place + 0.5) / len(kinds) - 0.5) + 0 * values
             ax.plot(
                 x.ravel(),
                 values.ravel(),
@@ -123,7 +126,7 @@ class SolverContest(Result):
         ax.axhline(top, color="0.5", linewidth=1, linestyle="--")
         ax.set_yscale("log")
         ax.set_xticks(
-            range(len(SOLVERS)), [name.replace(", ", ",\n") for name in SOLVERS], fontsize="x-small"
+            range(len(self.solvers)), [name.replace(", ", ",\n") for name in self.solvers], fontsize="x-small"
         )
         ax.set_ylabel("passes until separated (dashed: not)")
         ax.set_title(f"{len(self.kinds)} sets, at most {self.limit} passes", fontsize="small")
@@ -138,12 +141,13 @@ class SolverContest(Result):
             middle = np.sort(found, 1)[:, found.shape[1] // 2]
             told = (
                 f"{name} {'none' if math.isinf(m) else f'{m:.0f}'}"
-                for name, m in zip(SOLVERS, middle, strict=True)
+                for name, m in zip(self.solvers, middle, strict=True)
             )
             lines.append(f"{kind}, median passes: {'; '.join(told)}")
         used = self.mistakes / self.difficulty
         note = ", INTERRUPTED" if self.interrupted else ""
-        lines.append(f"perceptron: at most {np.nanmax(used):.2g} of (R/μ)² mistakes{note}")
+        told = f"at most {np.nanmax(used):.2g} of (R/μ)² mistakes" if np.isfinite(used).any() else "not run"
+        lines.append(f"perceptron: {told}{note}")
         return "\n".join(lines)
 
 
@@ -189,19 +193,24 @@ def compare_solvers(sets: ExampleSets, *, limit: int = 2000) -> SolverContest:
             done = many
             advance(1, "descents")
             passes[many], planes[many], mistakes = _perceptron(sets, limit)
+            done += 1
             advance(1, "perceptron")
             for place, rows in enumerate(sets.rows.numpy()):
                 passes[many + 1, place], planes[many + 1, place] = _lbfgs(rows, limit)
+            done += 1
             advance(1, "L-BFGS")
             passes[many + 2], planes[many + 2] = _least_squares(sets.rows)
+            done += 1
             advance(1, "least squares")
     except KeyboardInterrupt:
         if not done:
             raise
         interrupted = True
+    passes, planes = passes[:done], planes[:done]
     reached = torch.einsum("snd,asd->asn", sets.rows, planes).amin(-1) / planes.norm(dim=-1)
     told = sets.columns()
     return SolverContest(
+        solvers=SOLVERS[:done],
         kinds=told["kind"],
         pairs=told["pair"],
         seeds=told["seed"],
@@ -269,6 +278,7 @@ def _lbfgs(rows: np.ndarray, limit: int) -> tuple[float, Tensor]:
 
     def evaluate(theta: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal count, last
+        still_at_work()
         margins = rows @ theta
         if (margins > 0).all():
             last = theta.copy()

@@ -16,7 +16,7 @@ from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.progress import progress
 from workbench.random_vectors import generator
 from workbench.result import Result, new_axes, standard_error
-from workbench.stability.last_iterates.bounds import last_iterate_bound, modulus
+from workbench.stability.last_iterates.iterate_bounds import last_iterate_bound, modulus
 from workbench.stability.last_iterates.noises import NOISES, Noise
 from workbench.stability.last_iterates.objectives import OBJECTIVES, Objective
 from workbench.stability.last_iterates.rate_fits import RESAMPLES, Slope, fitted_slope

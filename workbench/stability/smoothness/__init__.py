@@ -1,16 +1,13 @@
 """Gradient-normalised smoothness, and the second-order methods that live by it."""
 
-from workbench.stability.smoothness.contests import METHODS, DescentContest, compare_descents
-from workbench.stability.smoothness.cubic_newton import cubic_newton
+from workbench.stability.smoothness.cubic_descents import cubic_newton
+from workbench.stability.smoothness.descent_contests import METHODS, DescentContest, compare_descents
 from workbench.stability.smoothness.descents import Descent
-from workbench.stability.smoothness.gradient_smoothness import (
-    DIRECTIONS,
-    GradientSmoothness,
-    gradient_smoothness,
-)
 from workbench.stability.smoothness.krylov_systems import KrylovSystems
 from workbench.stability.smoothness.model_matrices import MATRICES, LowRank, model_matrix
-from workbench.stability.smoothness.objectives import (
+from workbench.stability.smoothness.newton_descents import regularised_newton
+from workbench.stability.smoothness.quasi_newton_descents import quasi_newton
+from workbench.stability.smoothness.smooth_objectives import (
     OBJECTIVES,
     log_sum_exp_problem,
     logistic_problem,
@@ -18,9 +15,12 @@ from workbench.stability.smoothness.objectives import (
     softmax_problem,
     weighted_gauss_newton,
 )
-from workbench.stability.smoothness.quasi_newton import quasi_newton
-from workbench.stability.smoothness.regularised_newton import regularised_newton
 from workbench.stability.smoothness.smoothness_paths import SmoothnessPath, smoothness_along
+from workbench.stability.smoothness.smoothness_radii import (
+    DIRECTIONS,
+    GradientSmoothness,
+    gradient_smoothness,
+)
 
 __all__ = [
     "DIRECTIONS",

@@ -170,7 +170,7 @@ class Trail:
         step : callable
             Returns the next point and the radius with which it was accepted; None if none is.
         iterations, tol
-            See :func:`~.regularised_newton.regularised_newton`.
+            See :func:`~.newton_descents.regularised_newton`.
         """
         self.append(self.evaluate(self.problem.parameters_vector()))
         enough = tol * self.last.size

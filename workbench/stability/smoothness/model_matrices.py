@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from workbench.choices import check_choice
@@ -48,6 +47,16 @@ def model_matrix(problem: Problem, matrix: Matrix, rank: int = 10) -> Any:
     return whole if matrix == "hessian" else LowRank(whole, rank)
 
 
+def spent_on(op: Any, products: int | None = None) -> int:
+    """Return how many products over the data a matrix cost; by default its own count.
+
+    Those of a low-rank matrix need no data: what its eigenpairs took counts.
+    """
+    if isinstance(op, LowRank):
+        return op.spent
+    return op.matvecs if products is None else products
+
+
 class LowRank(CurvatureOperator):
     r"""The eigenpairs of A with the largest absolute eigenvalues, by Lanczos, and zero beside them.
 
@@ -67,8 +76,10 @@ class LowRank(CurvatureOperator):
         with warnings.catch_warnings():  # pairs that did not converge are a rougher model, and no fault
             warnings.simplefilter("ignore", RuntimeWarning)
             pairs = eigenpairs(whole, min(rank, whole.shape[0]), "LM", tol=1e-3, method=method)
-        self._vectors = pairs.vectors.to(whole.dtype)
-        self._values = torch.as_tensor(pairs.values).to(whole.dtype).abs()
+        if pairs.interrupted:
+            raise KeyboardInterrupt
+        self._vectors = pairs.vectors.to(whole.device, whole.dtype)
+        self._values = pairs.values.to(whole.device, whole.dtype).abs()
         self.spent = whole.matvecs
 
     def _multiply(self, block: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from workbench.problem import Problem
 from workbench.progress import progress
 from workbench.result import Result, new_axes
 from workbench.stability.smoothness.descents import Descent
-from workbench.stability.smoothness.gradient_smoothness import GradientSmoothness, gradient_smoothness
 from workbench.stability.smoothness.model_matrices import Matrix
+from workbench.stability.smoothness.smoothness_radii import GradientSmoothness, gradient_smoothness
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +131,7 @@ def smoothness_along(
     Cost: that of :func:`gradient_smoothness` at each point.
     """
     check_count("points", points)
-    norms = np.log(np.maximum(descent.gradient_norms, np.finfo(float).tiny))
+    norms = np.log(descent.gradient_norms[descent.gradient_norms > 0])  # at a minimum there is no radius
     wanted = np.linspace(norms[0], norms[-1], points)
     places = np.unique([int(np.abs(norms - each).argmin()) for each in wanted])
     state = problem.model.state_dict()

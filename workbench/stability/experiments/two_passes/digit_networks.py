@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from workbench.problems import datasets
+from workbench.progress import still_at_work
 from workbench.stability.experiments.networks import build_network
 from workbench.stability.experiments.two_passes.trainable import Trained, batch_places
 from workbench.training import accuracy
@@ -48,6 +49,7 @@ class DigitNetwork:
         first, second = ({name: torch.zeros_like(w) for name, w in weights.items()} for _ in range(2))
         norms = torch.empty(settings * count, steps, dtype=torch.float64)
         for step in range(steps):
+            still_at_work()
             chosen = places[:, step]
             found = gradients(weights, inputs[chosen], targets[chosen])
             norms[:, step] = torch.stack([g.flatten(1).abs().sum(1) for g in found.values()]).sum(0)

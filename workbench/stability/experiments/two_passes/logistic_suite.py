@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from workbench.progress import still_at_work
 from workbench.stability.experiments.two_passes.trainable import Trained, batch_places
 
 PENALTY = 1e-3  # half of it times the squared weights is added to the loss: a minimum where data is separable
@@ -54,6 +55,7 @@ class LogisticRegression:
         weights = torch.zeros(len(seeds), settings, inputs.shape[1], dtype=torch.float64)
         norms = torch.empty(len(seeds), settings, steps, dtype=torch.float64)
         for step in range(steps):
+            still_at_work()
             rows, signs = inputs[places[:, step]], labels[places[:, step], None]
             margins = signs * (rows @ weights.mT)
             gradient = -(signs * torch.sigmoid(-margins)).mT @ rows / _BATCH + PENALTY * weights

@@ -21,7 +21,7 @@ from workbench.progress import progress
 from workbench.random_vectors import generator, random_vectors
 from workbench.result import Result, new_axes
 from workbench.stability.smoothness.krylov_systems import KrylovSystems
-from workbench.stability.smoothness.model_matrices import Matrix, model_matrix
+from workbench.stability.smoothness.model_matrices import Matrix, model_matrix, spent_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,13 +150,13 @@ def gradient_smoothness(
     .. math:: \gamma(x) = \max\{\gamma : \|\nabla f(x+h) - \nabla f(x) - H h\| \le
        \|\nabla f(x)\|\,\|h\| / \gamma \text{ for all } \|h\| \le \gamma\}
 
-    A step :math:`-(H + \|\nabla f\|/\gamma\, I)^{-1} \nabla f` of this radius is safe. The condition is on
-    all directions; some are looked at here, so what is found is an **upper bound**. For the exact Hessian it
-    is infinite where f is quadratic, and :math:`\sqrt{2 \|\nabla f\|/M}` along a direction in which the
-    second derivative changes at the rate M. It does not depend on the scale of f.
+    With H positive semidefinite, a step :math:`-(H + \|\nabla f\|/\gamma\, I)^{-1} \nabla f` with this
+    radius or a smaller one is no longer than it, and lowers f. The condition is on all directions; some are
+    looked at here, so what is found is an **upper bound**. For the exact Hessian it is infinite where f is
+    quadratic, and :math:`\sqrt{2 \|\nabla f\|/M}` along a direction in which the second derivative changes at
+    the rate M. It does not depend on the scale of f.
 
-    The published definition is for h in a local ellipsoid, whose exact form was not at hand; ``region`` has
-    the one that the steps call for.
+    The exact form of the published ellipsoid was not at hand; ``region`` has the one that the steps call for.
 
     Parameters
     ----------
@@ -189,12 +189,16 @@ def gradient_smoothness(
 
     Notes
     -----
-    Cost: eight gradients for each direction, and about 20 for one that lowers the bound. Between the
+    Cost: eight gradients and a product for each direction, about 20 gradients for one that lowers the bound,
+    the Lanczos search of the eigenvectors and up to 100 products for the step. Between the
     distances that are looked at (factors of two, then bisection) the ratio is not known.
 
     Source: Semenov, Jaggi and Doikov, "Gradient-normalized smoothness for optimization with approximate
-    Hessians" (arXiv 2506.13710), definition 1; the estimate is derived here.
+    Hessians" (arXiv 2506.13710), whose definition restricts h to a local ellipsoid; ball, region of steps and
+    estimate are ours.
     """
+    if not directions:
+        raise ValueError(f"directions is empty: name some of {', '.join(DIRECTIONS)}")
     for name in directions:
         check_choice("directions", name, DIRECTIONS)
     check_choice("region", region, REGIONS)
@@ -232,7 +236,7 @@ def gradient_smoothness(
         np.array(gammas),
         np.array(field.samples),
         field.gradients,
-        op.matvecs + getattr(op, "spent", 0),
+        spent_on(op),
         interrupted,
     )
 
@@ -343,6 +347,8 @@ def _directions(
         yield "gradient", field.gradient
     if "eigenvectors" in kinds:
         pairs = eigenpairs(field.op, min(eigenvectors, n), "LM", tol=1e-2, seed=seed, method="lanczos")
+        if pairs.interrupted:
+            raise KeyboardInterrupt
         for place, vector in enumerate(pairs.vectors.T):
             yield f"eigenvectors {place}", vector.to(field.gradient)
     if "random" in kinds:

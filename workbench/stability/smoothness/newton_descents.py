@@ -4,7 +4,7 @@ from workbench.choices import check_count, check_number
 from workbench.problem import Problem
 from workbench.stability.smoothness.descents import Descent, Point, Trail
 from workbench.stability.smoothness.krylov_systems import KrylovSystems
-from workbench.stability.smoothness.model_matrices import Matrix, model_matrix
+from workbench.stability.smoothness.model_matrices import Matrix, model_matrix, spent_on
 
 _TRIALS = 40
 
@@ -74,7 +74,7 @@ def regularised_newton(
         op = model_matrix(trail.problem_at(point), matrix, rank)
         systems = KrylovSystems(op, point.gradient, accuracy, most)
         found = _step(trail, point, systems, tried)
-        trail.products += (systems.products if matrix != "none" else 0) + getattr(op, "spent", 0)
+        trail.products += 0 if matrix == "none" else spent_on(op, systems.products)
         if found is not None:
             tried = 2 * found[1]
         return found

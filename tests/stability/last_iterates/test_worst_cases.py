@@ -5,7 +5,7 @@ import pytest
 
 import workbench as wb
 from workbench.stability.last_iterates import rule_steps, worst_case
-from workbench.stability.last_iterates.worst_case import RULES, slopes_against
+from workbench.stability.last_iterates.worst_cases import RULES, slopes_against
 
 
 @pytest.fixture(scope="module")

@@ -22,3 +22,14 @@ def test_the_budget_holds_and_the_path_is_true() -> None:
         assert problem.loss_at(point) == pytest.approx(loss, rel=1e-12)
         assert float(problem.gradient(point).norm()) == pytest.approx(norm, rel=1e-9)
     assert (np.diff(run.losses) < 0).all()
+
+
+def test_without_iterations_it_stays_where_it_is() -> None:
+    run = quasi_newton(logistic_problem(), iterations=0)
+    assert (run.iterations, run.gradients.tolist(), run.reason) == (0, [1], "iterations")
+
+
+def test_the_start_is_computed_once() -> None:
+    run = quasi_newton(log_sum_exp_problem(5, 20), iterations=1)
+    assert run.gradients[0] == 1
+    assert run.gradients[-1] == 2

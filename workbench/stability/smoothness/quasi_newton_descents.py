@@ -37,24 +37,29 @@ def quasi_newton(problem: Problem, *, iterations: int = 100, tol: float = 1e-8) 
     trail = Trail(problem)
     start = trail.evaluate(trail.problem.parameters_vector())
     trail.append(start)
-    latest = {"point": start}
-    reason = "iterations"
+    if not iterations or start.size == 0:
+        return trail.descent("L-BFGS", "iterations" if start.size else "gradient")
+    latest = start
 
     def value(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        latest["point"] = trail.evaluate(torch.from_numpy(theta.copy()).to(start.theta))
-        return latest["point"].loss, latest["point"].gradient.cpu().numpy()
+        nonlocal latest
+        latest = at(theta)
+        return latest.loss, latest.gradient.cpu().numpy()
 
+    def at(theta: np.ndarray) -> Point:
+        """What is known already is not computed again."""
+        if np.array_equal(latest.theta.cpu().numpy(), theta):
+            return latest
+        return trail.evaluate(torch.from_numpy(theta.copy()).to(start.theta))
+
+    reason = "iterations"
     try:
         with progress("L-BFGS", iterations) as advance:
 
             def step(theta: np.ndarray) -> None:
-                # The line search evaluates where it ends last, with few exceptions.
-                point: Point = latest["point"]
-                if not np.array_equal(point.theta.cpu().numpy(), theta):
-                    point = trail.evaluate(torch.from_numpy(theta.copy()).to(start.theta))
-                trail.append(point)
-                advance(1, f"loss {point.loss:.4g}")
-                if point.size <= tol * start.size:
+                trail.append(at(theta))  # the line search evaluates where it ends last, with few exceptions
+                advance(1, f"loss {trail.last.loss:.4g}")
+                if trail.last.size <= tol * start.size:
                     raise StopIteration
 
             found = minimize(

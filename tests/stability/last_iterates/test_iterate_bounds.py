@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from workbench.stability.last_iterates import last_iterate_bound, rule_steps
-from workbench.stability.last_iterates.bounds import modulus
+from workbench.stability.last_iterates.iterate_bounds import modulus
 
 COUNTS = 2 ** np.arange(6, 15)
 

@@ -27,8 +27,7 @@ def cubic_newton(
 
     H is the exact Hessian. A step is accepted if the loss is at most what this model says; then M is halved,
     else doubled. The model is minimised over one Krylov space, where the step is the solution of
-    :math:`(H + \frac M2 \|s\| I) s = -g`. Should g have no part along the most negative eigenvector of the
-    space (the hard case), the step is the one to its edge.
+    :math:`(H + \frac M2 \|s\| I) s = -g`.
 
     Parameters
     ----------
@@ -59,8 +58,9 @@ def cubic_newton(
     def step(point: Point) -> tuple[Point, float] | None:
         nonlocal tried
         op = model_matrix(trail.problem_at(point), "hessian")
-        found = _step(trail, point, KrylovSystems(op, point.gradient, accuracy, most), op, tried)
-        trail.products += op.matvecs
+        systems = KrylovSystems(op, point.gradient, accuracy, most)
+        found = _step(trail, point, systems, tried)
+        trail.products += systems.products
         if found is None:
             return None
         following, accepted = found
@@ -70,35 +70,41 @@ def cubic_newton(
     return trail.descend("cubic Newton", step, iterations, tol)
 
 
-def _step(
-    trail: Trail, point: Point, systems: KrylovSystems, op: object, constant: float
-) -> tuple[Point, float] | None:
+def _step(trail: Trail, point: Point, systems: KrylovSystems, constant: float) -> tuple[Point, float] | None:
     """The next point with its constant; None if none is accepted."""
     for _ in range(_TRIALS):
-        step = cubic_step(systems, constant)
+        step, shift = cubic_step(systems, constant)
         trial = trail.evaluate(point.theta + step)
-        length = float(step.norm())
-        model = step @ point.gradient + step @ (op @ step) / 2 + constant / 6 * length**3  # type: ignore[operator]
-        if trial.loss <= point.loss + float(model):
+        length, slope = float(step.norm()), float(step @ point.gradient)
+        curvature = -slope - shift * length**2  # the residual of the step is orthogonal to it
+        if trial.loss <= point.loss + slope + curvature / 2 + constant / 6 * length**3:
             return trial, constant
         constant *= 2
     return None
 
 
-def cubic_step(systems: KrylovSystems, constant: float) -> Tensor:
-    """Return the step (n,) that minimises the cubic model over the Krylov space of its systems."""
+def cubic_step(systems: KrylovSystems, constant: float) -> tuple[Tensor, float]:
+    """Return the step (n,) that minimises the cubic model over a Krylov space, and its shift.
+
+    Smaller shifts may widen the space, and a wider one may have a smaller eigenvalue: what was long enough
+    before may be singular now, so the bracket is looked for again until the space stays.
+    """
 
     def too_long(shift: float) -> bool:
         solution = systems.solve(shift)
         return solution is None or float(solution.norm()) > 2 * shift / constant
 
     high = 1.0
-    while too_long(high):  # also widens the space
-        high *= 2
-    low = max(0.0, -systems.smallest)
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if too_long(middle) else (low, middle)
+    while True:
+        while too_long(high):
+            high *= 2
+        known = systems.products
+        low = max(0.0, -systems.smallest)
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if too_long(middle) else (low, middle)
+        if systems.products == known:
+            break
     solution = systems.solve(high)
-    assert solution is not None  # it is not too long
-    return -solution
+    assert solution is not None  # it is not too long, in this very space
+    return -solution, high

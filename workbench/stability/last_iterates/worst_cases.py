@@ -12,7 +12,7 @@ from scipy import stats
 from workbench.choices import check_choice, check_count
 from workbench.progress import progress
 from workbench.result import Result, new_axes
-from workbench.stability.last_iterates.bounds import last_iterate_bound
+from workbench.stability.last_iterates.iterate_bounds import last_iterate_bound
 from workbench.stability.last_iterates.runs import COLORS
 from workbench.stability.last_iterates.step_rules import rule_steps
 

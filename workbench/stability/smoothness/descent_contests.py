@@ -13,10 +13,10 @@ from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.problem import Problem
 from workbench.progress import progress
 from workbench.result import Result, new_axes
-from workbench.stability.smoothness.cubic_newton import cubic_newton
+from workbench.stability.smoothness.cubic_descents import cubic_newton
 from workbench.stability.smoothness.descents import Descent
-from workbench.stability.smoothness.quasi_newton import quasi_newton
-from workbench.stability.smoothness.regularised_newton import regularised_newton
+from workbench.stability.smoothness.newton_descents import regularised_newton
+from workbench.stability.smoothness.quasi_newton_descents import quasi_newton
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,7 +109,9 @@ class DescentContest(Result):
     def summary(self) -> str:
         """On each problem, iterations and work of each method until it is solved."""
         lines = []
-        for problem, rows in self.frame().groupby("problem", sort=False):
+        table = self.frame()
+        for place, problem in enumerate(self.problems):
+            rows = table.iloc[place * len(self.methods) : (place + 1) * len(self.methods)]
             parts = [
                 f"{method} {iterations:.0f} / {work:.0f}" if np.isfinite(iterations) else f"{method} never"
                 for method, iterations, work in zip(rows.method, rows.iterations, rows.work, strict=True)

@@ -146,8 +146,8 @@ class SolverContest(Result):
             lines.append(f"{kind}, median passes: {'; '.join(told)}")
         used = self.mistakes / self.difficulty
         note = ", INTERRUPTED" if self.interrupted else ""
-        told = f"at most {np.nanmax(used):.2g} of (R/μ)² mistakes" if np.isfinite(used).any() else "not run"
-        lines.append(f"perceptron: {told}{note}")
+        share = f"at most {np.nanmax(used):.2g} of (R/μ)² mistakes" if np.isfinite(used).any() else "not run"
+        lines.append(f"perceptron: {share}{note}")
         return "\n".join(lines)
 
 

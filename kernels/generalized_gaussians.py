@@ -89,7 +89,9 @@ def generalized_gaussian_bits(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor
 def bits_by_pytorch(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """Return the same by PyTorch's operations, which autograd differentiates: what the kernel is held to."""
     y, mu, alpha, beta = _converted(y, mu, alpha, beta)
-    return _to_bits(_integrate((y - mu).abs(), alpha, beta), beta)
+    difference = y - mu
+    distance = torch.where(difference < 0, -difference, difference)  # abs() has no slope at 0
+    return _to_bits(_integrate(distance, alpha, beta), beta)
 
 
 class _Bin(NamedTuple):

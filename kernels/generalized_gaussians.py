@@ -57,8 +57,9 @@ def generalized_gaussian_bits(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor
     -------
     Tensor (…)
         Not negative, in at least float32; differentiable in all four to any order. For shapes from 0.2 to 6
-        the nodes take p to 3e-8 (float64: 1e-13) of itself. Roundings come to that, which grow with the
-        exponent :math:`u` at y.
+        and scales from 0.1 the nodes take p to 3e-8 (float64: 3e-13) of itself; outside to less: 4e-5 (2e-10)
+        at a shape of 20, and fewer digits where both shape and scale are tiny. Roundings come to that, which
+        grow with the exponent :math:`u` at y. Beyond :math:`u = 10^{30}` bits stop growing.
 
     Raises
     ------
@@ -89,7 +90,9 @@ def generalized_gaussian_bits(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor
 def bits_by_pytorch(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """Return the same by PyTorch's operations, which autograd differentiates: what the kernel is held to."""
     y, mu, alpha, beta = _converted(y, mu, alpha, beta)
-    return _to_bits(_integrate((y - mu).abs(), alpha, beta), beta)
+    difference = y - mu
+    distance = torch.where(difference < 0, -difference, difference)  # abs() has no slope at 0
+    return _to_bits(_integrate(distance, alpha, beta), beta)
 
 
 class _Bin(NamedTuple):

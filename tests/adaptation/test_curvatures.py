@@ -81,6 +81,23 @@ def test_an_interrupt_keeps_whole_seeds(small, monkeypatch):
     assert "INTERRUPTED" in found.summary()
 
 
+@pytest.mark.parametrize("part", ["Lanczos products", "trace"])
+def test_an_interrupt_within_a_measurement_drops_its_seed(small, part):
+    trained = 0
+
+    def interrupt(description: str, done: int, total: int | None) -> None:
+        nonlocal trained
+        if description.startswith("curvature of"):
+            trained = done
+        elif description == part and trained == 1 and done > 2:
+            raise KeyboardInterrupt
+
+    with listening(interrupt):
+        found = adaptation_curvature("turned", {"lora": 0.02}, seeds=2, **QUICK, **{**small, "examples": 16})
+    assert found.interrupted
+    assert found.seeds == 1
+
+
 def test_the_result_has_a_table_a_picture_and_a_file(tmp_path):
     values = np.arange(1.0, 13.0).reshape(2, 2, 3)
     found = AdaptationCurvature(

@@ -56,6 +56,13 @@ def test_fits_are_the_same_for_the_same_seed() -> None:
     assert not torch.equal(scales[0], scales[2])
 
 
+def test_a_fit_leaves_the_generators_alone(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("GPUs are reseeded"))
+    before = torch.get_rng_state()
+    fit_network("shared", sample(), steps=1, seed=5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_table_holds_the_bits_of_each_cell() -> None:
     network = EntropyNetwork("generalized")
     table = bits_table(network, np.array([0, 40]), 5)

@@ -95,6 +95,7 @@ def test_curvature_shows_every_seed_before_and_after():
     np.testing.assert_allclose(figure.data[16 + 10].y, 2 / np.array([10, 11, 12]))
     np.testing.assert_allclose(figure.data[32 + 10].y, [-10, -11, -12])
     assert figure.data[4].visible is False  # lora was not measured
+    assert "rates: full 0.01, dora 0.1" in figure.layout.title.text
 
 
 def timeless(text: str) -> list[str]:

@@ -1,5 +1,7 @@
 """The tabs of entropy models show what was computed; the slider holds all that it changes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,13 @@ def test_the_contest_shows_every_picture_and_the_intervals(pictures):
     assert mean.error_y.array[0] == (pytest.approx(found.rate("shared")[1]) if pictures > 1 else None)
     np.testing.assert_allclose(figure.data[12].y, 100 * (1 - found.coded[1] / found.coded[0]))
     assert figure.data[2].y == ()  # laplace was not asked for
+    assert figure.layout.yaxis2.title.text == "saved beside gaussian (%)"
+
+
+def test_the_axis_names_the_family_that_others_are_compared_with():
+    figure = ENTROPY_CONTEST.figure()
+    ENTROPY_CONTEST.draw(figure, {"contest": dataclasses.replace(contest(), kinds=("laplace", "shared"))})
+    assert figure.layout.yaxis2.title.text == "saved beside laplace (%)"
 
 
 @pytest.mark.parametrize(("view", "name"), [(GAP, "gap"), (ENTROPY_CONTEST, "contest")])

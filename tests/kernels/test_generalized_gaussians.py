@@ -131,6 +131,13 @@ def test_derivatives_of_two_orders() -> None:
     assert torch.autograd.gradcheck(bits_by_pytorch, given)
 
 
+def test_derivatives_of_two_orders_at_the_mean() -> None:
+    y, _, scale, shape = numbers(6)
+    given = [each.requires_grad_() for each in (y, y.clone(), scale, shape)]
+    assert torch.autograd.gradcheck(generalized_gaussian_bits, given)
+    assert torch.autograd.gradgradcheck(generalized_gaussian_bits, given)
+
+
 def test_bits_grow_and_slopes_point_home_however_far_out() -> None:
     y = torch.tensor([10.0, 1e3, 1e5, -1e5])
     rest = [torch.zeros(4), torch.full((4,), 0.1), torch.full((4,), 2.0)]

@@ -41,6 +41,31 @@ def test_training_adds_uniform_noise_that_the_seed_fixes() -> None:
     assert noise.var().item() == pytest.approx(1 / 12, rel=0.1)
 
 
+def test_noise_of_coarse_latents_is_as_fine_as_in_float32() -> None:
+    layer = GeneralizedGaussianEntropy(2.0)
+    exact = [each.bfloat16().float() for each in given()[:3]]
+    coarse = [each.bfloat16() for each in exact]
+    torch.manual_seed(0)
+    quantised, bits = layer(*exact)
+    torch.manual_seed(0)
+    found, found_bits = layer(*coarse)
+    assert torch.equal(found_bits, bits)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, quantised.bfloat16())
+
+
+def test_coarse_latents_are_rounded_about_the_mean_as_in_float32() -> None:
+    layer = GeneralizedGaussianEntropy().eval()
+    exact = [each.bfloat16().float() for each in given()]
+    coarse = [each.bfloat16().requires_grad_() for each in exact]
+    quantised, bits = layer(*exact)
+    found, found_bits = layer(*coarse)
+    assert torch.equal(found_bits, bits)
+    assert torch.equal(found, quantised.bfloat16())
+    found_bits.sum().backward()
+    assert coarse[3].grad.dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("bound", ["tail", "proportional", "constant", "none"])
 def test_scales_and_shapes_are_within_their_bounds(bound: str) -> None:
     layer = GeneralizedGaussianEntropy(shapes=(0.5, 3.0), bound=bound)

@@ -4,6 +4,7 @@ import mpmath
 import pytest
 import torch
 
+from workbench.layers import scale_bounds
 from workbench.layers.scale_bounds import BOUNDS, bounded, scale_bound
 
 SHAPES = torch.tensor([0.1, 0.31, 0.5, 1.0, 1.7, 2.0, 3.9, 19.9], dtype=torch.float64)
@@ -15,6 +16,24 @@ def test_the_tail_outside_the_bin_is_that_of_the_gaussian() -> None:
         outside = mpmath.gammainc(1 / shape, (0.5 / bound) ** shape, mpmath.inf, regularized=True)
         # A relative error e of the bound is one of about -u e of the tail, with u from 10 to 20.
         assert float(outside) == pytest.approx(expected, rel=3e-3)
+
+
+def test_coarse_shapes_get_the_bound_to_one_rounding() -> None:
+    shapes = torch.linspace(0.1, 19.9, 200).bfloat16()
+    found, exact = scale_bound(shapes), scale_bound(shapes.double())
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=0)
+
+
+def test_the_table_of_the_tail_is_computed_once(monkeypatch) -> None:
+    inverses = []
+    inverse = scale_bounds.special.gammainccinv
+    monkeypatch.setattr(
+        scale_bounds.special, "gammainccinv", lambda *given: inverses.append(given) or inverse(*given)
+    )
+    for _ in range(3):
+        scale_bound(SHAPES)
+    assert len(inverses) <= 1  # none if it was there already
 
 
 @pytest.mark.parametrize("kind", BOUNDS[:3])

@@ -262,6 +262,8 @@ def _curvature(
     operator = hessian(problem) if matrix == "hessian" else ggn(problem)
     pairs = eigenpairs(operator, k=1, tol=_TOLERANCE, seed=seed, method="lanczos")
     total = trace(operator, "xtrace", max_matvecs=products, seed=seed)
+    if pairs.interrupted or not total.converged:  # without a tolerance, only an interrupt ends a trace early
+        raise KeyboardInterrupt  # half a measurement is none
     return (
         float(pairs.values[0]),
         float(pairs.residuals[0]),

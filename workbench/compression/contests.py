@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 
 from workbench.choices import check_choice, check_count, check_number
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
@@ -19,7 +18,7 @@ from workbench.compression.range_coding import decode, encode
 from workbench.compression.roi_pictures import BOXED, roi_pictures
 from workbench.layers.scale_bounds import BOUNDS
 from workbench.progress import progress
-from workbench.result import Result, new_axes, standard_error
+from workbench.result import Result, new_axes, student_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,11 +74,11 @@ class EntropyContest(Result):
 
     def rate(self, kind: str) -> tuple[float, float]:
         """Coded bits per pixel: mean over the pictures, and half the width of its 95 % interval."""
-        return _interval(self._of(kind) / self.pixels)
+        return student_interval(self._of(kind) / self.pixels)
 
     def saving(self, kind: str, beside: str | None = None) -> tuple[float, float]:
         """Percent of coded bits that a family saves beside another, picture by picture, with its interval."""
-        return _interval(100 * (1 - self._of(kind) / self._of(beside or self.kinds[0])))
+        return student_interval(100 * (1 - self._of(kind) / self._of(beside or self.kinds[0])))
 
     @property
     def overhead(self) -> float:
@@ -109,7 +108,7 @@ class EntropyContest(Result):
         ax = new_axes(ax)
         for place, kind in enumerate(self.kinds[1:]):
             values = 100 * (1 - self._of(kind) / self._of(self.kinds[0]))
-            mean, half = _interval(values)
+            mean, half = student_interval(values)
             ax.plot(np.full(len(values), place), values, ".", color=COLORS[kind], alpha=0.5)
             ax.errorbar(place, mean, half, fmt="o", color=COLORS[kind], capsize=4)
         ax.axhline(0, color="0.5", linewidth=1)
@@ -283,10 +282,3 @@ def _sample(blocks: list[BlockSymbols], cells: list[np.ndarray], training: str, 
     latents = np.concatenate([each.latents.ravel() for each in blocks])[place]
     values = torch.from_numpy(latents + random.uniform(-0.5, 0.5, len(place))).float()
     return Sample(torch.from_numpy(known[place]), values, torch.ones(len(place)))
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval (Student's; nan for one value)."""
-    if len(values) < 2:
-        return float(values.mean()), math.nan
-    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * standard_error(values))

@@ -85,7 +85,7 @@ def fit_network(
         Of the start.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too, for good
         network = EntropyNetwork(kind, bound)
     cells, place = sample.cells.unique(return_inverse=True)
     share = sample.counts / sample.counts.sum()

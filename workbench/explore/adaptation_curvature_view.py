@@ -19,7 +19,7 @@ _SHOWN = {"eigenvalue": "largest eigenvalue λ", "limit": "2/λ", "trace": "trac
 _SYMBOLS = {"before": "circle-open", "after": "circle"}
 _HELP = """
 <p>The loss of the examples trained on, as a function of what a method trains: all parameters, or an update of
-every linear layer. <b>Open</b>: before the training; <b>filled</b>: after it, by AdamW at a rate of 0.03.
+every linear layer. <b>Open</b>: before the training; <b>filled</b>: after it, by AdamW.
 Small points are seeds, bars 95% intervals of their mean (Student's).</p>
 <p>A step of gradient descent above 2/λ leaves a minimum. AdamW rescales its steps: for it this is a scale
 and no limit. Before the training the Hessian's trace may be negative; that of the Gauss-Newton
@@ -98,7 +98,10 @@ def _draw(figure: go.Figure, results: Results) -> None:
                 points.x, points.y = [x] * len(values), as_list(values)
                 mean.x, mean.y, mean.error_y.array = [x], as_list([middle]), as_list([half])
     effort = f"{found.examples} examples, {found.epochs} epochs, {found.seeds} seeds"
-    figure.layout.title.text = f"{found.matrix}, {found.task} digits, rank {found.rank}, {effort}"
+    rates = ", ".join(f"{method} {rate:g}" for method, rate in found.rates.items())
+    figure.layout.title.text = (
+        f"{found.matrix}, {found.task} digits, rank {found.rank}, {effort}<br>rates: {rates}"
+    )
 
 
 ADAPTATION_CURVATURE = View(

@@ -18,7 +18,7 @@ _HELP = """
 <p>The same symbols of the same pictures, at the same distortion, under four families of distributions:
 normal, Laplace, one shape that is fitted for all (shared), and a shape for each context (generalized). Each
 picture is coded by networks that were fitted to the others. <b>Left</b>: bits of the range coder for each
-pixel. <b>Right</b>: percent saved beside the normal distribution. Points are pictures, bars 95% intervals of
+pixel. <b>Right</b>: percent saved beside the first of them. Points are pictures, bars 95% intervals of
 the mean over them (Student's).</p>
 <p><b>context</b> is what scales and shapes depend on: the frequency; also whether the block matters; also the
 decoded coefficients around. <b>weight</b> is how much more an error counts inside the region of
@@ -71,7 +71,7 @@ def _figure() -> go.Figure:
                 col=column,
             )
     figure.update_yaxes(title_text="bits per pixel", rangemode="tozero", row=1, col=1)
-    figure.update_yaxes(title_text="saved beside gaussian (%)", row=1, col=2)
+    figure.update_yaxes(title_text="saved (%)", row=1, col=2)
     styled(figure, height=460)
     figure.update_layout(title={"font": {"size": 14}})
     return figure
@@ -92,6 +92,7 @@ def _draw(figure: go.Figure, results: Results) -> None:
             centre, half = found.saving(kind) if saved else found.rate(kind)
             mean.x, mean.y = [kind], as_list([centre])
             mean.error_y.array = as_list([half])
+    figure.layout.yaxis2.title.text = f"saved beside {found.kinds[0]} (%)"
     inside, outside = found.quality.mean(1)
     figure.layout.title.text = (
         f"context {found.context}, weight {found.weight:g}: {inside:.1f} dB inside the region, "

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workbench.choices import check_choice, check_number
+from workbench.kernels.dispatch import computing
 from workbench.kernels.generalized_gaussians import generalized_gaussian_bits
 from workbench.layers.scale_bounds import BOUNDS, bounded, scale_bound
 
@@ -55,7 +56,9 @@ class GeneralizedGaussianEntropy(nn.Module):
     def forward(
         self, latents: Tensor, mean: Tensor, scale: Tensor, shape: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return quantised latents and the bits of each.
+        """Return quantised latents, in the dtype of latents and mean, and the bits of each.
+
+        All is computed in at least float32: noise in bfloat16 would have steps that can be seen.
 
         Parameters
         ----------
@@ -71,21 +74,27 @@ class GeneralizedGaussianEntropy(nn.Module):
             If ``shape`` is missing, or is one too many.
         """
         alpha, beta = self.distribution(scale, shape)
-        distance = latents - mean
+        exact = computing(latents, mean)
+        distance = latents.to(exact) - mean.to(exact)
         distance = distance + torch.rand_like(distance) - 0.5 if self.training else distance.round()
         bits = generalized_gaussian_bits(distance, torch.zeros_like(distance), alpha, beta)
-        return mean + distance, bits
+        quantised = mean.to(exact) + distance
+        return quantised.to(torch.promote_types(latents.dtype, mean.dtype)), bits
 
     def distribution(self, scale: Tensor, shape: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Scales α and shapes β within their bounds, by softplus; at a bound, gradients lead back only."""
+        """Scales α and shapes β within their bounds, by softplus; at a bound, gradients lead back only.
+
+        In at least float32.
+        """
         if (shape is None) != (self.shape is not None):
             fault = "shape is missing" if shape is None else f"shape is {self.shape} for all: pass none"
             raise ValueError(fault)
+        scale = scale.to(computing(scale))
         if shape is None:
             beta = torch.full_like(scale, self.shape)  # type: ignore[arg-type]
         else:
             low, high = self.shapes
-            beta = -bounded(-bounded(F.softplus(shape), low), -high)
+            beta = -bounded(-bounded(F.softplus(shape.to(computing(shape))), low), -high)
         alpha, beta = torch.broadcast_tensors(F.softplus(scale), beta)
         return bounded(alpha, scale_bound(beta, self.bound)), beta
 

@@ -19,6 +19,7 @@ of arXiv 2602.01325 and 2411.19320, as their abstracts and summaries tell; the t
 are derived from the Gaussian's bound.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -28,6 +29,7 @@ from scipy import special
 from torch import Tensor
 
 from workbench.choices import check_choice
+from workbench.kernels.dispatch import computing
 
 BOUNDS = ("tail", "proportional", "constant", "none")
 _NORMAL = 0.11 * math.sqrt(2)
@@ -44,7 +46,7 @@ def scale_bound(beta: Tensor, kind: str = "tail") -> Tensor:
     beta : Tensor
         Shapes, from 0.1 to 20 for ``"tail"``.
     kind : {"tail", "proportional", "constant", "none"}
-        See the module. The tail's is interpolated, to 1e-4 of itself.
+        See the module. The tail's is interpolated in at least float32, to 1e-4 of itself.
 
     Raises
     ------
@@ -57,12 +59,18 @@ def scale_bound(beta: Tensor, kind: str = "tail") -> Tensor:
         return beta * (_NORMAL / 2)
     if kind != "tail":
         return torch.full_like(beta, _NORMAL if kind == "constant" else _LEAST)
-    known = -math.log(2) - np.log(special.gammainccinv(1 / _SHAPES, _OUTSIDE)) / _SHAPES
-    logs = torch.as_tensor(known, dtype=beta.dtype, device=beta.device)
-    place = (beta / _SHAPES[0]).log() / math.log(_SHAPES[1] / _SHAPES[0])
+    exact = beta.to(computing(beta))
+    logs = torch.as_tensor(_tail_logarithms(), dtype=exact.dtype, device=beta.device)
+    place = (exact / _SHAPES[0]).log() / math.log(_SHAPES[1] / _SHAPES[0])
     left = place.floor().clamp(0, len(_SHAPES) - 2).long()
     share = place - left
-    return ((1 - share) * logs[left] + share * logs[left + 1]).exp()
+    return ((1 - share) * logs[left] + share * logs[left + 1]).exp().to(beta.dtype)
+
+
+@functools.cache
+def _tail_logarithms() -> np.ndarray:
+    """Logarithms of the tail's bound at the shapes that it is interpolated between."""
+    return -math.log(2) - np.log(special.gammainccinv(1 / _SHAPES, _OUTSIDE)) / _SHAPES
 
 
 def bounded(x: Tensor, bound: Tensor | float) -> Tensor:

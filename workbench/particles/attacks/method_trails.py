@@ -50,7 +50,7 @@ def method_trails(
 ) -> dict[str, list[Trail]]:
     """Run methods on problems, each with ``units`` times dim + 1 evaluations; a gradient counts as 3.
 
-    After Ctrl-C the problems that all methods are through with come back, with a warning that states them.
+    After Ctrl-C the problems that all methods are through with come back, with a warning that counts them.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from workbench.adaptation import AdaptationCurvature, adaptation_curvature
 from workbench.adaptation.curvatures import MOMENTS
 from workbench.adaptation.fine_tuning import METHOD_COLORS, METHODS
 from workbench.explore.figure_data import as_list
+from workbench.explore.one_call import OneCall
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 
@@ -26,21 +27,7 @@ and no limit. Before the training the Hessian's trace may be negative; that of t
 matrix is not.</p>"""
 
 
-def _compute(problem: None, values: Values) -> Results:
-    found = adaptation_curvature(**{name: values[name] for name in _ASKED})
-    if found.interrupted:
-        raise KeyboardInterrupt
-    return {"curvature": found}
-
-
-def _code(values: Values) -> str:
-    asked = ", ".join(f"{name}={values[name]!r}" for name in _ASKED)
-    return (
-        "import workbench as wb\n\n"
-        f"curvature = wb.adaptation.adaptation_curvature({asked})\n"
-        "curvature.plot()\n"
-        "print(curvature.summary())"
-    )
+_CALL = OneCall("curvature", adaptation_curvature, "wb.adaptation.adaptation_curvature", _ASKED)
 
 
 def _estimate(problem: None, values: Values) -> Cost:
@@ -109,9 +96,9 @@ ADAPTATION_CURVATURE = View(
     notebook="dora",
     help=_HELP,
     figure=_figure,
-    compute=_compute,
+    compute=_CALL.compute,
     draw=_draw,
-    code=_code,
+    code=_CALL.code,
     estimate=_estimate,
     controls=_ASKED,
 )

@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 from workbench.adaptation import AdaptationContest, compare_adaptations
 from workbench.adaptation.fine_tuning import METHOD_COLORS, METHODS
 from workbench.explore.figure_data import as_list
+from workbench.explore.one_call import OneCall
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 
@@ -25,21 +26,7 @@ the same with DoRA's norm differentiated. All see the same examples in the same 
 is trained at all of them, and the large point is the one that examples kept aside choose.</p>"""
 
 
-def _compute(problem: None, values: Values) -> Results:
-    found = compare_adaptations(**{name: values[name] for name in _ASKED})
-    if found.interrupted:
-        raise KeyboardInterrupt
-    return {"contest": found}
-
-
-def _code(values: Values) -> str:
-    asked = ", ".join(f"{name}={values[name]!r}" for name in _ASKED)
-    return (
-        "import workbench as wb\n\n"
-        f"contest = wb.adaptation.compare_adaptations({asked})\n"
-        "contest.plot()\n"
-        "print(contest.summary())"
-    )
+_CALL = OneCall("contest", compare_adaptations, "wb.adaptation.compare_adaptations", _ASKED)
 
 
 def _estimate(problem: None, values: Values) -> Cost:
@@ -121,9 +108,9 @@ ADAPTATION = View(
     notebook="dora",
     help=_HELP,
     figure=_figure,
-    compute=_compute,
+    compute=_CALL.compute,
     draw=_draw,
-    code=_code,
+    code=_CALL.code,
     estimate=_estimate,
     controls=_ASKED,
 )

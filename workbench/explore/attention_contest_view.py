@@ -9,6 +9,8 @@ from workbench.attention import AttentionContest, compare_attention
 from workbench.attention.entropy import COLORS
 from workbench.attention.trainings import MEASURES
 from workbench.explore.figure_data import as_list
+from workbench.explore.one_call import OneCall
+from workbench.explore.points_and_means import add_points_and_means
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problems.transformer import ATTENTION_KINDS
@@ -23,21 +25,7 @@ of batches. <b>Points</b> are seeds, <b>bars</b> 95% intervals of the mean over 
 gate, too, so that a difference is not one of attention alone.</p>"""
 
 
-def _compute(problem: None, values: Values) -> Results:
-    found = compare_attention(**{name: values[name] for name in _ASKED})
-    if found.interrupted:
-        raise KeyboardInterrupt
-    return {"contest": found}
-
-
-def _code(values: Values) -> str:
-    asked = ", ".join(f"{name}={values[name]!r}" for name in _ASKED)
-    return (
-        "import workbench as wb\n\n"
-        f"contest = wb.attention.compare_attention({asked})\n"
-        "contest.plot()\n"
-        "print(contest.summary())"
-    )
+_CALL = OneCall("contest", compare_attention, "wb.attention.compare_attention", _ASKED)
 
 
 def _estimate(problem: None, values: Values) -> Cost:
@@ -51,25 +39,7 @@ def _figure() -> go.Figure:
     figure = make_subplots(1, 2, horizontal_spacing=0.14)
     for column in range(1, len(_SHOWN) + 1):
         for kind in ATTENTION_KINDS:
-            figure.add_scatter(
-                name=kind,
-                showlegend=False,
-                mode="markers",
-                marker={"color": COLORS[kind], "size": 6, "opacity": 0.5},
-                hovertemplate="%{y:.4g}<extra>%{fullData.name}</extra>",
-                row=1,
-                col=column,
-            )
-            figure.add_scatter(
-                name=kind,
-                showlegend=False,
-                mode="markers",
-                marker={"color": COLORS[kind], "size": 11, "symbol": "line-ew-open"},
-                error_y={"type": "data", "thickness": 1.5, "width": 6},
-                hovertemplate="%{y:.4g} ± %{error_y.array:.2g}<extra>%{fullData.name}</extra>",
-                row=1,
-                col=column,
-            )
+            add_points_and_means(figure, kind, COLORS[kind], column)
     figure.update_yaxes(title_text="held-out loss", row=1, col=1)
     figure.update_yaxes(title_text="held-out accuracy", row=1, col=2)
     styled(figure, height=460)
@@ -98,9 +68,9 @@ CONTEST = View(
     notebook="linear_attention",
     help=_HELP,
     figure=_figure,
-    compute=_compute,
+    compute=_CALL.compute,
     draw=_draw,
-    code=_code,
+    code=_CALL.code,
     estimate=_estimate,
     controls=_ASKED,
 )

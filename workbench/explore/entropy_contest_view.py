@@ -9,6 +9,8 @@ from workbench.compression import EntropyContest, compare_entropy_models
 from workbench.compression.contests import COLORS
 from workbench.compression.entropy_network import KINDS
 from workbench.explore.figure_data import as_list
+from workbench.explore.one_call import OneCall
+from workbench.explore.points_and_means import add_points_and_means
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 
@@ -25,21 +27,7 @@ decoded coefficients around. <b>weight</b> is how much more an error counts insi
 interest.</p>"""
 
 
-def _compute(problem: None, values: Values) -> Results:
-    found = compare_entropy_models(**{name: values[name] for name in _ASKED})
-    if found.interrupted:
-        raise KeyboardInterrupt
-    return {"contest": found}
-
-
-def _code(values: Values) -> str:
-    asked = ", ".join(f"{name}={values[name]!r}" for name in _ASKED)
-    return (
-        "import workbench as wb\n\n"
-        f"contest = wb.compression.compare_entropy_models({asked})\n"
-        "contest.plot()\n"
-        "print(contest.summary())"
-    )
+_CALL = OneCall("contest", compare_entropy_models, "wb.compression.compare_entropy_models", _ASKED)
 
 
 def _estimate(problem: None, values: Values) -> Cost:
@@ -51,25 +39,7 @@ def _figure() -> go.Figure:
     figure = make_subplots(1, 2, horizontal_spacing=0.14)
     for column in (1, 2):
         for kind in KINDS:
-            figure.add_scatter(
-                name=kind,
-                showlegend=False,
-                mode="markers",
-                marker={"color": COLORS[kind], "size": 6, "opacity": 0.5},
-                hovertemplate="%{text}: %{y:.4g}<extra>%{fullData.name}</extra>",
-                row=1,
-                col=column,
-            )
-            figure.add_scatter(
-                name=kind,
-                showlegend=False,
-                mode="markers",
-                marker={"color": COLORS[kind], "size": 11, "symbol": "line-ew-open"},
-                error_y={"type": "data", "thickness": 1.5, "width": 6},
-                hovertemplate="%{y:.4g} ± %{error_y.array:.2g}<extra>%{fullData.name}</extra>",
-                row=1,
-                col=column,
-            )
+            add_points_and_means(figure, kind, COLORS[kind], column, "%{text}: ")
     figure.update_yaxes(title_text="bits per pixel", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="saved (%)", row=1, col=2)
     styled(figure, height=460)
@@ -105,9 +75,9 @@ ENTROPY_CONTEST = View(
     notebook="entropy_models",
     help=_HELP,
     figure=_figure,
-    compute=_compute,
+    compute=_CALL.compute,
     draw=_draw,
-    code=_code,
+    code=_CALL.code,
     estimate=_estimate,
     controls=_ASKED,
 )

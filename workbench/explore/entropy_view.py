@@ -9,8 +9,9 @@ from plotly.subplots import make_subplots
 from workbench.attention import EntropyCurves, entropy_curves
 from workbench.attention.entropy import COLORS, KINDS
 from workbench.explore.figure_data import as_list
+from workbench.explore.one_call import OneCall
 from workbench.explore.style import styled
-from workbench.explore.view import Results, Values, View
+from workbench.explore.view import Results, View
 
 _ASKED = ("dim", "keys", "draws", "seed")
 _HELP = """
@@ -21,18 +22,7 @@ beyond that it is at its end.</p>
 <p><b>Right</b>: the weights from the largest down, at the norm of the slider below.</p>"""
 
 
-def _compute(problem: None, values: Values) -> Results:
-    return {"curves": entropy_curves(**{name: values[name] for name in _ASKED})}
-
-
-def _code(values: Values) -> str:
-    asked = ", ".join(f"{name}={values[name]}" for name in _ASKED)
-    return (
-        "import workbench as wb\n\n"
-        f"curves = wb.attention.entropy_curves({asked})\n"
-        "curves.plot()\n"
-        "print(curves.summary())"
-    )
+_CALL = OneCall("curves", entropy_curves, "wb.attention.entropy_curves", _ASKED)
 
 
 def _figure() -> go.Figure:
@@ -119,8 +109,8 @@ ENTROPY = View(
     notebook="linear_attention",
     help=_HELP,
     figure=_figure,
-    compute=_compute,
+    compute=_CALL.compute,
     draw=_draw,
-    code=_code,
+    code=_CALL.code,
     controls=_ASKED,
 )

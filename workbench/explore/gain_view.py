@@ -8,8 +8,9 @@ from plotly.subplots import make_subplots
 from workbench.adaptation import GainErrors, gain_errors
 from workbench.adaptation.gains import MEASURED_SPREAD, MEASURES, PATH_COLORS, PATHS
 from workbench.explore.figure_data import as_list
+from workbench.explore.one_call import OneCall
 from workbench.explore.style import styled
-from workbench.explore.view import Results, Values, View
+from workbench.explore.view import Results, View
 
 _ASKED = ("draws", "dtype", "ratio", "seed")
 _TITLES = ("the change y - b", "the output y", "g - 1, found in y")
@@ -23,18 +24,7 @@ arXiv 2603.22276 measured in a trained model. <i>ratio</i> is the size of the fr
 of the update.</p>"""
 
 
-def _compute(problem: None, values: Values) -> Results:
-    return {"gains": gain_errors(**{name: values[name] for name in _ASKED})}
-
-
-def _code(values: Values) -> str:
-    asked = ", ".join(f"{name}={values[name]!r}" for name in _ASKED)
-    return (
-        "import workbench as wb\n\n"
-        f"gains = wb.adaptation.gain_errors({asked})\n"
-        "gains.plot()\n"
-        "print(gains.summary())"
-    )
+_CALL = OneCall("gains", gain_errors, "wb.adaptation.gain_errors", _ASKED)
 
 
 def _figure() -> go.Figure:
@@ -97,8 +87,8 @@ GAIN = View(
     notebook="dora",
     help=_HELP,
     figure=_figure,
-    compute=_compute,
+    compute=_CALL.compute,
     draw=_draw,
-    code=_code,
+    code=_CALL.code,
     controls=_ASKED,
 )

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.explore.figure_data import as_list
+from workbench.explore.one_call import OneCall
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.stability.last_iterates import RULES, SampledRuns, sample_runs
@@ -23,21 +24,7 @@ below.</p>
 straight line is a tail that falls exponentially; Pareto's noise bends it up.</p>"""
 
 
-def _compute(problem: None, values: Values) -> Results:
-    found = sample_runs(**{name: values[name] for name in _ASKED})
-    if found.interrupted:
-        raise KeyboardInterrupt
-    return {"sampled": found}
-
-
-def _code(values: Values) -> str:
-    asked = ", ".join(f"{name}={values[name]!r}" for name in _ASKED)
-    return (
-        "from workbench.stability.last_iterates import sample_runs\n\n"
-        f"sampled = sample_runs({asked})\n"
-        "sampled.plot()\n"
-        "print(sampled.summary())"
-    )
+_CALL = OneCall("sampled", sample_runs, "sample_runs", _ASKED, "workbench.stability.last_iterates")
 
 
 def _estimate(problem: None, values: Values) -> Cost:
@@ -137,9 +124,9 @@ LAST_ITERATES = View(
     notebook="schedules",
     help=_HELP,
     figure=_figure,
-    compute=_compute,
+    compute=_CALL.compute,
     draw=_draw,
-    code=_code,
+    code=_CALL.code,
     estimate=_estimate,
     controls=_ASKED,
 )

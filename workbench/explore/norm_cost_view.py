@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 from workbench.adaptation import NormCosts, norm_costs
 from workbench.adaptation.costs import AXES, KINDS, MEASURES, NORM_COLORS
 from workbench.explore.figure_data import as_list
+from workbench.explore.one_call import OneCall
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 
@@ -20,21 +21,7 @@ _HELP = """
 vary. Lines against the width are at the largest rank, and the other way round.</p>"""
 
 
-def _compute(problem: None, values: Values) -> Results:
-    found = norm_costs(**{name: values[name] for name in _ASKED})
-    if found.interrupted:
-        raise KeyboardInterrupt
-    return {"costs": found}
-
-
-def _code(values: Values) -> str:
-    asked = ", ".join(f"{name}={values[name]!r}" for name in _ASKED)
-    return (
-        "import workbench as wb\n\n"
-        f"costs = wb.adaptation.norm_costs({asked})\n"
-        "costs.plot()\n"
-        "print(costs.summary())"
-    )
+_CALL = OneCall("costs", norm_costs, "wb.adaptation.norm_costs", _ASKED)
 
 
 def _estimate(problem: None, values: Values) -> Cost:
@@ -100,9 +87,9 @@ NORM_COST = View(
     notebook="dora",
     help=_HELP,
     figure=_figure,
-    compute=_compute,
+    compute=_CALL.compute,
     draw=_draw,
-    code=_code,
+    code=_CALL.code,
     estimate=_estimate,
     controls=_ASKED,
 )

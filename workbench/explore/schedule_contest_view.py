@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.explore.figure_data import as_list
+from workbench.explore.one_call import OneCall
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.stability.experiments import ScheduleContest, compare_schedules
@@ -25,21 +26,13 @@ largest, and the schedules of the second pass that come from them, of the first 
 Where norms are small, the refined schedule is high; it always ends at 0.</p>"""
 
 
-def _compute(problem: None, values: Values) -> Results:
-    found = compare_schedules(**{name: values[name] for name in _ASKED})
-    if found.interrupted:
-        raise KeyboardInterrupt
-    return {"contest": found}
-
-
-def _code(values: Values) -> str:
-    asked = ", ".join(f"{name}={values[name]!r}" for name in _ASKED)
-    return (
-        "from workbench.stability.experiments import compare_schedules\n\n"
-        f"contest = compare_schedules({asked})\n"
-        "contest.plot()\n"
-        "print(contest.summary())"
-    )
+_CALL = OneCall(
+    "contest",
+    compare_schedules,
+    "compare_schedules",
+    _ASKED,
+    "workbench.stability.experiments",
+)
 
 
 def _estimate(problem: None, values: Values) -> Cost:
@@ -126,9 +119,9 @@ SCHEDULE_CONTEST = View(
     notebook="schedules",
     help=_HELP,
     figure=_figure,
-    compute=_compute,
+    compute=_CALL.compute,
     draw=_draw,
-    code=_code,
+    code=_CALL.code,
     estimate=_estimate,
     controls=_ASKED,
 )

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.explore.figure_data import as_list
+from workbench.explore.one_call import OneCall
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
@@ -24,21 +25,14 @@ allowed, 1 / distance. The <b>radius γ</b> is where the first direction crosses
 <p>Some directions are looked at, and γ is defined by all: it is an <i>upper bound</i>.</p>"""
 
 
-def _compute(problem: Problem, values: Values) -> Results:
-    found = gradient_smoothness(problem, **{name: values[name] for name in _ASKED})
-    if found.interrupted:
-        raise KeyboardInterrupt
-    return {"smoothness": found}
-
-
-def _code(values: Values) -> str:
-    asked = ", ".join(f"{name}={values[name]!r}" for name in _ASKED)
-    return (
-        "from workbench.stability.smoothness import gradient_smoothness\n\n"
-        f"smoothness = gradient_smoothness(problem, {asked})\n"
-        "smoothness.plot()\n"
-        "print(smoothness.summary())"
-    )
+_CALL = OneCall(
+    "smoothness",
+    gradient_smoothness,
+    "gradient_smoothness",
+    _ASKED,
+    "workbench.stability.smoothness",
+    takes_problem=True,
+)
 
 
 def _estimate(problem: Problem, values: Values) -> Cost:
@@ -98,9 +92,9 @@ SMOOTHNESS = View(
     notebook="smoothness",
     help=_HELP,
     figure=_figure,
-    compute=_compute,
+    compute=_CALL.compute,
     draw=_draw,
-    code=_code,
+    code=_CALL.code,
     estimate=_estimate,
     controls=_ASKED,
 )

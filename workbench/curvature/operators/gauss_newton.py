@@ -20,7 +20,7 @@ from workbench.curvature.operators.autograd import (
 )
 from workbench.curvature.operators.layer_calls import LayerCall
 from workbench.curvature.operators.layered import LayeredOperator
-from workbench.curvature.operators.structured import can_store, pays, store, stored_bytes
+from workbench.curvature.operators.structured import can_store, store, stored_bytes
 from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan
 from workbench.graph import graph_nodes
 from workbench.problem import Parameters, Problem
@@ -74,7 +74,7 @@ class GaussNewton(LayeredOperator):
 
     def _layer_bytes(self, leaves: Parameters, batch: Batch) -> int | None:
         calls, (head, *others), _ = self._record_heads(leaves, batch)
-        if others or not can_store(calls, head, list(leaves.values())) or not pays(calls, head):
+        if others or not can_store(calls, head, list(leaves.values())):
             return None
         return stored_bytes(calls, head)
 

@@ -141,25 +141,19 @@ def can_store(calls: Sequence[LayerCall], head: Tensor, parameters: Tensors) -> 
     )
 
 
-def stored_bytes(calls: Sequence[LayerCall], head: Tensor) -> int:
-    """Bytes of the activations and derivatives."""
-    numbers, _ = _kept(calls, head)
-    return sum(call.input.numel() * call.input.itemsize for call in calls) + numbers * head.itemsize
+def stored_bytes(calls: Sequence[LayerCall], head: Tensor) -> int | None:
+    """Bytes of the activations and derivatives; None where storing them does not pay.
 
-
-def pays(calls: Sequence[LayerCall], head: Tensor) -> bool:
-    """Whether two matrix products a layer, with the passes over the derivatives, are less work than four."""
-    dense = sum(call.values[0].numel() * call.output.numel() for call in calls)
-    numbers, multiplications = _kept(calls, head)
-    # a pass over memory takes about twice a matrix product's time per number
-    return dense >= 4 * numbers + multiplications
-
-
-def _kept(calls: Sequence[LayerCall], head: Tensor) -> tuple[int, int]:
-    """How many numbers the derivatives are, and the multiplications that their short forms take."""
+    It pays where two matrix products a layer, with the passes over the derivatives, are less work than four.
+    """
     short = short_forms(calls, head)
     stored = sum(call.output.numel() * head.shape[1] for call in calls[: len(calls) - len(short)])
-    return stored + sum(form.numbers for form in short), sum(form.multiplications for form in short)
+    numbers = stored + sum(form.numbers for form in short)
+    dense = sum(call.values[0].numel() * call.output.numel() for call in calls)
+    # a pass over memory takes about twice a matrix product's time per number
+    if dense < 4 * numbers + sum(form.multiplications for form in short):
+        return None
+    return sum(call.input.numel() * call.input.itemsize for call in calls) + numbers * head.itemsize
 
 
 def store(calls: Sequence[LayerCall], head: Tensor, curvature: Product) -> "StructuredProduct":

@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
-from workbench.result import standard_error
+from workbench.result import student_interval
 
 
 class Mean(NamedTuple):
@@ -22,9 +21,8 @@ def student_mean(values: np.ndarray) -> Mean:
     count = len(values)
     if not count:
         return Mean(np.nan, np.nan, np.nan, 0)
-    width = stats.t.ppf(0.975, count - 1) * standard_error(values) if count > 1 else np.nan
-    center = values.mean()
-    return Mean(float(center), float(center - width), float(center + width), count)
+    center, half = student_interval(values)
+    return Mean(center, center - half, center + half, count)
 
 
 def log_mean(values: np.ndarray) -> Mean:

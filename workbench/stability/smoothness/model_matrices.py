@@ -47,6 +47,11 @@ def model_matrix(problem: Problem, matrix: Matrix, rank: int = 10) -> Any:
     return whole if matrix == "hessian" else LowRank(whole, rank)
 
 
+def matrix_name(matrix: Matrix) -> str:
+    """Return what a matrix is called in results."""
+    return matrix if isinstance(matrix, str) else "given"
+
+
 def spent_on(op: Any, products: int | None = None) -> int:
     """Return how many products over the data a matrix cost; by default its own count.
 

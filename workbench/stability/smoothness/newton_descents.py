@@ -4,7 +4,12 @@ from workbench.choices import check_count, check_number
 from workbench.problem import Problem
 from workbench.stability.smoothness.descents import Descent, Point, Trail
 from workbench.stability.smoothness.krylov_systems import KrylovSystems
-from workbench.stability.smoothness.model_matrices import Matrix, model_matrix, spent_on
+from workbench.stability.smoothness.model_matrices import (
+    Matrix,
+    matrix_name,
+    model_matrix,
+    spent_on,
+)
 
 _TRIALS = 40
 
@@ -79,8 +84,7 @@ def regularised_newton(
             tried = 2 * found[1]
         return found
 
-    given = matrix if isinstance(matrix, str) else "given"
-    name = "gradient descent" if matrix == "none" else f"regularised Newton ({given})"
+    name = "gradient descent" if matrix == "none" else f"regularised Newton ({matrix_name(matrix)})"
     return trail.descend(name, step, iterations, tol)
 
 

@@ -21,7 +21,12 @@ from workbench.progress import progress
 from workbench.random_vectors import generator, random_vectors
 from workbench.result import Result, new_axes
 from workbench.stability.smoothness.krylov_systems import KrylovSystems
-from workbench.stability.smoothness.model_matrices import Matrix, model_matrix, spent_on
+from workbench.stability.smoothness.model_matrices import (
+    Matrix,
+    matrix_name,
+    model_matrix,
+    spent_on,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -229,7 +234,7 @@ def gradient_smoothness(
     return GradientSmoothness(
         lowest,
         lowest >= field.cap,
-        matrix if isinstance(matrix, str) else "given",
+        matrix_name(matrix),
         region,
         size,
         tuple(names),

@@ -33,24 +33,30 @@ def _one_side(d: Tensor, b: Tensor) -> Tensor:
     crosses = crossing.isfinite() & (start < 0)
     u = torch.where(crosses, crossing, 0.0)
     for _ in range(_STEPS):
-        h, slope, _ = _crossing_function(d, b, u)
+        h, slope = _crossing_function(d, b, u)
         step = torch.where(crosses & (slope > 0), h.clamp(min=0) / slope, 0.0)
         u = u - step
         if bool((step <= 1e-9 * u).all()):  # the next one would be below rounding
             break
-    h, _, rounding = _crossing_function(d, b, u)
+    h, _ = _crossing_function(d, b, u)
+    rounding = _rounding(d, b, u)
     chord = u * (-rounding - start) / (h - start)
     found = torch.where(crosses & (start < -rounding), torch.minimum(chord, u), 0.0)
     return torch.where(crosses | (start >= 0), found, torch.inf)
 
 
-def _crossing_function(d: Tensor, b: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Value, slope and rounding error of h."""
-    shifts = b * u[:, None]
-    exponents = d + shifts
+def _crossing_function(d: Tensor, b: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Value and slope of h."""
+    exponents = torch.addcmul(d, b, u[:, None])
     largest = exponents.amax(1, keepdim=True)
-    terms = (exponents - largest).exp()
+    terms = exponents.sub_(largest).exp_()
     total = terms.sum(1)
-    sizes = torch.where(terms > 0, shifts.abs() - d, 0.0)
-    rounding = 8 * torch.finfo(d.dtype).eps * (1 + (terms * sizes).sum(1) / total)
-    return largest[:, 0] + total.log(), (terms * b).sum(1) / total, rounding
+    return largest[:, 0] + total.log(), terms.mul_(b).sum(1) / total
+
+
+def _rounding(d: Tensor, b: Tensor, u: Tensor) -> Tensor:
+    """What h may be rounded by."""
+    shifts = b * u[:, None]
+    shares = (d + shifts).softmax(1)
+    sizes = torch.where(shares > 0, shifts.abs() - d, 0.0)
+    return 8 * torch.finfo(d.dtype).eps * (1 + (shares * sizes).sum(1))

@@ -1,11 +1,11 @@
 """The nearest zero of each partition function, with a certificate that no other is nearer.
 
-Circles of growing radius count the zeros within by winding numbers. Between the last that holds none and
-the first that holds one lies the nearest; Newton's method finds it from where |F / F'| is small on these two,
-and from the zeros that the likeliest class has with each of the others alone. In the end the winding number
-of F is counted on the circle through it, with that zero and those known to be no nearer divided out: 0 says
-that there is none within. It is computed in float64 from turns between points of the circle, and refused
-where one is sharp or F is noise.
+Winding numbers count the zeros within a circle. Bisection over radii leads to two neighbouring circles, of
+which the smaller holds none and the larger one; between them lies the nearest. Newton's method finds it from
+where |F / F'| is small on these two, and from the zeros that the likeliest class has with each of the others
+alone. In the end the winding number of F is counted on the circle through it, with that zero and those known
+to be no nearer divided out: 0 says that there is none within. It is computed in float64 from turns between
+points of the circle, and refused where one is sharp or F is noise.
 """
 
 import math
@@ -17,7 +17,7 @@ from torch import Tensor
 from workbench.stability.partition import Partition
 from workbench.stability.winding import TaylorSums, winding_numbers
 
-_CIRCLES = 23
+_HALVINGS = 5  # of the ratio of the largest circle to the bound, in logarithms
 _MINIMA = 6  # starts for Newton's method from the circles
 _PAIRS = 2  # and from pairs of classes
 _STEPS = 14
@@ -86,21 +86,25 @@ def _search(partition: Partition, bound: Tensor, reach: Tensor, pairs: Tensor) -
 
 def _starts_on_circles(sums: TaylorSums, bound: Tensor) -> Tensor:
     """Points (m, starts) at which F / F' is small, on the two circles that hold the nearest zero between."""
-    ladder = torch.linspace(0, 1, _CIRCLES, dtype=torch.float64, device=bound.device)
-    radii = bound[:, None] * (sums.reach / bound)[:, None] ** ladder
-    values = sums.on_circles(radii)
-    counts, _ = winding_numbers(values)
-    first = (counts > 0).int().argmax(1, keepdim=True).clamp(min=1)
-    two = torch.cat([first - 1, first], dim=1)
-    circles = radii.gather(1, two)
-    held = values.gather(1, two[..., None].expand(-1, -1, values.shape[-1]))
-    distance = (held / sums.derivative_on_circles(circles)).abs()
+    circles = _nearest_circles(sums, bound)
+    distance = (sums.on_circles(circles) / sums.derivative_on_circles(circles)).abs()
     inner = distance[..., 1:-1]
     minimum = (inner <= distance[..., :-2]) & (inner <= distance[..., 2:])
     score = torch.where(minimum, inner, torch.inf).flatten(1)
     best = score.topk(_MINIMA, dim=1, largest=False).indices
     points = (circles[..., None] * sums.units()[1:-1]).flatten(1)
     return points.gather(1, best)
+
+
+def _nearest_circles(sums: TaylorSums, bound: Tensor) -> Tensor:
+    """Radii (m, 2) of a circle without zeros and of the next, which has one unless the reach is too short."""
+    inner, outer = bound.log(), sums.reach.log()
+    for _ in range(_HALVINGS):
+        middle = (inner + outer) / 2
+        counts, _ = winding_numbers(sums.on_circles(middle.exp()[:, None]))
+        holds = counts[:, 0] > 0
+        inner, outer = torch.where(holds, inner, middle), torch.where(holds, middle, outer)
+    return torch.stack([inner, outer], dim=1).exp()
 
 
 def _is_nearest(sums: TaylorSums, zero: Tensor, others: list[Tensor]) -> Tensor:

@@ -1,5 +1,6 @@
 """A partition function on circles around the origin, and its winding numbers there."""
 
+import functools
 import math
 
 import torch
@@ -10,6 +11,7 @@ from workbench.stability.partition import Partition
 _NOISE = 1e3 * torch.finfo(torch.float64).eps
 _CACHED = 2**15  # numbers at a time, which a processor's cache holds
 _SHARPEST_TURN = 2.5  # radians between neighbouring points; at pi the direction of a turn is unknown
+_STEEPEST = -1 / math.tan(_SHARPEST_TURN)
 
 
 class TaylorSums:
@@ -77,10 +79,15 @@ class TaylorSums:
         x = s / self.reach[:, None]
         value = torch.zeros_like(x)
         derivative = torch.zeros_like(x)
-        for column in self.coefficients.flip(1).T:
+        for coefficient in self._descending:
             derivative.mul_(x).add_(value)
-            value.mul_(x).add_(column[:, None])
+            value.mul_(x).add_(coefficient)
         return value, derivative / self.reach[:, None]
+
+    @functools.cached_property
+    def _descending(self) -> tuple[Tensor, ...]:
+        """Coefficients (m, 1) from the highest order down, complex as the points: mixed types are slow."""
+        return self.coefficients.flip(1).T.contiguous().to(torch.complex128)[..., None].unbind(0)
 
     def _powers(self, radii: Tensor) -> Tensor:
         orders = torch.arange(self.coefficients.shape[1], device=radii.device)
@@ -101,14 +108,18 @@ def winding_numbers(values: Tensor) -> tuple[Tensor, Tensor]:
     """Count zeros above the real axis from values (..., points) on an upper half circle.
 
     The function is real on the real axis and positive at both ends, so that it winds around 0 a whole number
-    of times.
+    of times: as often as it crosses the negative axis downwards more than upwards.
 
     Returns
     -------
-    counts : Tensor (...) of float64
+    counts : Tensor (...) of int
         Zeros within, each pair of conjugates once.
     clear : Tensor (...) of bool
         Whether no turn between neighbouring points is so sharp that its direction is in doubt.
     """
-    turns = (values[..., 1:] * values[..., :-1].conj()).angle()
-    return (turns.sum(-1) / (2 * math.pi)).round(), turns.abs().amax(-1) < _SHARPEST_TURN
+    turns = values[..., 1:] * values[..., :-1].conj()
+    along, across = turns.real, turns.imag
+    above = values.imag >= 0
+    downwards = (above[..., :-1] > above[..., 1:]) & (across > 0)
+    upwards = (above[..., :-1] < above[..., 1:]) & (across < 0)
+    return downwards.sum(-1) - upwards.sum(-1), (along > -_STEEPEST * across.abs()).all(-1)

@@ -32,7 +32,7 @@ _TOGETHER = 1 << 20  # entries of the widest layer's outputs, of all columns tha
 
 
 @dataclass(frozen=True)
-class ChainLayer:
+class DenseLayer:
     """What is stored of a layer over R rows: examples, or their positions.
 
     Attributes
@@ -42,15 +42,12 @@ class ChainLayer:
     matrix : Tensor (out, in)
         The weight.
     input : Tensor (R, in)
-    delta : Tensor (R, out)
-        Derivative of the loss with respect to the outputs.
     """
 
     weight: int
     bias: int | None
     matrix: Tensor
     input: Tensor
-    delta: Tensor
 
     def push(self, vectors: Tensors, inner: Tensor | None) -> Tensor:
         """Change (…, R, out) of the outputs along vectors (…, each parameter) and a change of the inputs."""
@@ -59,13 +56,30 @@ class ChainLayer:
             _add_product(change, inner, self.matrix.T)
         return change if self.bias is None else change.add_(vectors[self.bias].unsqueeze(-2))
 
-    def pull(self, turned: Tensor, inner: Tensor | None, parts: list[Tensor]) -> None:
+    def pull(self, outer: Tensor, parts: list[Tensor]) -> None:
+        """Put the parameters' gradients for one (…, R, out) of the outputs into their places."""
+        parts[self.weight] = outer.mT @ self.input
+        if self.bias is not None:
+            parts[self.bias] = outer.sum(dim=-2)
+
+
+@dataclass(frozen=True)
+class ChainLayer(DenseLayer):
+    """The same, and the derivative of the loss.
+
+    Attributes
+    ----------
+    delta : Tensor (R, out)
+        Derivative of the loss with respect to the outputs.
+    """
+
+    delta: Tensor
+
+    def pull_change(self, turned: Tensor, inner: Tensor | None, parts: list[Tensor]) -> None:
         """Put the products into their places; ``turned`` is the change (…, R, out) of delta."""
-        parts[self.weight] = turned.mT @ self.input
+        self.pull(turned, parts)
         if inner is not None:
             _add_product(parts[self.weight], self.delta.T, inner)
-        if self.bias is not None:
-            parts[self.bias] = turned.sum(dim=-2)
 
     def back(self, turned: Tensor, vectors: Tensors) -> Tensor:
         """Change (…, R, in) of the loss' derivative with respect to the inputs."""
@@ -144,9 +158,9 @@ class DenseChain:
             turned = self._turn(changes.pop())
             parts = list(vectors)  # all replaced
             for layer, bend in zip(self._layers[:0:-1], self._bends[::-1], strict=True):
-                layer.pull(turned, inner.pop(), parts)
+                layer.pull_change(turned, inner.pop(), parts)
                 turned = bend.back(layer.back(turned, vectors), changes.pop())
-            self._layers[0].pull(turned, None, parts)
+            self._layers[0].pull_change(turned, None, parts)
         return parts
 
     def _turn(self, change: Tensor) -> Tensor:
@@ -163,7 +177,12 @@ def is_chain(calls: Sequence[LayerCall], head: Tensor, parameters: Collection[st
     Not whether the functions between them act entry by entry: compare a product.
     """
     places = [place for call in calls for place in (call.weight, call.bias) if place is not None]
-    if sorted(places) != list(range(len(parameters))) or calls[0].input.requires_grad:
+    return sorted(places) == list(range(len(parameters))) and are_joined(calls, head)
+
+
+def are_joined(calls: Sequence[LayerCall], head: Tensor) -> bool:
+    """Whether each layer is dense and may take what the one before gives, and the last gives ``head``."""
+    if calls[0].input.requires_grad:
         return False
     dense = all(call.convolution is None and call.weight is not None for call in calls)
     types = {tensor.dtype for call in calls for tensor in (call.input, call.output, call.values)}
@@ -199,7 +218,7 @@ def store_chain(calls: Sequence[LayerCall], head: Tensor, loss: Tensor, curvatur
     )
     deltas, values = gradients[: len(outputs)], gradients[len(outputs) :]
     layers = [
-        ChainLayer(call.weight, call.bias, call.values, _rows(call.input.detach()), _rows(delta))
+        ChainLayer(call.weight, call.bias, call.values, rows(call.input.detach()), rows(delta))
         for call, delta in zip(calls, deltas, strict=True)
         if call.weight is not None  # is_chain() saw to it
     ]
@@ -213,9 +232,9 @@ def _bend(argument: Tensor, value: Tensor, derivative: Tensor) -> Bend:
     """Differentiate a function that acts entry by entry, twice."""
     slope = _derivative(value, argument, again=True)
     if not slope.requires_grad:
-        return Bend(_rows(slope), None)
+        return Bend(rows(slope), None)
     second = _derivative(slope, argument)
-    return Bend(_rows(slope.detach()), _rows(second * derivative))
+    return Bend(rows(slope.detach()), rows(second * derivative))
 
 
 def _derivative(value: Tensor, argument: Tensor, *, again: bool = False) -> Tensor:
@@ -236,5 +255,6 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return total.addmm_(left, right) if total.dim() == 2 else total.add_(left @ right)
 
 
-def _rows(tensor: Tensor) -> Tensor:
+def rows(tensor: Tensor) -> Tensor:
+    """All examples and positions (R, width)."""
     return tensor.reshape(-1, tensor.shape[-1])

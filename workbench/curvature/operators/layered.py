@@ -84,9 +84,12 @@ class LayeredOperator(ProblemOperator):
                 return False
         vectors = self._split(random_vectors(1, self.shape[0], generator(0))[0].to(self.device, self.dtype))
         expected = self._build(leaves, batch)(vectors, batched=False)
-        stored = self._build(leaves, batch, STRUCTURED)(vectors, batched=False)
+        product = self._build(leaves, batch, STRUCTURED)
+        alone = product(vectors, batched=False)
+        together = [part[0] for part in product([vector[None] for vector in vectors], batched=True)]
         scale = max(float(part.abs().max()) for part in expected if part.numel())
         return all(
             torch.allclose(part.to(other.dtype), other, rtol=0, atol=1000 * self.precision * scale)
+            for stored in (alone, together)
             for part, other in zip(stored, expected, strict=True)
         )

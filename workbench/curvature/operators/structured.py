@@ -4,7 +4,8 @@ For a dense layer with inputs :math:`a_n` and outputs :math:`s_n = W a_n + b`, t
 outputs :math:`f_n` along a change V of W is :math:`D_n V a_n`, where :math:`D_n = \partial f_n/\partial s_n`.
 With both stored, a product takes two matrix products for each layer, where differentiating
 through the network takes four. At the last two layers :math:`D_n` often has a form that takes next to no
-memory.
+memory. Reading it for a single column may take longer than the two products that are saved: then that one
+goes along the chain of layers (:mod:`.chain_jacobian`).
 """
 
 import abc
@@ -17,13 +18,22 @@ from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
 from workbench.curvature.operators.autograd import Product, Tensors
+from workbench.curvature.operators.chain_jacobian import (
+    ChainJacobian,
+    chain_jacobian,
+    chain_multiplications,
+    slope_numbers,
+)
 from workbench.curvature.operators.layer_calls import LayerCall
 from workbench.curvature.operators.output_derivatives import (
     OutputDerivatives,
+    StoredDerivatives,
     output_derivatives,
     short_forms,
 )
 from workbench.progress import still_at_work
+
+_READING = 64  # multiplications in the time that reading a number takes where it is not in a cache
 
 
 class StoredLayer(abc.ABC):
@@ -153,7 +163,13 @@ def stored_bytes(calls: Sequence[LayerCall], head: Tensor) -> int | None:
     # a pass over memory takes about twice a matrix product's time per number
     if dense < 4 * numbers + sum(form.multiplications for form in short):
         return None
-    return sum(call.input.numel() * call.input.itemsize for call in calls) + numbers * head.itemsize
+    kept = numbers + (slope_numbers(calls) if _chain(calls, head, stored) else 0)
+    return sum(call.input.numel() * call.input.itemsize for call in calls) + kept * head.itemsize
+
+
+def _chain(calls: Sequence[LayerCall], head: Tensor, stored: int) -> ChainJacobian | None:
+    """The chain of these layers where it is faster for a single column than ``stored`` numbers are."""
+    return chain_jacobian(calls, head) if chain_multiplications(calls) < _READING * stored else None
 
 
 def store(calls: Sequence[LayerCall], head: Tensor, curvature: Product) -> "StructuredProduct":
@@ -168,20 +184,40 @@ def store(calls: Sequence[LayerCall], head: Tensor, curvature: Product) -> "Stru
     curvature : callable
         Multiplies with the matrix between the two Jacobians.
     """
+    derivatives = output_derivatives(calls, head)
     layers = [
-        (StoredDense if call.convolution is None else StoredConvolution)(call, derivatives)
-        for call, derivatives in zip(calls, output_derivatives(calls, head), strict=True)
+        (StoredDense if call.convolution is None else StoredConvolution)(call, each)
+        for call, each in zip(calls, derivatives, strict=True)
     ]
-    return StructuredProduct(layers, curvature, head.shape)
+    stored = sum(each.numbers for each in derivatives if isinstance(each, StoredDerivatives))
+    return StructuredProduct(layers, curvature, head.shape, _chain(calls, head, stored))
 
 
 class StructuredProduct:
-    """Multiplies with one batch's Gauss-Newton matrix, any number of columns at once."""
+    """Multiplies with one batch's Gauss-Newton matrix, any number of columns at once.
 
-    def __init__(self, layers: Sequence[StoredLayer], curvature: Product, shape: torch.Size) -> None:
+    Parameters
+    ----------
+    layers : sequence of StoredLayer
+    curvature : callable
+        Multiplies with the matrix between the two Jacobians.
+    shape : torch.Size
+        Shape (N, C) of the outputs.
+    chain : ChainJacobian, optional
+        Takes the single columns.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[StoredLayer],
+        curvature: Product,
+        shape: torch.Size,
+        chain: ChainJacobian | None,
+    ) -> None:
         self._layers = layers
         self._curvature = curvature
         self._shape = shape
+        self._chain = chain
 
     @property
     def shapes(self) -> list[torch.Size]:
@@ -192,6 +228,9 @@ class StructuredProduct:
         """Return J v (N, C); with ``batched`` vectors and result have a leading dimension."""
         still_at_work()
         rows = [vector.to(self._layers[0].input.dtype) for vector in vectors]
+        if self._chain is not None and not batched:
+            with torch.no_grad():
+                return [self._chain.push(rows)]
         rows = rows if batched else [vector[None] for vector in rows]
         with torch.no_grad():
             changes = self._layers[0].push(rows)
@@ -203,6 +242,9 @@ class StructuredProduct:
     def pull(self, covectors: Tensors, *, batched: bool) -> Tensors:
         """Return Jᵀ u, one tensor per parameter."""
         still_at_work()
+        if self._chain is not None and not batched:
+            with torch.no_grad():
+                return self._chain.pull(covectors[0].to(self._layers[0].input.dtype))
         (rows,) = covectors if batched else [covectors[0][None]]
         columns = rows.to(self._layers[0].input.dtype).transpose(0, 1).contiguous()  # (N, k, C)
         places = [place for layer in self._layers for place in (layer.weight, layer.bias)]

@@ -1,0 +1,94 @@
+r"""Jacobian products of chains of dense layers, from activations and the slopes between the layers.
+
+In the notation of :mod:`.dense_chain`, :math:`J v` is :math:`\dot a_L`, and :math:`J^\top u` goes back from
+:math:`\delta_L = u` by :math:`\delta_l = \sigma_l' \circ W_{l+1}^\top \delta_{l+1}` with the gradients
+:math:`\delta_l z_{l-1}^\top`: four matrix products a layer. Stored derivatives of the outputs take two, but
+for a single column reading them takes longer, unless layers are many times as wide as the outputs.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from workbench.curvature.operators.autograd import Tensors
+from workbench.curvature.operators.dense_chain import DenseLayer, are_joined
+from workbench.curvature.operators.layer_calls import LayerCall
+from workbench.random_vectors import generator
+
+
+class ChainJacobian:
+    """Multiplies one vector with the Jacobian of one batch's outputs, or its transpose.
+
+    Parameters
+    ----------
+    layers : sequence of DenseLayer
+    slopes : sequence of Tensor (N, width)
+        Derivatives of the functions between them, which act entry by entry; one fewer.
+    """
+
+    def __init__(self, layers: Sequence[DenseLayer], slopes: Sequence[Tensor]) -> None:
+        self._layers, self._slopes = layers, slopes
+
+    def push(self, vectors: Tensors) -> Tensor:
+        """Change (N, C) of the outputs along changes of the parameters."""
+        change = self._layers[0].push(vectors, None)
+        for layer, slope in zip(self._layers[1:], self._slopes, strict=True):
+            change = layer.push(vectors, change.mul_(slope))
+        return change
+
+    def pull(self, covector: Tensor) -> Tensors:
+        """One tensor per parameter for (N, C) of the outputs."""
+        places = [place for layer in self._layers for place in (layer.weight, layer.bias)]
+        parts = [covector] * sum(place is not None for place in places)  # all replaced
+        for layer, slope in zip(self._layers[:0:-1], self._slopes[::-1], strict=True):
+            layer.pull(covector, parts)
+            covector = (covector @ layer.matrix).mul_(slope)
+        self._layers[0].pull(covector, parts)
+        return parts
+
+
+def chain_jacobian(calls: Sequence[LayerCall], head: Tensor) -> ChainJacobian | None:
+    """The chain that leads to outputs (N, C), or None where these layers are none.
+
+    Parameters
+    ----------
+    calls : sequence of LayerCall
+        Of the pass that led to ``head``, with their graph; each parameter is used once.
+    head : Tensor
+    """
+    if not are_joined(calls, head):
+        return None
+    slopes = [_slope(earlier.output, later.input) for earlier, later in pairwise(calls)]
+    found = [slope for slope in slopes if slope is not None]
+    layers = [
+        DenseLayer(call.weight, call.bias, call.values, call.input.detach())
+        for call in calls
+        if call.weight is not None  # are_joined() saw to it
+    ]
+    return ChainJacobian(layers, found) if len(found) == len(slopes) else None
+
+
+def chain_multiplications(calls: Sequence[LayerCall]) -> int:
+    """How many the matrix products of all layers but the first take on the way forward or back."""
+    return sum(call.input.numel() * len(call.values) for call in calls[1:])
+
+
+def slope_numbers(calls: Sequence[LayerCall]) -> int:
+    """How many slopes are kept."""
+    return sum(call.input.numel() for call in calls[1:])
+
+
+def _slope(argument: Tensor, value: Tensor) -> Tensor | None:
+    """Derivative of a function that acts entry by entry; None if this one does not."""
+    seed = torch.randn(value.shape, generator=generator(0)).to(value)
+    slope, found = (
+        torch.autograd.grad(
+            value, argument, each, retain_graph=True, allow_unused=True, materialize_grads=True
+        )[0]
+        for each in (torch.ones_like(value), seed)
+    )
+    expected = slope * seed
+    rounding = 100 * torch.finfo(value.dtype).eps * float(expected.abs().max())
+    return slope if torch.allclose(found, expected, rtol=0, atol=rounding) else None

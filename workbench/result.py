@@ -191,6 +191,17 @@ def student_interval(samples: np.ndarray) -> tuple[float, float]:
     return float(samples.mean()), float(half)
 
 
+def clopper_pearson(hits: np.ndarray, runs: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Exact binomial intervals of ``hits`` out of ``runs``: at least ``level`` of them hold the truth."""
+    from scipy.stats import beta
+
+    hits = np.asarray(hits)
+    tail = (1 - level) / 2
+    low = np.where(hits > 0, beta.ppf(tail, hits, runs - hits + 1), 0.0)
+    high = np.where(hits < runs, beta.ppf(1 - tail, hits + 1, runs - hits), 1.0)
+    return low, high
+
+
 def _find_type(name: str) -> type[Result]:
     if name not in _TYPES and name.startswith("workbench."):
         import_module(name.partition(":")[0])

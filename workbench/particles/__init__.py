@@ -41,8 +41,9 @@ from workbench.particles.planted.tensors import TensorModel, tensor_pca
 from workbench.particles.proximal import proximal_point
 from workbench.particles.schedules import Schedule
 from workbench.particles.step_comparison import StepComparison, step_comparison
-from workbench.particles.success import Success, clopper_pearson, success
+from workbench.particles.success import Success, success
 from workbench.particles.swarm import Swarm
+from workbench.result import clopper_pearson
 
 __all__ = [
     "LANDSCAPES",

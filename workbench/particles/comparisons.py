@@ -20,10 +20,10 @@ from workbench.particles.landscapes import Landscape
 from workbench.particles.noise import FIRST_STEP, normals
 from workbench.particles.objectives import GRADIENT_COST, Objective, Read, gradients, read_objective
 from workbench.particles.proximal import proximal_point
-from workbench.particles.success import clopper_pearson, distance_to
+from workbench.particles.success import distance_to
 from workbench.particles.swarm import Swarm
 from workbench.progress import progress
-from workbench.result import Result, new_axes
+from workbench.result import Result, clopper_pearson, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

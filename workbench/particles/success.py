@@ -12,7 +12,7 @@ from workbench.choices import check_number
 from workbench.colors import BLUE
 from workbench.particles.landscapes import Landscape
 from workbench.particles.swarm import Swarm
-from workbench.result import Result, new_axes
+from workbench.result import Result, clopper_pearson, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,17 +125,6 @@ def distance_to(minimisers: Any, points: torch.Tensor) -> torch.Tensor:
     """Distance (...) of points (..., dim) from the nearest minimiser, in the maximum norm."""
     targets = _targets(minimisers, points.shape[-1])
     return (points[..., None, :].double() - targets).abs().amax(-1).amin(-1)
-
-
-def clopper_pearson(hits: np.ndarray, runs: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Exact binomial intervals of ``hits`` out of ``runs``: at least ``level`` of them hold the truth."""
-    from scipy.stats import beta
-
-    hits = np.asarray(hits)
-    tail = (1 - level) / 2
-    low = np.where(hits > 0, beta.ppf(tail, hits, runs - hits + 1), 0.0)
-    high = np.where(hits < runs, beta.ppf(1 - tail, hits + 1, runs - hits), 1.0)
-    return low, high
 
 
 def _targets(minimisers: Any, dim: int) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Will this step hold? How large a step is safe, and what training does at the limit."""
 
-from workbench.stability import baselines, quantities, schedules
+from workbench.stability import baselines, quantities, rate_advice, schedules
 from workbench.stability.binding_ghosts import nearest_ghosts
 from workbench.stability.control_trace import ControlTrace
 from workbench.stability.controller import TaylorController
@@ -10,6 +10,7 @@ from workbench.stability.linear_limits import LinearStability
 from workbench.stability.minima import linear_stability
 from workbench.stability.problem_radius import TaylorRadius, taylor_radius
 from workbench.stability.radii import BatchRadius, LogitRadius, logit_radius, minimum_radius
+from workbench.stability.rate_advice import RateLimit, rate_limit
 from workbench.stability.rays import Ray, ray
 from workbench.stability.scales import StepScales, step_scales
 from workbench.stability.schedules import RefinedSchedule, refine_schedule
@@ -25,6 +26,7 @@ __all__ = [
     "LayerRadii",
     "LinearStability",
     "LogitRadius",
+    "RateLimit",
     "Ray",
     "RefinedSchedule",
     "StepScales",
@@ -40,6 +42,8 @@ __all__ = [
     "minimum_radius",
     "nearest_ghosts",
     "quantities",
+    "rate_advice",
+    "rate_limit",
     "ray",
     "refine_schedule",
     "schedules",

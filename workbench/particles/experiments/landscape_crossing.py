@@ -17,9 +17,9 @@ from workbench.particles.comparisons import Paths, gradient_descent
 from workbench.particles.landscapes import Landscape
 from workbench.particles.objectives import GRADIENT_COST
 from workbench.particles.optimization import consensus
-from workbench.particles.success import clopper_pearson, distance_to
+from workbench.particles.success import distance_to
 from workbench.particles.swarm import Swarm
-from workbench.result import Result, new_axes
+from workbench.result import Result, clopper_pearson, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,10 +15,9 @@ from torch import nn
 from workbench.choices import check_count
 from workbench.colors import BLUE, VERMILION
 from workbench.particles.network_training import NetworkTraining, train_by_consensus, train_by_sgd
-from workbench.particles.success import clopper_pearson
 from workbench.problem import Problem
 from workbench.problems.datasets import digits
-from workbench.result import Result, new_axes
+from workbench.result import Result, clopper_pearson, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,9 @@ import pandas as pd
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.particles.landscapes import landscape
 from workbench.particles.optimization import consensus
-from workbench.particles.success import clopper_pearson, success
+from workbench.particles.success import success
 from workbench.progress import progress
-from workbench.result import Result, new_axes
+from workbench.result import Result, clopper_pearson, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

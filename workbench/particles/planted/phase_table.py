@@ -9,8 +9,7 @@ import pandas as pd
 
 from workbench.choices import check_choice
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
-from workbench.particles.success import clopper_pearson
-from workbench.result import Result, new_axes
+from workbench.result import Result, clopper_pearson, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,129 @@
+"""Limits of learning rates where they are known: on quadratics."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.stability.rate_advice import RateLimit, ShortRuns, rate_limit, rate_shares
+
+
+@pytest.fixture(scope="module")
+def quadratic() -> tuple[wb.Problem, float]:
+    """A linear regression far from its minimum, and its sharpness."""
+    torch.manual_seed(1)
+    x, y = torch.randn(30, 5, dtype=torch.float64), torch.randn(30, 1, dtype=torch.float64)
+    model = nn.Linear(5, 1, bias=False).double()
+    nn.init.constant_(model.weight, 20.0)
+    sharpness = torch.linalg.eigvalsh(2 * x.T @ x / 30)[-1].item()
+    return wb.Problem(model, nn.MSELoss(), (x, y)), sharpness
+
+
+@pytest.mark.parametrize(("optimizer", "factor"), [("sgd", 2.0), ("momentum", 3.8)])
+@pytest.mark.parametrize("start", [0.2, 1.0, 30.0])
+def test_gradient_descent_survives_up_to_the_law(
+    quadratic: tuple[wb.Problem, float], optimizer: str, factor: float, start: float
+) -> None:
+    problem, sharpness = quadratic
+    law = factor / sharpness
+    found = rate_limit(
+        problem,
+        optimizer,
+        batch_size=100,
+        steps=400,
+        seeds=2,
+        guess=1.1 * start * law,
+        threshold=problem.loss_at(),
+    )
+    assert found.batch_size == 30
+    assert np.ptp(found.limits) == 0
+    assert law / math.sqrt(2) < found.advised < law
+
+
+def test_fresh_runs_of_a_quadratic_survive_below_and_degrade_above(
+    quadratic: tuple[wb.Problem, float],
+) -> None:
+    problem, sharpness = quadratic
+    limit = rate_limit(
+        problem, batch_size=30, steps=200, seeds=2, guess=1.9 / sharpness, threshold=problem.loss_at()
+    )
+    shares = rate_shares(problem, limit, factors=(0.5, 1, 2), seeds=3)
+    assert shares.survived.tolist() == [3, 3, 0]
+    table = shares.frame()
+    assert table["high"].iloc[-1] == pytest.approx(1 - 0.025 ** (1 / 3))
+    assert "3 of 3 at 0.5 ×" in shares.summary()
+    assert shares.plot().get_xscale() == "log"
+
+
+def test_a_limit_parts_the_runs_that_were_tried() -> None:
+    problem = wb.load_problem("digits-mlp", epochs=0, width=8)
+    found = rate_limit(problem, "adam", steps=10, seeds=2, guess=1e-4)  # too slow to begin with
+    table = found.frame()
+    start = problem.loss_at()
+    for place, (_, runs) in enumerate(table.groupby("seed")):
+        limit = found.limits[place]
+        assert runs["survived"][np.isclose(runs["rate"], limit, rtol=1e-9)].all()
+        assert not runs["survived"][runs["rate"] > 1.001 * limit].any()
+        failed = runs[~runs["survived"] & (runs["rate"] < limit)]
+        assert (failed["loss"] <= start).all()
+    assert (table["loss"].iloc[0] > found.threshold) & (found.limits > 1e-3).all()
+    low, high = found.interval
+    assert low <= found.advised <= high
+    assert "adam, batches of 32: largest rate" in found.plot().get_title()
+
+
+def test_an_optimizer_of_ones_own_is_taken(quadratic: tuple[wb.Problem, float]) -> None:
+    def halved(parameters: Any, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr=rate / 2)
+
+    problem, sharpness = quadratic
+    found = rate_limit(
+        problem, halved, batch_size=30, steps=200, seeds=1, guess=0.1, threshold=problem.loss_at()
+    )
+    assert found.optimizer == "halved"
+    assert 4 / sharpness / math.sqrt(2) < found.advised < 4 / sharpness
+    assert math.isnan(found.interval[0])
+
+
+def test_an_interrupt_keeps_the_seeds_that_are_done(
+    quadratic: tuple[wb.Problem, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, _ = quadratic
+    real = ShortRuns.final_loss
+
+    def once(self: ShortRuns, rate: float, seed: int) -> float:
+        if seed == 1:
+            raise KeyboardInterrupt
+        return real(self, rate, seed)
+
+    monkeypatch.setattr(ShortRuns, "final_loss", once)
+    found = rate_limit(problem, batch_size=30, steps=20, guess=0.1, threshold=problem.loss_at())
+    assert (len(found.limits), found.interrupted) == (1, True)
+    assert "INTERRUPTED" in found.summary()
+
+
+def test_results_are_saved(quadratic: tuple[wb.Problem, float], tmp_path: Any) -> None:
+    problem, _ = quadratic
+    found = rate_limit(problem, batch_size=30, steps=20, seeds=2, guess=0.1, threshold=problem.loss_at())
+    loaded = wb.load_result(found.save(tmp_path / "limit"))
+    assert isinstance(loaded, RateLimit)
+    assert loaded.summary() == found.summary()
+
+
+def test_bad_arguments_are_refused(quadratic: tuple[wb.Problem, float]) -> None:
+    problem, _ = quadratic
+    with pytest.raises(ValueError, match="optimizer='sdg' is not one of"):
+        rate_limit(problem, "sdg")
+    with pytest.raises(ValueError, match="guess=-1 is out of range"):
+        rate_limit(problem, guess=-1)
+    with pytest.raises(ValueError, match="no learning rate ends under a loss of 1e-12 after 1 steps"):
+        rate_limit(problem, batch_size=30, steps=1, guess=0.1, threshold=1e-12)
+    limit = rate_limit(problem, batch_size=30, steps=5, seeds=1, guess=0.1, threshold=problem.loss_at())
+    with pytest.raises(ValueError, match="factors is empty"):
+        rate_shares(problem, limit, factors=())
+    with pytest.raises(ValueError, match="factor=0 is out of range"):
+        rate_shares(problem, limit, factors=(0,))

@@ -1,0 +1,60 @@
+"""Short trainings against a plain loop."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.stability.rate_advice import ShortRuns
+from workbench.stability.rate_advice.short_runs import OPTIMIZERS
+
+
+def problem_of(examples: int = 20) -> wb.Problem:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    x, y = torch.randn(examples, 4, dtype=torch.float64), torch.arange(examples) % 3
+    return wb.Problem(model, nn.CrossEntropyLoss(), [(x[:13], y[:13]), (x[13:], y[13:])])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_they_end_where_a_plain_loop_ends(name: str) -> None:
+    problem = problem_of()
+    before = problem.parameters_vector()
+    found = ShortRuns(problem, OPTIMIZERS[name], 6, 15).final_loss(0.1, seed=4)
+    model = copy.deepcopy(problem.model)
+    kinds = {
+        "sgd": torch.optim.SGD(model.parameters(), 0.1),
+        "momentum": torch.optim.SGD(model.parameters(), 0.1, momentum=0.9),
+        "adam": torch.optim.Adam(model.parameters(), 0.1),
+    }
+    x, y = (torch.cat(parts) for parts in zip(*(batch for batch, _ in problem.batches()), strict=True))
+    random = torch.Generator().manual_seed(4)
+    for _ in range(15):
+        places = torch.randperm(20, generator=random)[:6]
+        kinds[name].zero_grad()
+        nn.functional.cross_entropy(model(x[places]), y[places]).backward()
+        kinds[name].step()
+    with torch.no_grad():
+        assert found == pytest.approx(nn.functional.cross_entropy(model(x), y).item(), rel=1e-12)
+    assert torch.equal(problem.parameters_vector(), before)
+    assert all(parameter.grad is None for parameter in problem.model.parameters())
+
+
+def test_what_diverges_ends_at_infinity_and_costs_are_counted() -> None:
+    runs = ShortRuns(problem_of(), OPTIMIZERS["sgd"], 5, 40)
+    assert runs.final_loss(1e308, seed=0) == math.inf
+    assert runs.final_loss(0.1, seed=0) != runs.final_loss(0.1, seed=1)
+    assert runs.gradients == pytest.approx(3 * (40 * 5 / 20 + 1 / 3))
+
+
+def test_batches_that_cannot_be_parted_are_refused() -> None:
+    with pytest.raises(ValueError, match="batch_size=21 is out of range: it must be from 1 to 20"):
+        ShortRuns(problem_of(), OPTIMIZERS["sgd"], 21, 5)
+    model = nn.Linear(2, 2)
+    batches = [(torch.randn(4, 2), torch.arange(4) % 2)]
+    weighted = wb.Problem(model, nn.CrossEntropyLoss(), batches, weight="batch")
+    with pytest.raises(ValueError, match="minibatches need a loss that is made of those of examples"):
+        ShortRuns(weighted, OPTIMIZERS["sgd"], 2, 5)

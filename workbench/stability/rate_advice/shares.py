@@ -1,0 +1,134 @@
+"""``rate_shares``: how many fresh trainings survive an advised rate, and multiples of it."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from workbench.choices import check_count, check_number
+from workbench.colors import BLUE
+from workbench.problem import Problem
+from workbench.progress import progress
+from workbench.result import Result, clopper_pearson, new_axes
+from workbench.stability.rate_advice.limits import RateLimit
+from workbench.stability.rate_advice.short_runs import MakeOptimizer, ShortRuns, find_optimizer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FACTORS = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+class RateShares(Result):
+    """How many runs with fresh minibatches survive.
+
+    Attributes
+    ----------
+    limit : RateLimit
+        The advice.
+    factors : ndarray (f,)
+        Of the advised rate.
+    losses : ndarray (f, seeds)
+        At the end of each run.
+    """
+
+    limit: RateLimit
+    factors: np.ndarray
+    losses: np.ndarray
+
+    @property
+    def survived(self) -> np.ndarray:
+        """How many runs of each factor (f,)."""
+        return (self.losses < self.limit.threshold).sum(1)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per factor, with exact binomial intervals."""
+        runs = self.losses.shape[1]
+        low, high = clopper_pearson(self.survived, runs)
+        return pd.DataFrame(
+            {
+                "factor": self.factors,
+                "rate": self.factors * self.limit.advised,
+                "survived": self.survived,
+                "runs": runs,
+                "low": low,
+                "high": high,
+            }
+        )
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Share of the runs that survive against the rate."""
+        ax = new_axes(ax)
+        table = self.frame()
+        share = table["survived"] / table["runs"]
+        bars = share - table["low"], table["high"] - share
+        ax.errorbar(table["rate"], share, bars, color=BLUE, marker="o", capsize=2)
+        ax.axvline(self.limit.advised, color="0.4", linestyle=":", label="advised limit")
+        ax.set_xscale("log")
+        ax.set_ylim(-0.03, 1.03)
+        ax.set_xlabel("learning rate")
+        ax.set_ylabel("share of fresh runs that survive")
+        ax.set_title(self.summary(), fontsize="small")
+        ax.legend(fontsize="small")
+        return ax
+
+    def summary(self) -> str:
+        """Runs that survive, by factor."""
+        runs = self.losses.shape[1]
+        parts = [
+            f"{count} of {runs} at {factor:g} ×"
+            for factor, count in zip(self.factors, self.survived, strict=True)
+        ]
+        return f"{self.limit.optimizer}: {', '.join(parts)} {self.limit.advised:.3g}"
+
+
+def rate_shares(
+    problem: Problem,
+    limit: RateLimit,
+    optimizer: str | MakeOptimizer | None = None,
+    *,
+    factors: Sequence[float] = FACTORS,
+    seeds: int = 20,
+    seed: int = 1000,
+) -> RateShares:
+    """Test advice on minibatches that it has not seen.
+
+    Parameters
+    ----------
+    problem : Problem
+        In the state that the advice is for.
+    limit : RateLimit
+    optimizer : str or callable, optional
+        As for :func:`rate_limit`; by default of the name that the advice has.
+    factors : sequence of float
+        Of the advised rate.
+    seeds, seed : int
+        Runs of each, and the seed of the first, beyond those of the advice.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Cost: factors × seeds × steps gradients of a batch, and as many forward passes as runs.
+    """
+    check_count("seeds", seeds)
+    _, make = find_optimizer(limit.optimizer if optimizer is None else optimizer)
+    if not len(factors):
+        raise ValueError("factors is empty: name one at least")
+    for factor in factors:
+        check_number("factor", factor, above=0, below=math.inf)
+    runs = ShortRuns(problem, make, limit.batch_size, limit.steps)
+    losses = np.empty((len(factors), seeds))
+    with progress("fresh runs", losses.size) as advance:
+        for place, factor in enumerate(factors):
+            for run in range(seeds):
+                losses[place, run] = runs.final_loss(factor * limit.advised, seed + run)
+                advance(1, f"{factor:g} × the limit")
+    return RateShares(limit, np.array(factors, dtype=float), losses)

@@ -18,9 +18,9 @@ Source: Meng et al., "Norm × Direction" (NaLaFormer), arXiv:2506.21137. The spl
 those of the code released with it. That speaks of a cosine, too, but does not have one: the second form, with
 its quarter of a half turn, is ours.
 
-A power of up to 4.5 multiplies the relative error of a direction, and its own rounding the logarithm. Both are
-therefore kept to more digits than float32 has: by PyTorch the features of queries are computed in float64, by the
-kernels with norms and powers in float64, a number for each row, and roundings of directions put right.
+A power of up to 4.5 multiplies what a direction is off by, and a logarithm loses digits to its size. Queries are
+therefore computed in float64 by PyTorch; the kernels have norms, powers, directions and sums so, but raise in
+float32, where float64 is slow on a GPU: by products, with a logarithm for what is left of the power.
 """  # noqa: E501
 
 import math
@@ -118,27 +118,29 @@ def _turned(sizes: Tensor, directions: Tensor) -> Tensor:
 
 @kernel
 def directions_of(x):  # type: ignore[no-untyped-def]
-    """Unit vectors of the rows of a tile, how far they are off in relation to themselves, and norms in float64."""
+    """Unit vectors of the rows of a tile, their norms, and one over those that are not 0, all in float64."""
     wide = x.to(tl.float64)
     squares = tl.sum(wide * wide, axis=1)[:, None]
-    zero = squares == 0
-    norm = tl.sqrt(tl.where(zero, 1.0, squares))
-    divisor = norm.to(tl.float32)
-    direction = x / divisor
-    # One rounding in a fused product: what the division, and the norm's float32, have left.
-    missing = tl.fma(-direction, divisor, x) - direction * (norm - divisor.to(tl.float64)).to(tl.float32)
-    slack = missing / tl.where(x == 0, 1.0, x)
-    return direction, slack, tl.where(zero, 0.0, norm), divisor
+    norm = tl.sqrt(squares)
+    inverse = 1 / tl.where(squares == 0, 1.0, norm)
+    return wide * inverse, norm, inverse
+
+
+@kernel
+def rounded(exact):  # type: ignore[no-untyped-def]
+    """A float64 in float32, and what that is off by in relation to itself."""
+    near = exact.to(tl.float32)
+    return near, (exact - near).to(tl.float32) / tl.where(near == 0, 1.0, near)
 
 
 @kernel
 def powers_of(norm):  # type: ignore[no-untyped-def]
     """What norms in float64 raise to: p as 3/2 + whole + rest, with a rest within 1/2, and its derivative."""
-    tanh = 1 - 2 / (tl.exp(2 * norm) + 1)
-    beyond = 3 * tanh
+    decay = tl.exp(-2 * norm)
+    beyond = 3 * (1 - decay) / (1 + decay)
     whole = tl.floor(beyond + 0.5)
-    slope = 3 * (1 - tanh * tanh)
-    return whole.to(tl.float32), (beyond - whole).to(tl.float32), (1.5 + beyond).to(tl.float32), slope.to(tl.float32)
+    slope = 12 * decay / ((1 + decay) * (1 + decay))
+    return whole.to(tl.float32), (beyond - whole).to(tl.float32), (1.5 + beyond).to(tl.float32), slope
 
 
 @kernel
@@ -175,13 +177,15 @@ def forward_kernel(  # type: ignore[no-untyped-def]
     column = tl.arange(0, WIDTH)
     mask = (row < rows)[:, None] & (column < width)[None, :]
     x = tl.load(x_ptr + row[:, None] * width + column[None, :], mask=mask, other=0.0).to(tl.float32)
-    direction, slack, norm, _ = directions_of(x)
+    exact, norm, _ = directions_of(x)
+    direction, slack = rounded(exact)
     if KEY:
         size = tl.abs(x * x * x)
     else:
         whole, rest, power, _ = powers_of(norm)
         side = tl.where(direction == 0, 1.0, tl.abs(direction))
-        size = tl.abs(direction) * raised(side, tl.log(side), whole, rest) * (1 + power * slack)
+        rough = tl.abs(direction) * raised(side, tl.log(side), whole, rest)
+        size = tl.fma(rough, power * slack, rough)
     if COSINE:
         cosine, sine = cosine_and_sine(QUARTER * direction)
         first, second = size * cosine, size * sine
@@ -209,7 +213,8 @@ def backward_kernel(  # type: ignore[no-untyped-def]
     place = grad_ptr + row[:, None] * 2 * width + column[None, :]
     first = tl.load(place, mask=mask, other=0.0).to(tl.float32)
     second = tl.load(place + width, mask=mask, other=0.0).to(tl.float32)
-    direction, slack, norm, divisor = directions_of(x)
+    exact, norm, inverse = directions_of(x)
+    direction, slack = rounded(exact)
     sign = tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, 0.0))
     if KEY:
         size = tl.abs(x * x * x)
@@ -219,8 +224,9 @@ def backward_kernel(  # type: ignore[no-untyped-def]
         side = tl.where(direction == 0, 1.0, tl.abs(direction))
         logarithm = tl.log(side)
         lower = raised(side, logarithm, whole, rest)
-        size = tl.abs(direction) * lower * (1 + power * slack)
-        slope = sign * power * lower * (1 + (power - 1) * slack)
+        rough = tl.abs(direction) * lower
+        size = tl.fma(rough, power * slack, rough)
+        slope = sign * power * tl.fma(lower, (power - 1) * slack, lower)
     if COSINE:
         cosine, sine = cosine_and_sine(QUARTER * direction)
         size_grad = first * cosine + second * sine
@@ -228,15 +234,18 @@ def backward_kernel(  # type: ignore[no-untyped-def]
     else:
         size_grad = tl.where(x > 0, first, tl.where(x < 0, second, 0.0))
         turn = tl.zeros_like(x)
+    # What is left of sums that cancel would have few digits in float32.
     if KEY:
-        around = turn
-        grad = slope * size_grad
+        around = turn.to(tl.float64)
+        grad = (slope * size_grad).to(tl.float64)
     else:
-        around = slope * size_grad + turn
-        power_grad = tl.sum(size_grad * size * logarithm, axis=1)[:, None]
-        grad = power_grad * power_slope * direction
-    grad += (around - direction * tl.sum(around * direction, axis=1)[:, None]) / divisor
-    tl.store(x_grad_ptr + row[:, None] * width + column[None, :], grad, mask=mask)
+        around = slope.to(tl.float64) * size_grad + turn
+        power_grad = tl.sum(size_grad.to(tl.float64) * size * (logarithm + slack), axis=1)[:, None]
+        grad = power_grad * power_slope * exact
+    # A coordinate's own part of the mean is left out on both sides.
+    own = around * exact
+    grad += (around * (1 - exact * exact) - exact * (tl.sum(own, axis=1)[:, None] - own)) * inverse
+    tl.store(x_grad_ptr + row[:, None] * width + column[None, :], grad.to(tl.float32), mask=mask)
 
 
 # ---- their launchers ----------------------------------------------------------------------------------

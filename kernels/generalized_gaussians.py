@@ -129,6 +129,7 @@ class _Part(NamedTuple):
 
 
 def _part(start: Tensor, length: Tensor, beta: Tensor) -> _Part:
+    """Choose the variable of a part of z from a start on."""
     pointed = (beta <= _POINTED) & (length > _STEEP * start)
     end = start + length
     (first, _), (last, _) = _raised(start, beta), _raised(end, beta)

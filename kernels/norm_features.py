@@ -35,7 +35,7 @@ from workbench.kernels.jit import blocks, kernel, tl
 from workbench.kernels.replay import replayed_gradients
 
 FORMS = ("split", "cosine")
-QUARTER = math.pi / 4
+_QUARTER = math.pi / 4
 _TILE = 1024  # entries that a program holds at a time, or one row of more
 _WIDEST = 4096  # channels of a row that the kernels take
 _WARPS = 4
@@ -109,7 +109,7 @@ def _split(sizes: Tensor, directions: Tensor) -> Tensor:
 
 
 def _turned(sizes: Tensor, directions: Tensor) -> Tensor:
-    angles = QUARTER * directions
+    angles = _QUARTER * directions
     return torch.cat([sizes * angles.cos(), sizes * angles.sin()], -1)
 
 
@@ -187,7 +187,7 @@ def forward_kernel(  # type: ignore[no-untyped-def]
         rough = tl.abs(direction) * raised(side, tl.log(side), whole, rest)
         size = tl.fma(rough, power * slack, rough)
     if COSINE:
-        cosine, sine = cosine_and_sine(QUARTER * direction)
+        cosine, sine = cosine_and_sine(_QUARTER * direction)
         first, second = size * cosine, size * sine
     else:
         first, second = tl.where(x > 0, size, 0.0), tl.where(x < 0, size, 0.0)
@@ -228,9 +228,9 @@ def backward_kernel(  # type: ignore[no-untyped-def]
         size = tl.fma(rough, power * slack, rough)
         slope = sign * power * tl.fma(lower, (power - 1) * slack, lower)
     if COSINE:
-        cosine, sine = cosine_and_sine(QUARTER * direction)
+        cosine, sine = cosine_and_sine(_QUARTER * direction)
         size_grad = first * cosine + second * sine
-        turn = QUARTER * size * (second * cosine - first * sine)
+        turn = _QUARTER * size * (second * cosine - first * sine)
     else:
         size_grad = tl.where(x > 0, first, tl.where(x < 0, second, 0.0))
         turn = tl.zeros_like(x)
@@ -242,9 +242,10 @@ def backward_kernel(  # type: ignore[no-untyped-def]
         around = slope.to(tl.float64) * size_grad + turn
         power_grad = tl.sum(size_grad.to(tl.float64) * size * (logarithm + slack), axis=1)[:, None]
         grad = power_grad * power_slope * exact
-    # A coordinate's own part of the mean is left out on both sides.
-    own = around * exact
-    grad += (around * (1 - exact * exact) - exact * (tl.sum(own, axis=1)[:, None] - own)) * inverse
+    if COSINE or not KEY:
+        # A coordinate's own part of the mean is left out on both sides.
+        own = around * exact
+        grad += (around * (1 - exact * exact) - exact * (tl.sum(own, axis=1)[:, None] - own)) * inverse
     tl.store(x_grad_ptr + row[:, None] * width + column[None, :], grad.to(tl.float32), mask=mask)
 
 

@@ -43,6 +43,7 @@ from workbench.kernels.jit import blocks, kernel, tl
 KINDS = ("anisotropic", "isotropic", "hopping")
 SLICE = 64  # particles that are summed before anything is written
 LANES = 64  # sums that the norm of a particle is made of
+_HALVINGS = LANES.bit_length() - 1  # until one of them is left
 _COLUMNS = 1024  # dimensions that a program holds at a time
 _TILE = 1024  # counters, two particles' dimensions each, of a program that moves
 
@@ -132,7 +133,7 @@ def consensus_move(
             "(runs, dim), (runs,) and as many"
         )
     if normals is None and positions.numel() and _takes_kernels(positions, point, ess):
-        return _launch_move(positions, point, ess, tuple(runs), KINDS.index(kind), drift, scale, seed, step)
+        return _launch_move(positions, point, ess, tuple(runs), kind, drift, scale, seed, step)
     if normals is None:
         normals = counter_normals(seed, runs, step, particles, dim, positions.device)
     return move_by_pytorch(positions, point, ess, normals, kind, drift, scale)
@@ -194,7 +195,7 @@ def ordered_sum(values: Tensor) -> Tensor:
 @kernel
 def share_kernel(  # type: ignore[no-untyped-def]
     positions_ptr, energy_ptr, shares_ptr, stats_ptr, particles, dim, slices, strips, alpha,
-    SLICE: tl.constexpr, COLUMNS: tl.constexpr,
+    COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sum a slice of a run, some dimensions of it, with weights relative to the least energy of the slice."""
     program = tl.program_id(0).to(tl.int64)
@@ -268,7 +269,7 @@ def combine_kernel(  # type: ignore[no-untyped-def]
 
 @kernel
 def norm_kernel(  # type: ignore[no-untyped-def]
-    positions_ptr, point_ptr, norms_ptr, particles, dim, rows, ROWS: tl.constexpr, LANES: tl.constexpr,
+    positions_ptr, point_ptr, norms_ptr, particles, dim, rows, ROWS: tl.constexpr,
 ):  # fmt: skip
     """Write the distances of some particles, of any run, from their consensus."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
@@ -283,7 +284,7 @@ def norm_kernel(  # type: ignore[no-untyped-def]
         term = way * way - lost
         raised = sums + term
         sums, lost = raised, (raised - sums) - term
-    for halving in tl.static_range(6):  # neighbours are added until one of the 64 lanes is left
+    for halving in tl.static_range(_HALVINGS):  # neighbours are added
         even, odd = tl.split(tl.reshape(sums, [ROWS, LANES >> (halving + 1), 2]))
         sums = even + odd
     tl.store(norms_ptr + row, tl.sqrt_rn(tl.reshape(sums, [ROWS])), mask=row < rows)
@@ -301,9 +302,9 @@ def move_half(  # type: ignore[no-untyped-def]
     x = tl.load(positions_ptr + place, mask=mask, other=0.0).to(tl.float32)
     z = normals_of(words)
     way = x - centre[None, :]
-    if KIND == 0:
+    if KIND == "anisotropic":
         moved = x - drift * way + scale * tl.abs(way) * z
-    elif KIND == 1:
+    elif KIND == "isotropic":
         norm = tl.load(norms_ptr + row, mask=particle < particles, other=0.0).to(tl.float32)
         moved = x - drift * way + scale * norm[:, None] * z
     else:
@@ -315,7 +316,7 @@ def move_half(  # type: ignore[no-untyped-def]
 def move_kernel(  # type: ignore[no-untyped-def]
     positions_ptr, point_ptr, ess_ptr, norms_ptr, runs_ptr, moved_ptr, particles, dim, tiles, strips,
     low, high, step, drift, scale,
-    KIND: tl.constexpr, HALF: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    KIND: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Move those particles of one run that a tile of counters has the noise for."""
     program = tl.program_id(0).to(tl.int64)
@@ -328,14 +329,14 @@ def move_kernel(  # type: ignore[no-untyped-def]
     first, second = threefry_of(k0, k1, counter, tl.zeros_like(counter))
     known = tl.load(ess_ptr + run).to(tl.float32) > 0
     centre = tl.load(point_ptr + run * dim + column, mask=column < dim, other=0.0).to(tl.float32)
-    particle = row // HALF * (2 * HALF) + row % HALF
+    particle = row // HALF_BLOCK * (2 * HALF_BLOCK) + row % HALF_BLOCK
     move_half(
         positions_ptr, norms_ptr, moved_ptr, first, run, particle, column, particles, dim, centre, known,
         drift, scale, KIND,
     )  # fmt: skip
     move_half(
-        positions_ptr, norms_ptr, moved_ptr, second, run, particle + HALF, column, particles, dim, centre,
-        known, drift, scale, KIND,
+        positions_ptr, norms_ptr, moved_ptr, second, run, particle + HALF_BLOCK, column, particles, dim,
+        centre, known, drift, scale, KIND,
     )  # fmt: skip
 
 
@@ -354,7 +355,7 @@ def _launch_mean(positions: Tensor, energy: Tensor, alpha: float) -> tuple[Tenso
     steepness = _finite(alpha, torch.float32)
     share_kernel[(runs * slices * strips,)](
         positions.contiguous(), energy.contiguous(), shares, stats, particles, dim, slices, strips, steepness,
-        SLICE=SLICE, **options,
+        **options,
     )  # fmt: skip
     combine_kernel[(runs * strips,)](shares, stats, point, ess, dim, slices, strips, steepness, **options)
     return point, ess
@@ -365,7 +366,7 @@ def _launch_move(
     point: Tensor,
     ess: Tensor,
     runs: tuple[int, ...],
-    kind: int,
+    kind: str,
     drift: float,
     scale: float,
     seed: int,
@@ -373,7 +374,7 @@ def _launch_move(
 ) -> Tensor:
     count, particles, dim = positions.shape
     x, centre = positions.contiguous(), point.contiguous()
-    norms = _launch_norms(x, centre) if KINDS[kind] == "isotropic" else centre  # which no other kind reads
+    norms = _launch_norms(x, centre) if kind == "isotropic" else centre  # which no other kind reads
     moved = torch.empty_like(x)
     columns = _columns(dim)
     rows = max(1, _TILE // columns)
@@ -382,7 +383,7 @@ def _launch_move(
     move_kernel[(count * tiles * strips,)](
         x, centre, ess.contiguous(), norms, _numbers(runs, str(x.device)), moved, particles, dim, tiles,
         strips, *signed_words(seed), signed(step), drift, scale,
-        KIND=kind, HALF=HALF_BLOCK, ROWS=rows, COLUMNS=columns, num_warps=4, enable_fp_fusion=False,
+        KIND=kind, ROWS=rows, COLUMNS=columns, num_warps=4, enable_fp_fusion=False,
     )  # fmt: skip
     return moved
 
@@ -393,7 +394,7 @@ def _launch_norms(positions: Tensor, point: Tensor) -> Tensor:
     rows = max(1, _TILE // LANES)
     norm_kernel[(blocks(runs * particles, rows),)](
         positions, point, norms, particles, dim, runs * particles,
-        ROWS=rows, LANES=LANES, num_warps=4, enable_fp_fusion=False,
+        ROWS=rows, num_warps=4, enable_fp_fusion=False,
     )  # fmt: skip
     return norms
 

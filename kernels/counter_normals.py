@@ -131,18 +131,11 @@ def eight_terms_of(x, c0, c1, c2, c3, c4, c5, c6, c7):  # type: ignore[no-untype
 
 
 @kernel
-def four_rounds_of(  # type: ignore[no-untyped-def]
-    x0, x1, R0: tl.constexpr, R1: tl.constexpr, R2: tl.constexpr, R3: tl.constexpr
-):
-    """Four rounds of Threefry on words."""
-    x0 = x0 + x1
-    x1 = ((x1 << R0) | (x1 >> (32 - R0))) ^ x0
-    x0 = x0 + x1
-    x1 = ((x1 << R1) | (x1 >> (32 - R1))) ^ x0
-    x0 = x0 + x1
-    x1 = ((x1 << R2) | (x1 >> (32 - R2))) ^ x0
-    x0 = x0 + x1
-    x1 = ((x1 << R3) | (x1 >> (32 - R3))) ^ x0
+def four_rounds_of(x0, x1, ODD: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Four rounds of Threefry on words, by the first or the second places of rotations."""
+    for place in tl.static_range(4):
+        x0 = x0 + x1
+        x1 = ((x1 << ROTATIONS[ODD][place]) | (x1 >> (32 - ROTATIONS[ODD][place]))) ^ x0
     return x0, x1
 
 
@@ -150,11 +143,11 @@ def four_rounds_of(  # type: ignore[no-untyped-def]
 def threefry_of(k0, k1, c0, c1):  # type: ignore[no-untyped-def]
     """Two random words of a key and a counter, all uint32."""
     k2 = k0 ^ k1 ^ PARITY
-    x0, x1 = four_rounds_of(c0 + k0, c1 + k1, 13, 15, 26, 6)
-    x0, x1 = four_rounds_of(x0 + k1, x1 + k2 + 1, 17, 29, 16, 24)
-    x0, x1 = four_rounds_of(x0 + k2, x1 + k0 + 2, 13, 15, 26, 6)
-    x0, x1 = four_rounds_of(x0 + k0, x1 + k1 + 3, 17, 29, 16, 24)
-    x0, x1 = four_rounds_of(x0 + k1, x1 + k2 + 4, 13, 15, 26, 6)
+    x0, x1 = four_rounds_of(c0 + k0, c1 + k1, 0)
+    x0, x1 = four_rounds_of(x0 + k1, x1 + k2 + 1, 1)
+    x0, x1 = four_rounds_of(x0 + k2, x1 + k0 + 2, 0)
+    x0, x1 = four_rounds_of(x0 + k0, x1 + k1 + 3, 1)
+    x0, x1 = four_rounds_of(x0 + k1, x1 + k2 + 4, 0)
     return x0 + k2, x1 + k0 + 5
 
 

@@ -9,10 +9,12 @@ distribution function :math:`F(t) = \frac12 + \frac12 \mathrm{sgn}(t - \mu)\,P(1
 β = 2 is a normal distribution of deviation α/√2, β = 1 a Laplace distribution of scale α.
 
 Here p is not a difference of two values of P, which far out or for wide α has few digits left, but the
-integral of the density over the bin. It is folded to positive z = \|t - μ\| / α, cut where the density has
-fallen by :math:`e^{-24}` (:math:`e^{-45}` in float64), and taken at Gauss–Legendre nodes s with
-:math:`z = z_0 + w s^3`, which smooths the cusp of :math:`z^\beta` at 0. With :math:`u = z^\beta` and means
-⟨·⟩ under the density within the bin, the same nodes give
+integral of the density over the bin. It is folded to positive z = \|t - μ\| / α, cut where next to nothing is
+left (the density has fallen by :math:`e^{-24}`, in float64 by :math:`e^{-45}`, and by more for β < 1), and
+taken at Gauss–Legendre nodes s with :math:`z = z_0 + w s^3`, which smooths the cusp of :math:`z^\beta` at 0.
+Where β is at most 1/2 that cusp is too sharp for it: parts of a bin that come near 0 are taken at the same
+nodes of :math:`u = z^\beta`, whose density :math:`u^{1/\beta - 1} e^{-u} / \beta` is smooth. With means ⟨·⟩
+under the density within the bin, the same nodes give
 
 .. math:: \frac{\partial \ln p}{\partial \alpha} = \frac{\beta \langle u \rangle - 1}{\alpha}, \quad
           \frac{\partial \ln p}{\partial \beta} =
@@ -37,10 +39,19 @@ from workbench.kernels.dispatch import computing, takes_triton
 from workbench.kernels.jit import blocks, kernel, tl
 from workbench.kernels.replay import replayed_gradients
 
+# What kernels read, too, is a number of its own.
 _POWER = 3  # z = z0 + w s^3
 _NODES = {torch.float32: 28, torch.float64: 64}
-_REACH = {torch.float32: 24.0, torch.float64: 45.0}  # of u beyond that at the near edge of the bin
+_COARSE_REACH = 24.0  # of u beyond that at the near edge of the bin, in float32
+_REACH = {torch.float32: _COARSE_REACH, torch.float64: 45.0}
+_REACH_OF_TAIL = 2.0  # more of it for each power of u in the density of u
 _LEAST, _MOST = 1e-30, 1e30  # of z and of u
+_ROUNDINGS = 4.0  # of the near edge, which the width of a part does not fall below
+_COARSE_FLOOR = _ROUNDINGS * 2.0**-23
+_POINTED = 0.5  # shapes up to this have nodes in u ...
+_STEEP = 64.0  # ... in parts of a bin that are so many times as long as they are away from 0
+_LN2 = math.log(2)
+_HALF_LN_2PI = math.log(2 * math.pi) / 2
 _CHUNK = 2048  # numbers that the PyTorch path holds at a time, with all their nodes: they stay in the cache
 _BLOCK, _LANES = 512, 128  # of a program: four numbers a lane, which are loaded as one
 
@@ -56,10 +67,10 @@ def generalized_gaussian_bits(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor
     Returns
     -------
     Tensor (…)
-        Not negative, in at least float32; differentiable in all four to any order. For shapes from 0.2 to 6
-        and scales from 0.1 the nodes take p to 3e-8 (float64: 3e-13) of itself; outside to less: 4e-5 (2e-10)
-        at a shape of 20, and fewer digits where both shape and scale are tiny. Roundings come to that, which
-        grow with the exponent :math:`u` at y. Beyond :math:`u = 10^{30}` bits stop growing.
+        Not negative, in at least float32; differentiable in all four to any order. For shapes from 0.1 to 6,
+        and scales from the tail's bound up (:mod:`workbench.layers.scale_bounds`), bits are within 5e-6 (1e-5
+        below a shape of 0.2; float64: 1e-12) of themselves, or of 1 if that is more; at shapes of 12 and 20
+        within 1e-5 and 1e-4 (1e-11 and 1e-9). Beyond :math:`u = 10^{30}` bits stop growing.
 
     Raises
     ------
@@ -104,18 +115,50 @@ class _Bin(NamedTuple):
     reference: Tensor
 
 
+class _Part(NamedTuple):
+    """Part of a bin in the variable x of its nodes: z, or u where the cusp at 0 is too sharp for z."""
+
+    pointed: Tensor  # whether it is u
+    start: Tensor
+    length: Tensor
+    power: Tensor  # u = x^power
+    stretch: Tensor  # z = x^stretch
+    top: Tensor  # logarithm of the end, where the part's weight is taken
+    weight: Tensor  # dz for dx there, times the length
+    edge: Tensor  # u at the start
+
+
+def _part(start: Tensor, length: Tensor, beta: Tensor) -> _Part:
+    """Choose the variable of a part of z from a start on."""
+    pointed = (beta <= _POINTED) & (length > _STEEP * start)
+    end = start + length
+    (first, _), (last, _) = _raised(start, beta), _raised(end, beta)
+    size = torch.where(pointed, last - first, length)
+    held = torch.where(pointed, last, 1.0)  # far below 1 there is nothing to divide by
+    return _Part(
+        pointed=pointed,
+        start=torch.where(pointed, first, start),
+        length=size,
+        power=torch.where(pointed, 1.0, beta),
+        stretch=torch.where(pointed, 1 / beta, 1.0),
+        top=held.log(),
+        weight=size * torch.where(pointed, end / (beta * held), 1.0),
+        edge=first,
+    )
+
+
 def _integrate(distance: Tensor, alpha: Tensor, beta: Tensor) -> _Bin:
     """Integrate over the bin at a distance from the mean; a part that is folded over counts twice."""
     exact = distance.dtype
-    reach = _REACH[exact]
+    reach = _REACH[exact] + _REACH_OF_TAIL * (1 / beta - 1).clamp(min=0)
     inside = distance < 0.5  # the mean is inside the bin
     low = torch.where(inside, 0.5 - distance, distance - 0.5) / alpha
     width = torch.where(inside, 2 * distance, 1.0) / alpha
     edge = _raised(low, beta)[0].detach()
     reference = torch.where(inside, 0.0, edge)
-    floor = 4 * torch.finfo(exact).eps * low  # what the next line's rounding must not fall below
+    floor = _ROUNDINGS * torch.finfo(exact).eps * low  # what the next line's rounding must not fall below
     far = ((edge + reach).log() / beta).exp() - low
-    whole = (math.log(reach) / beta).exp()
+    whole = (reach.log() / beta).exp()
     zero = torch.zeros_like(low)
     parts = (
         (low, torch.minimum(width, torch.maximum(far, floor).detach()), 1.0, reference),
@@ -125,12 +168,17 @@ def _integrate(distance: Tensor, alpha: Tensor, beta: Tensor) -> _Bin:
     places = places.view(-1, *[1] * low.dim())
     sums = (zero, zero, zero)
     for start, length, times, offset in parts:
-        u, logarithm = _raised(start + places * length, beta)
-        density = times * length * (offset - u).exp()
+        part = _part(start, length, beta)
+        x = (part.start + places * part.length).clamp(min=_LEAST).log()
+        u, logarithm = (part.power * x).exp().clamp(max=_MOST), part.stretch * x
+        density = times * part.weight * (offset - u + (part.stretch - 1) * (x - part.top)).exp()
         terms = density, density * u, density * u * logarithm
         sums = tuple(
             total + torch.tensordot(weights, term, 1) for total, term in zip(sums, terms, strict=True)
         )
+        # Below the least z there is no mass, but the slope of a part that begins at 0.
+        below = torch.where(part.pointed, start.clamp(min=_LEAST) - start, 0.0)
+        sums = (sums[0] + times * below * (offset - part.edge).exp(), *sums[1:])
     return _Bin(*sums, reference)
 
 
@@ -182,21 +230,45 @@ def _converted(*tensors: Tensor) -> list[Tensor]:
 @kernel
 def raised(z, beta):  # type: ignore[no-untyped-def]
     """``z ** beta`` and the logarithm of z."""
-    logarithm = tl.log(tl.maximum(z, 1e-30))
-    return tl.minimum(tl.exp(beta * logarithm), 1e30), logarithm
+    logarithm = tl.log(tl.maximum(z, _LEAST))
+    return tl.minimum(tl.exp(beta * logarithm), _MOST), logarithm
+
+
+@kernel
+def part_of(start, length, beta):  # type: ignore[no-untyped-def]
+    """What ``_Part`` has of a part of a bin, but for its first and last."""
+    pointed = (beta <= _POINTED) & (length > _STEEP * start)
+    end = start + length
+    first, _ = raised(start, beta)
+    last, _ = raised(end, beta)
+    size = tl.where(pointed, last - first, length)
+    power, stretch = tl.where(pointed, 1.0, beta), tl.where(pointed, 1 / beta, 1.0)
+    held = tl.where(pointed, last, 1.0)
+    weight = size * tl.where(pointed, end / (beta * held), 1.0)
+    return tl.where(pointed, first, start), size, power, stretch, tl.log(held), weight
+
+
+@kernel
+def density_of(x, weight, power, stretch, top, reference):  # type: ignore[no-untyped-def]
+    """A node's share of the mass, its u, and the logarithm of its z."""
+    logarithm = tl.log(tl.maximum(x, _LEAST))
+    u = tl.minimum(tl.exp(power * logarithm), _MOST)
+    return weight * tl.exp(reference - u + (stretch - 1) * (logarithm - top)), u, stretch * logarithm
 
 
 @kernel
 def log_gamma_and_digamma(x):  # type: ignore[no-untyped-def]
     """Both at x of at least 1, by Stirling's series at x + 5, to 1e-8 but for roundings."""
-    product = x * (x + 1) * (x + 2) * (x + 3) * (x + 4)
-    shifts = 1 / x + 1 / (x + 1) + 1 / (x + 2) + 1 / (x + 3) + 1 / (x + 4)
     y = x + 5
+    a, b, c, d, e = 1 / x, 1 / (x + 1), 1 / (x + 2), 1 / (x + 3), 1 / (x + 4)
     inverse = 1 / y
     square = inverse * inverse
     logarithm = tl.log(y)
     series = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
-    log_gamma = (y - 0.5) * logarithm - y + 0.9189385332046727 + series - tl.log(product)
+    # Γ(y) by Γ(x) is near y to the fifth: their quotient has a small logarithm, which keeps its digits.
+    beyond = tl.log((y * a) * (y * b) * (y * c) * (y * d) * (y * e)) + series + (_HALF_LN_2PI - 5.5)
+    log_gamma = (y - 5.5) * (logarithm - 1) + beyond
+    shifts = a + b + c + d + e
     digamma = logarithm - inverse / 2 - square * (1 / 12 - square * (1 / 120 - square / 252)) - shifts
     return log_gamma, digamma
 
@@ -220,41 +292,46 @@ def bits_kernel(  # type: ignore[no-untyped-def]
     width = tl.where(inside, 2 * distance, 1.0) / alpha
     edge, _ = raised(low, beta)
     reference = tl.where(inside, 0.0, edge)
-    far = tl.exp(tl.log(edge + 24.0) / beta) - low
-    width = tl.minimum(width, tl.maximum(far, 4.76837158203125e-07 * low))
+    reach = _COARSE_REACH + _REACH_OF_TAIL * tl.maximum(1 / beta - 1, 0.0)
+    far = tl.exp(tl.log(edge + reach) / beta) - low
+    width = tl.minimum(width, tl.maximum(far, _COARSE_FLOOR * low))
+    start, length, power, stretch, top, weight = part_of(low, width, beta)
     # The part of a bin about the mean that is folded over, up to the near edge; none of other bins.
-    folded = tl.minimum(tl.where(inside, low, 0.0), tl.exp(3.1780538303479458 / beta))
+    folded = tl.minimum(tl.where(inside, low, 0.0), tl.exp(tl.log(reach) / beta))
+    start_2, length_2, power_2, stretch_2, top_2, weight_2 = part_of(tl.zeros_like(low), folded, beta)
     mass = tl.zeros_like(low)
     first = tl.zeros_like(low)
     logarithmic = tl.zeros_like(low)
     for node in range(NODES):
         at = tl.load(rule_ptr + 2 * node).to(tl.float32)
-        weight = tl.load(rule_ptr + 2 * node + 1).to(tl.float32)
-        u, logarithm = raised(low + at * width, beta)
-        density = weight * width * tl.exp(reference - u)
+        share = tl.load(rule_ptr + 2 * node + 1).to(tl.float32)
+        density, u, logarithm = density_of(
+            start + at * length, share * weight, power, stretch, top, reference
+        )
         mass += density
         if SLOPES:
             first += density * u
             logarithmic += density * u * logarithm
-        u, logarithm = raised(at * folded, beta)
-        density = 2 * weight * folded * tl.exp(-u)
+        density, u, logarithm = density_of(
+            start_2 + at * length_2, 2 * share * weight_2, power_2, stretch_2, top_2, 0.0
+        )
         mass += density
         if SLOPES:
             first += density * u
             logarithmic += density * u * logarithm
     log_gamma, digamma = log_gamma_and_digamma(1 + 1 / beta)
-    nats = tl.maximum(reference + 0.6931471805599453 + log_gamma - tl.log(mass), 0.0)
-    tl.store(output_ptr + place, 1.4426950408889634 * nats, mask=mask)
+    nats = tl.maximum(reference + _LN2 + log_gamma - tl.log(mass), 0.0)
+    tl.store(output_ptr + place, nats / _LN2, mask=mask)
     if SLOPES:
         far_end, _ = raised((distance + 0.5) / alpha, beta)
         ends = tl.exp(reference - far_end) - tl.exp(reference - edge)
         sign = tl.where(difference > 0, 1.0, tl.where(difference < 0, -1.0, 0.0))
         along = sign * ends / (alpha * mass)
-        tl.store(output_ptr + numbers + place, -1.4426950408889634 * along, mask=mask)
+        tl.store(output_ptr + numbers + place, -along / _LN2, mask=mask)
         scale = (beta * first / mass - 1) / alpha
-        tl.store(output_ptr + 2 * numbers + place, -1.4426950408889634 * scale, mask=mask)
+        tl.store(output_ptr + 2 * numbers + place, -scale / _LN2, mask=mask)
         shape = digamma / (beta * beta) - logarithmic / mass
-        tl.store(output_ptr + 3 * numbers + place, -1.4426950408889634 * shape, mask=mask)
+        tl.store(output_ptr + 3 * numbers + place, -shape / _LN2, mask=mask)
 
 
 # ---- its launcher -------------------------------------------------------------------------------------

@@ -17,6 +17,10 @@ query and key point to opposite ends adds nothing. In the second it is
 Source: Meng et al., "Norm × Direction" (NaLaFormer), arXiv:2506.21137. The split, the power and the cube are
 those of the code released with it. That speaks of a cosine, too, but does not have one: the second form, with
 its quarter of a half turn, is ours.
+
+A power of up to 4.5 multiplies what a direction is off by, and a logarithm loses digits to its size. Queries are
+therefore computed in float64 by PyTorch; the kernels have norms, powers, directions and sums so, but raise in
+float32, where float64 is slow on a GPU: by products, with a logarithm for what is left of the power.
 """  # noqa: E501
 
 import math
@@ -74,16 +78,16 @@ def key_features(keys: Tensor, form: str = "split") -> Tensor:
 
 def features_by_pytorch(vectors: Tensor, form: str, *, key: bool) -> Tensor:
     """Return the features by PyTorch's operations: what the kernels are held against."""
-    vectors = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
+    exact = torch.promote_types(vectors.dtype, torch.float32)
+    vectors = vectors.to(exact)
     if key and form == "split":
         return torch.cat([vectors.relu() ** 3, (-vectors).relu() ** 3], -1)
-    directions, norm = _directions(vectors)
     if key:
-        return _turned(vectors.abs() ** 3, directions)
-    power = 3 * (0.5 + norm.tanh())
-    if form == "split":
-        return torch.cat([_power(directions, power), _power(-directions, power)], -1)
-    return _turned(_power(directions.abs(), power), directions)
+        return _turned(vectors.abs() ** 3, _directions(vectors)[0])
+    directions, norm = _directions(vectors.double())
+    sizes = _power(directions.abs(), 3 * (0.5 + norm.tanh()))
+    halves = _split if form == "split" else _turned
+    return halves(sizes, directions).to(exact)
 
 
 def _directions(vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,6 +104,10 @@ def _power(base: Tensor, power: Tensor) -> Tensor:
     return torch.where(positive, torch.where(positive, base, 1.0) ** power, 0.0)
 
 
+def _split(sizes: Tensor, directions: Tensor) -> Tensor:
+    return torch.cat([torch.where(directions > 0, sizes, 0.0), torch.where(directions < 0, sizes, 0.0)], -1)
+
+
 def _turned(sizes: Tensor, directions: Tensor) -> Tensor:
     angles = _QUARTER * directions
     return torch.cat([sizes * angles.cos(), sizes * angles.sin()], -1)
@@ -110,16 +118,41 @@ def _turned(sizes: Tensor, directions: Tensor) -> Tensor:
 
 @kernel
 def directions_of(x):  # type: ignore[no-untyped-def]
-    """Unit vectors of the rows of a tile, their norms, and those with 1 for 0."""
-    squares = tl.sum(x * x, axis=1)[:, None]
-    divisor = tl.sqrt(tl.where(squares == 0, 1.0, squares))
-    return x / divisor, tl.where(squares == 0, 0.0, divisor), divisor
+    """Unit vectors of the rows of a tile, their norms, and one over those that are not 0, all in float64."""
+    wide = x.to(tl.float64)
+    squares = tl.sum(wide * wide, axis=1)[:, None]
+    norm = tl.sqrt(squares)
+    inverse = 1 / tl.where(squares == 0, 1.0, norm)
+    return wide * inverse, norm, inverse
 
 
 @kernel
-def tanh_of(norm):  # type: ignore[no-untyped-def]
-    """Hyperbolic tangent of what is not negative, to the rounding of 1."""
-    return 1 - 2 / (tl.exp(2 * norm) + 1)
+def rounded(exact):  # type: ignore[no-untyped-def]
+    """A float64 in float32, and what that is off by in relation to itself."""
+    near = exact.to(tl.float32)
+    return near, (exact - near).to(tl.float32) / tl.where(near == 0, 1.0, near)
+
+
+@kernel
+def powers_of(norm):  # type: ignore[no-untyped-def]
+    """What norms in float64 raise to: p as 3/2 + whole + rest, with a rest within 1/2, and its derivative."""
+    decay = tl.exp(-2 * norm)
+    beyond = 3 * (1 - decay) / (1 + decay)
+    whole = tl.floor(beyond + 0.5)
+    slope = 12 * decay / ((1 + decay) * (1 + decay))
+    return whole.to(tl.float32), (beyond - whole).to(tl.float32), (1.5 + beyond).to(tl.float32), slope
+
+
+@kernel
+def raised(size, logarithm, whole, rest):  # type: ignore[no-untyped-def]
+    """``size ** (1/2 + whole + rest)`` for a whole number from 0 to 3.
+
+    Roundings of products cost less than those of an exponent: only the rest goes through the logarithm.
+    """
+    power = tl.sqrt_rn(size) * tl.exp(rest * logarithm)
+    power *= tl.where(whole > 0.5, size, 1.0)
+    power *= tl.where(whole > 1.5, size, 1.0)
+    return power * tl.where(whole > 2.5, size, 1.0)
 
 
 @kernel
@@ -144,14 +177,17 @@ def forward_kernel(  # type: ignore[no-untyped-def]
     column = tl.arange(0, WIDTH)
     mask = (row < rows)[:, None] & (column < width)[None, :]
     x = tl.load(x_ptr + row[:, None] * width + column[None, :], mask=mask, other=0.0).to(tl.float32)
-    direction, norm, _ = directions_of(x)
+    exact, norm, _ = directions_of(x)
+    direction, slack = rounded(exact)
     if KEY:
         size = tl.abs(x * x * x)
     else:
-        logarithm = tl.log(tl.where(x == 0, 1.0, tl.abs(direction)))
-        size = tl.where(x == 0, 0.0, tl.exp(3 * (0.5 + tanh_of(norm)) * logarithm))
+        whole, rest, power, _ = powers_of(norm)
+        side = tl.where(direction == 0, 1.0, tl.abs(direction))
+        rough = tl.abs(direction) * raised(side, tl.log(side), whole, rest)
+        size = tl.fma(rough, power * slack, rough)
     if COSINE:
-        cosine, sine = cosine_and_sine(0.7853981633974483 * direction)
+        cosine, sine = cosine_and_sine(_QUARTER * direction)
         first, second = size * cosine, size * sine
     else:
         first, second = tl.where(x > 0, size, 0.0), tl.where(x < 0, size, 0.0)
@@ -177,33 +213,40 @@ def backward_kernel(  # type: ignore[no-untyped-def]
     place = grad_ptr + row[:, None] * 2 * width + column[None, :]
     first = tl.load(place, mask=mask, other=0.0).to(tl.float32)
     second = tl.load(place + width, mask=mask, other=0.0).to(tl.float32)
-    direction, norm, divisor = directions_of(x)
+    exact, norm, inverse = directions_of(x)
+    direction, slack = rounded(exact)
     sign = tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, 0.0))
-    logarithm = tl.log(tl.where(x == 0, 1.0, tl.abs(direction)))
-    tanh = tanh_of(norm)
-    power = 3 * (0.5 + tanh)
     if KEY:
         size = tl.abs(x * x * x)
         slope = 3 * x * x * sign
     else:
-        size = tl.where(x == 0, 0.0, tl.exp(power * logarithm))
-        slope = sign * power * tl.exp((power - 1) * logarithm)
+        whole, rest, power, power_slope = powers_of(norm)
+        side = tl.where(direction == 0, 1.0, tl.abs(direction))
+        logarithm = tl.log(side)
+        lower = raised(side, logarithm, whole, rest)
+        rough = tl.abs(direction) * lower
+        size = tl.fma(rough, power * slack, rough)
+        slope = sign * power * tl.fma(lower, (power - 1) * slack, lower)
     if COSINE:
-        cosine, sine = cosine_and_sine(0.7853981633974483 * direction)
+        cosine, sine = cosine_and_sine(_QUARTER * direction)
         size_grad = first * cosine + second * sine
-        turn = 0.7853981633974483 * size * (second * cosine - first * sine)
+        turn = _QUARTER * size * (second * cosine - first * sine)
     else:
         size_grad = tl.where(x > 0, first, tl.where(x < 0, second, 0.0))
         turn = tl.zeros_like(x)
+    # What is left of sums that cancel would have few digits in float32.
     if KEY:
-        around = turn
-        grad = slope * size_grad
+        around = turn.to(tl.float64)
+        grad = (slope * size_grad).to(tl.float64)
     else:
-        around = slope * size_grad + turn
-        power_grad = tl.sum(size_grad * size * logarithm, axis=1)[:, None]
-        grad = power_grad * 3 * (1 - tanh * tanh) * direction
-    grad += (around - direction * tl.sum(around * direction, axis=1)[:, None]) / divisor
-    tl.store(x_grad_ptr + row[:, None] * width + column[None, :], grad, mask=mask)
+        around = slope.to(tl.float64) * size_grad + turn
+        power_grad = tl.sum(size_grad.to(tl.float64) * size * (logarithm + slack), axis=1)[:, None]
+        grad = power_grad * power_slope * exact
+    if COSINE or not KEY:
+        # A coordinate's own part of the mean is left out on both sides.
+        own = around * exact
+        grad += (around * (1 - exact * exact) - exact * (tl.sum(own, axis=1)[:, None] - own)) * inverse
+    tl.store(x_grad_ptr + row[:, None] * width + column[None, :], grad.to(tl.float32), mask=mask)
 
 
 # ---- their launchers ----------------------------------------------------------------------------------

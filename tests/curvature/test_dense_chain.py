@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from mixing_network import Mixing
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -21,18 +22,6 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.first(x)
         return self.last(hidden + torch.tanh(self.second(hidden)))
-
-
-class Mixing(nn.Module):
-    """Examples look at one another."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(5, 5), nn.Linear(5, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = torch.tanh(self.first(x))
-        return self.last(hidden - hidden.mean(dim=0))
 
 
 class Parallel(nn.Module):
@@ -75,7 +64,7 @@ CHAINS = {
 }
 OTHERS = {
     "residual": Residual,
-    "mixing": Mixing,
+    "mixing": lambda: Mixing(5),
     "parallel": Parallel,
     "scaled": lambda: Scaled(*layers(nn.Tanh)),
     "softmax": lambda: nn.Sequential(*layers(lambda: nn.Softmax(-1))),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from mixing_network import Mixing
 from torch import Tensor, nn
 
 import workbench as wb
@@ -18,18 +19,6 @@ class Shared(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(torch.tanh(self.first(torch.tanh(self.first(x)))))
-
-
-class Mixing(nn.Module):
-    """Examples look at one another."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(20, 20), nn.Linear(20, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = torch.tanh(self.first(x))
-        return self.last(hidden - hidden.mean(dim=0))
 
 
 class Penalised(nn.Module):
@@ -94,7 +83,7 @@ STORED = {
 }
 NOT_STORED = {
     "shared": Shared,
-    "mixing": Mixing,
+    "mixing": lambda: Mixing(20),
     "used elsewhere": Penalised,
     "normalised": lambda: nn.Sequential(nn.Linear(20, 24), nn.LayerNorm(24), nn.Linear(24, 3)),
     "grouped": lambda: convolutional(groups=2),

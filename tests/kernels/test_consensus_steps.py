@@ -232,12 +232,12 @@ def compilation(name: str, columns: int, kind: str = "fp32") -> Compilation:
     """One of the kernels with its launcher's constants, for positions of a type."""
     warps = module._warps(columns)
     of, constants = {
-        "share": (share_kernel, {"SLICE": 64, "COLUMNS": columns}),
+        "share": (share_kernel, {"COLUMNS": columns}),
         "combine": (combine_kernel, {"COLUMNS": columns}),
-        "norm": (norm_kernel, {"ROWS": 16, "LANES": 64}),
-    }.get(name, (move_kernel, {"HALF": 32, "ROWS": 1024 // columns, "COLUMNS": columns}))
+        "norm": (norm_kernel, {"ROWS": 16}),
+    }.get(name, (move_kernel, {"ROWS": 1024 // columns, "COLUMNS": columns}))
     if of is move_kernel:
-        constants["KIND"] = KINDS.index(name)
+        constants["KIND"] = name
     every = dict.fromkeys(ARRAYS, "*fp32") | SIZES | NUMBERS
     every |= {"positions_ptr": f"*{kind}", "moved_ptr": f"*{kind}", "runs_ptr": "*i32"}
     types = {each: every[each] for each in of.jitted.arg_names if each in every}

@@ -14,6 +14,7 @@ from torch import Tensor
 from workbench.kernels import generalized_gaussian_bits, generalized_gaussians
 from workbench.kernels.dispatch import interpreting
 from workbench.kernels.generalized_gaussians import bits_by_pytorch, bits_kernel
+from workbench.layers.scale_bounds import scale_bound
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 DISTANCES = (0, 0.03125, -0.375, 0.53125, -1.3125, 4, 30.25)
@@ -88,6 +89,50 @@ def test_slopes_are_those_of_thirty_digits(truth, dtype: torch.dtype, allowed: f
     for name, found, true in zip(["y", "alpha", "beta"], (along, scale, shape), truth[1], strict=True):
         error = (found.double() - true).abs() / true.abs().clamp(min=1)
         assert error.max() < allowed, (name, CASES[error.argmax()], error.max())
+
+
+# Shapes, and what bits may be off by in float64 and float32, relative to bits above 1.
+PRECISION = [
+    *((shape, 1e-13, 1e-5) for shape in (0.1, 0.15)),
+    *((shape, 1e-13, 5e-6) for shape in (0.2, 0.3, 0.5, 1, 2, 6)),
+    (0.6, 1e-12, 5e-6),
+    (12, 1e-11, 1e-5),
+    (19.9, 1e-9, 1e-4),
+]
+
+
+@pytest.mark.parametrize(("shape", "fine", "coarse"), PRECISION)
+def test_precision_at_the_least_scales(shape: float, fine: float, coarse: float) -> None:
+    """From the tail's bound up; bins with the mean inside, on their edge, just outside, and far away."""
+    least = scale_bound(torch.tensor(float(shape), dtype=torch.float64)).item()
+    chosen = [
+        (y, scale, shape)
+        for y in (0, 0.25, 0.4999999, 0.5, 0.5000001, 0.51, 1, 4, 30)
+        for scale in (least, 4 * least, 1000 * least, 1.0)
+        if scale < 300 and (max(0, y - 0.5) / scale) ** shape < 100
+    ]
+    for dtype, allowed in ((torch.float64, fine), (torch.float32, coarse)):
+        y, scale, beta = torch.tensor(chosen, dtype=dtype).unbind(1)
+        bits, slopes = slopes_of([y, torch.zeros_like(y), scale, beta])
+        given = zip(y.tolist(), scale.tolist(), beta.tolist(), strict=True)  # as they are in this dtype
+        with mpmath.workdps(40):
+            true = torch.tensor([float(bits_by_hand(*case)) for case in given], dtype=torch.float64)
+        assert ((bits.double() - true).abs() / true.clamp(min=1)).max() < allowed
+        assert all(slope.isfinite().all() for slope in slopes)
+
+
+def test_both_variables_of_the_nodes_are_differentiated() -> None:
+    """0.5 is the edge of the bin, where a part begins at 0; there the last shape has nothing to divide by."""
+    y = torch.tensor([0.1, 0.5, 0.7, 1.4] * 3, dtype=torch.float64)
+    shape = torch.tensor([0.2, 0.4, 20.0], dtype=torch.float64).repeat_interleave(4)
+    given = [y, torch.zeros_like(y), torch.where(shape > 1, 1.0, 0.01), shape]
+    given = [each.requires_grad_() for each in given]
+    slopes = torch.autograd.grad(generalized_gaussian_bits(*given).sum(), given)
+    again = torch.autograd.grad(bits_by_pytorch(*given).sum(), given, create_graph=True)
+    for found, expected in zip(again, slopes, strict=True):
+        torch.testing.assert_close(found.detach(), expected, rtol=1e-8, atol=1e-8)
+    curves = torch.autograd.grad(again[2].sum() + again[3].sum(), given)
+    assert all(curve.isfinite().all() for curve in curves)
 
 
 def test_the_slope_in_the_shape_beats_every_finite_difference(truth) -> None:

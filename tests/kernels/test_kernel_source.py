@@ -58,6 +58,22 @@ def test_every_kernel_says_what_a_program_does(function):
     assert ast.get_docstring(function)
 
 
+def long_numbers(function):
+    """Numbers with more digits than one repeats without an error: they are to be constants of the file."""
+    return [
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Constant) and isinstance(node.value, float)
+        if len(repr(node.value).split("e")[0].replace(".", "").strip("0")) > 3
+    ]
+
+
+@pytest.mark.parametrize("function", list(kernels()))
+def test_constants_have_one_place(function):
+    """What both paths use would be two numbers otherwise."""
+    assert long_numbers(function) == []
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_no_file_imports_triton_when_it_is_imported(path):
     """(torch does, when it compiles or trains.)"""
@@ -67,6 +83,11 @@ def test_no_file_imports_triton_when_it_is_imported(path):
     assert not [
         line for line in map(ast.unparse, imports) if line.startswith(("import triton", "from triton"))
     ]
+
+
+def test_the_check_of_numbers_can_fail():
+    (function,) = ast.parse("def f(x):\n    return 0.5 * x + 0.7853981633974483 + 1 / 1260\n").body
+    assert long_numbers(function) == [0.7853981633974483]
 
 
 def test_the_check_of_loads_can_fail():

@@ -131,6 +131,39 @@ def test_values_and_gradients_are_those_of_float64(features, form: str, shape, d
     assert_near("gradient", slope, true_slope, tolerance(dtype))
 
 
+WIDTHS = [(3, 512), (8, 512), (64, 96), (130, 32)]  # channels, and how many draws
+
+
+def errors(found: Tensor, truth: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Largest errors over some dimensions, relative to the largest entries there."""
+    return (found.double() - truth).abs().amax(dims) / truth.abs().amax(dims)
+
+
+@pytest.mark.parametrize(("width", "count"), WIDTHS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("features", [query_features, key_features])
+def test_every_row_of_many_draws_keeps_its_digits(features, form: str, width: int, count: int) -> None:
+    """Norms from 1e-4 to 1e4, and directions that few channels make up in every third row."""
+    x = 10 ** (8 * vectors(count, 1).erf().abs() - 4) * vectors(count, width, seed=1)
+    x[::3] *= vectors(*x[::3].shape, seed=2).abs() ** 6
+    x = x.float()
+    assert errors(features(x, form), features(x.double(), form), (1,)).max() < 5e-7
+
+
+@pytest.mark.parametrize(("width", "count"), WIDTHS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("features", [query_features, key_features])
+def test_gradients_of_many_draws_keep_their_digits(features, form: str, width: int, count: int) -> None:
+    """Eight vectors of a size are a draw: what cancels in one of them is small beside the others."""
+    sizes = torch.tensor([1e-3, 0.3, 1.0, 30.0], dtype=torch.float64).view(-1, 1, 1, 1)
+    x = (sizes * vectors(4, count // 32, 8, width)).float().requires_grad_()
+    exact = x.detach().double().requires_grad_()
+    grad = vectors(*x.shape[:-1], 2 * width, seed=1).float()
+    (slope,) = torch.autograd.grad(features(x, form), x, grad)
+    (true_slope,) = torch.autograd.grad(features(exact, form), exact, grad.double())
+    assert errors(slope, true_slope, (2, 3)).max() < 5e-7
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_long_query_is_finite(form: str) -> None:
     x = 1e4 * torch.ones(1, 3)

@@ -259,7 +259,8 @@ def _curvature(
         if isinstance(module, DoRALayer):
             module.constant_norm = False
     problem = Problem(copied, nn.CrossEntropyLoss(), examples)
-    operator = hessian(problem) if matrix == "hessian" else ggn(problem)
+    kind = hessian if matrix == "hessian" else ggn
+    operator = kind(problem, check=False)  # our own network, in eval mode: its loss is a function
     pairs = eigenpairs(operator, k=1, tol=_TOLERANCE, seed=seed, method="lanczos")
     total = trace(operator, "xtrace", max_matvecs=products, seed=seed)
     if pairs.interrupted or not total.converged:  # without a tolerance, only an interrupt ends a trace early

@@ -18,14 +18,12 @@ class DoRAConv2d(DoRALayer):
     base : nn.Conv2d
         Of one group; is frozen, its bias too.
     rank, alpha, dropout, train_magnitude, constant_norm
-        As those of :class:`~workbench.layers.DoRALinear`.
+        As those of :class:`~workbench.layers.DoRALayer`, which says what is refused.
 
     Raises
     ------
-    TypeError
-        If ``base`` is not an ``nn.Conv2d``.
     ValueError
-        If it has several groups, or the rank or the dropout is out of range.
+        If ``base`` has several groups.
     """
 
     kind = nn.Conv2d

@@ -22,6 +22,17 @@ class DoRALayer(LowRankLayer):
     (DoRA, arXiv 2402.09353, equation 5.) W' is never formed: see :func:`workbench.kernels.dora_norm` and
     :func:`workbench.kernels.dora_compose`.
 
+    Parameters
+    ----------
+    base, rank, alpha, dropout
+        As those of :class:`~workbench.layers.LowRankLayer`, which says what is refused. (The authors' code
+        and PEFT's also drop inputs of W in a second product with it.)
+    train_magnitude : bool
+        False freezes m, and no activation is kept for its gradient.
+    constant_norm : bool
+        Whether the norm is taken as a constant, as DoRA does (section 4.3). False differentiates it: the
+        gradient, and the Hessian, are then those of the loss as a function of A, B and m.
+
     Attributes
     ----------
     base, lora_a, lora_b, scale

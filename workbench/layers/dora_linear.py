@@ -15,26 +15,8 @@ class DoRALinear(DoRALayer):
     Parameters
     ----------
     base : nn.Linear
-        Is frozen, its bias too; unfreeze ``base.bias`` to train it.
-    rank : int
-        Of the update, at least 1.
-    alpha : float, optional
-        Of the scale α / rank; by default the rank.
-    dropout : float
-        Probability of zeroing an input of the update. (The authors' code, and PEFT's, also drop inputs of W
-        in a second product with it.)
-    train_magnitude : bool
-        False freezes m, and no activation is kept for its gradient.
-    constant_norm : bool
-        Whether the norm is taken as a constant, as DoRA does (section 4.3). False differentiates it: the
-        gradient, and the Hessian, are then those of the loss as a function of A, B and m.
-
-    Raises
-    ------
-    TypeError
-        If ``base`` is not an ``nn.Linear``.
-    ValueError
-        If the rank, or the dropout, is out of range.
+    rank, alpha, dropout, train_magnitude, constant_norm
+        As those of :class:`~workbench.layers.DoRALayer`, which says what is refused.
     """
 
     kind = nn.Linear

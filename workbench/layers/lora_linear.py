@@ -14,20 +14,8 @@ class LoRALinear(LowRankLayer):
     Parameters
     ----------
     base : nn.Linear
-        Is frozen, its bias too; unfreeze ``base.bias`` to train it.
-    rank : int
-        Of the update, at least 1.
-    alpha : float, optional
-        Of the scale α / rank; by default the rank.
-    dropout : float
-        Probability of zeroing an input of the update.
-
-    Raises
-    ------
-    TypeError
-        If ``base`` is not an ``nn.Linear``.
-    ValueError
-        If the rank, or the dropout, is out of range.
+    rank, alpha, dropout
+        As those of :class:`~workbench.layers.LowRankLayer`, which says what is refused.
     """
 
     kind = nn.Linear

@@ -15,6 +15,17 @@ from workbench.layers.remembered_value import RememberedValue
 class LowRankLayer(nn.Module):
     r"""A frozen layer and the low-rank update of its weight, W + sBA with s = α / rank.
 
+    Parameters
+    ----------
+    base : nn.Module
+        Is frozen, its bias too; unfreeze ``base.bias`` to train it.
+    rank : int
+        Of the update, at least 1.
+    alpha : float, optional
+        Of the scale α / rank; by default the rank.
+    dropout : float
+        Probability of zeroing an input of the update.
+
     Attributes
     ----------
     base : nn.Module
@@ -26,6 +37,13 @@ class LowRankLayer(nn.Module):
         B, zero at first: the layer starts as ``base``.
     scale : float
         s.
+
+    Raises
+    ------
+    TypeError
+        If ``base`` is of another kind than the layer is for.
+    ValueError
+        If the rank, or the dropout, is out of range.
     """
 
     kind: ClassVar[type[nn.Module]]  # of ``base``

@@ -31,7 +31,7 @@ def apply_dora(
         Of names of modules, e.g. ``"blocks.*.mlp.*"``. Candidates are modules whose class is ``nn.Linear`` or
         ``nn.Conv2d`` itself: of a subclass it is not known what else reads its weight.
     rank, alpha, **options
-        As those of :class:`~workbench.layers.DoRALinear`.
+        As those of :class:`~workbench.layers.DoRALayer`.
 
     Returns
     -------

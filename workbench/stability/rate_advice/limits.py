@@ -1,6 +1,8 @@
 """``rate_limit``: the largest learning rate that short trainings survive."""
 
 import dataclasses
+import functools
+import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 _FACTOR = math.sqrt(2)  # between neighbouring rates
 _BELOW = 6  # rates of the grid that a search starts below where it expects the limit: a factor of 8
-_LOWEST, _HIGHEST = -60, 60  # steps of the grid from the first guess
+_FARTHEST = 40  # steps of the grid from there: a factor of a million
 _TRIALS = 24  # that the progress bar expects of a seed
 
 
@@ -29,9 +31,9 @@ _TRIALS = 24  # that the progress bar expects of a seed
 class RateLimit(Result):
     """What short trainings said of learning rates.
 
-    A run *survives* if its loss over all the data ends under the threshold. The limit of a seed is the
-    largest rate of a grid of factors √2 up to which all rates that were tried survive, from an eighth of
-    where the limit was expected.
+    A run *survives* if its loss over all the data ends under the threshold. The limit of a seed is the last
+    rate before the first that does not, on a grid of factors √2 that is climbed from an eighth of where the
+    limit was expected, or from the nearest rate that survives.
 
     Attributes
     ----------
@@ -153,8 +155,7 @@ def rate_limit(
     Notes
     -----
     Cost: a handful of runs for each seed, each of ``steps`` gradients of a batch and a forward pass over all
-    the data; for the guess the sharpest eigenvalue of the
-    Hessian, some ten products or, of up to 2000 parameters, the dense matrix. The definition is ours.
+    the data; some ten products with the Hessian for the guess. The definition is ours.
     """
     name, make = find_optimizer(optimizer)
     check_count("seeds", seeds)
@@ -191,46 +192,35 @@ def rate_limit(
 
 
 class _Search:
-    """Limits of one seed after the other, on one grid of rates.
-
-    A run that does not survive was *slow* where it ends no higher than it began: its rate was too small.
-    """
+    """Limits of one seed after the other, on one grid of rates."""
 
     def __init__(self, runs: ShortRuns, guess: float, threshold: float, advance: Advance) -> None:
         self._runs, self._guess, self._threshold, self._advance = runs, guess, threshold, advance
-        self._start = runs.problem.loss_at()
         self._limit = 0  # a place on the grid
         self.trials: list[tuple[int, float, float]] = []
 
     def limit(self, seed: int) -> float:
-        """Climb from below where the limit is expected; come down to what survives if that is too high."""
-        start = place = self._limit - _BELOW
-        loss = self._run(place, seed)
-        while self._slow(loss) and place < _HIGHEST:
-            place += 1
-            loss = self._run(place, seed)
-        while place <= start and not self._slow(loss) and not loss < self._threshold and place > _LOWEST:
-            place -= 1
-            loss = self._run(place, seed)
-        if not loss < self._threshold:
+        """Climb from below where the limit is expected, or from the nearest rate that survives."""
+        survives = functools.cache(functools.partial(self._survives, seed))
+        start = self._limit - _BELOW
+        places = itertools.chain((start,), *((start - far, start + far) for far in range(1, _FARTHEST)))
+        place = next(filter(survives, places), None)
+        if place is None:
             raise ValueError(
                 f"no learning rate ends under a loss of {self._threshold:.3g} after {self._runs.steps} "
                 "steps: give more steps, or a threshold"
             )
-        while start <= place < _HIGHEST and self._run(place + 1, seed) < self._threshold:
+        while place < start + _FARTHEST and survives(place + 1):
             place += 1
         self._limit = place
         return self._guess * _FACTOR**place
 
-    def _slow(self, loss: float) -> bool:
-        return self._threshold <= loss <= self._start
-
-    def _run(self, place: int, seed: int) -> float:
+    def _survives(self, seed: int, place: int) -> bool:
         rate = self._guess * _FACTOR**place
         loss = self._runs.final_loss(rate, seed)
         self.trials.append((seed, rate, loss))
         self._advance(self._runs.steps, f"rate {rate:.2g}, loss {loss:.3g}")
-        return loss
+        return loss < self._threshold
 
 
 def _guess(problem: Problem, name: str) -> tuple[float, int]:
@@ -238,6 +228,6 @@ def _guess(problem: Problem, name: str) -> tuple[float, int]:
     if name not in ("sgd", "momentum"):
         return 0.01, 0
     matrix = hessian(problem)
-    sharpness = float(eigenpairs(matrix, 1, "LM", tol=0.1).values[0].abs())
+    sharpness = float(eigenpairs(matrix, 1, "LM", tol=0.1, method="lanczos").values[0].abs())
     share = 2.0 if name == "sgd" else 0.2
     return (share / sharpness if sharpness > 0 else 0.1), matrix.matvecs

@@ -1,0 +1,91 @@
+"""``train_stacked``: one method at several weights and seeds, all runs in one tensor program."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from workbench.domains.environments import Environments
+from workbench.domains.heads import with_ones
+from workbench.domains.penalties import PENALTIES, HeadState
+from workbench.domains.stacked_networks import StackedNetworks, start_networks
+
+RATE = 5e-3  # of Adam
+ANNEAL = 190 / 501  # of the steps pass before a penalty has its whole weight
+DECAY = 1e-3  # times the squared norm of all parameters
+
+
+def train_stacked(
+    method: str,
+    drawn: Sequence[Environments],
+    seeds: Sequence[int],
+    weights: Sequence[float],
+    *,
+    width: int,
+    steps: int,
+    advance: Callable[[int], object] = lambda steps: None,
+) -> StackedNetworks:
+    """Train ``len(weights) * len(seeds)`` networks, those of the first weight first, by Adam on all examples.
+
+    Each minimises the mean risk of its training environments, plus its decay, plus its weight times the
+    penalty; for the first 190/501 of the steps the weight is 1, or less if it is less. A loss with a weight above 1 is
+    divided by it: the recipe released with arXiv 2308.11778, which has it from IRM's. ERM has no penalty: the
+    roots of its weights, over that of the first, multiply the decay, so that as much is tried for it.
+
+    Parameters
+    ----------
+    method : str
+        A name in ``PENALTIES``.
+    drawn : sequence of Environments
+        One for each seed.
+    seeds : sequence of int
+        Of the starts.
+    weights : sequence of float
+    width, steps : int
+        Units of a hidden layer, and steps.
+    advance : callable
+        Told of every step.
+
+    Notes
+    -----
+    The runs share nothing: losses are summed, Adam works entry by entry.
+    """
+    copies, runs = len(weights), len(weights) * len(seeds)
+    inputs, targets = stacked([each.train for each in drawn], copies)
+    networks = start_networks((inputs.shape[-1], width, width, drawn[0].classes), seeds, copies)
+    for tensor in networks.tensors:
+        tensor.requires_grad_()
+    wanted = torch.tensor(weights, dtype=inputs.dtype).repeat_interleave(len(seeds))
+    penalised = method != "erm"
+    decays = torch.full((runs,), DECAY) if penalised else DECAY * (wanted / weights[0]).sqrt()
+    penalty, anneal = PENALTIES[method], round(ANNEAL * steps)
+    optimizer = torch.optim.Adam(networks.tensors, RATE)
+    for step in range(steps):
+        state = head_state(networks, inputs, targets)
+        losses = state.risks().mean(-1) + decays * networks.squared_norms()
+        if penalised:
+            now = wanted if step >= anneal else wanted.clamp(max=1)
+            losses = (losses + now * penalty(state)) / now.clamp(min=1)
+        optimizer.zero_grad()
+        losses.sum().backward()
+        optimizer.step()
+        advance(1)
+    for tensor in networks.tensors:
+        tensor.requires_grad_(False)
+    return networks
+
+
+def stacked(parts: Sequence[tuple[Tensor, Tensor]], copies: int) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of all seeds, ``copies`` times: (runs, …)."""
+    inputs, targets = (torch.stack(each) for each in zip(*parts, strict=True))
+    return inputs.repeat(copies, *(1,) * (inputs.dim() - 1)), targets.repeat(
+        copies, *(1,) * (targets.dim() - 1)
+    )
+
+
+def head_state(networks: StackedNetworks, inputs: Tensor, targets: Tensor) -> HeadState:
+    """What the networks make of inputs (runs, E, n, pixels) with labels (runs, E, n)."""
+    features = networks.features(inputs.flatten(1, 2))
+    logits = networks.logits(features)
+    shape = targets.shape
+    return HeadState(with_ones(features).view(*shape, -1), logits.view(*shape, logits.shape[-1]), targets)

@@ -1,8 +1,8 @@
 """What each method adds to the mean loss of the training environments, from features and logits of the head.
 
-All but that of IRM are spreads: the mean over the environments of the squared distance of some statistic from
-its value for the mean loss, which is held constant. They are zero for environments that are the same; IRM's is
-zero where no environment wants its logits larger or smaller.
+All but that of IRM are spreads: the mean over the environments of the squared distance of some statistic
+from its value for the mean loss, which is held constant. They are zero for environments that are the same;
+IRM's is zero where no environment wants its logits larger or smaller.
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def no_penalty(state: HeadState) -> Tensor:
 
 
 def coral(state: HeadState) -> Tensor:
-    """Spread of means and covariances of the features: CORAL (arXiv 1607.01719), with means as in DomainBed."""
+    """Spread of means and covariances of the features: CORAL (arXiv 1607.01719), with means added."""
     mean = state.features.mean(-2, keepdim=True)
     centred = state.features - mean
     covariance = centred.mT @ centred / centred.shape[-2]

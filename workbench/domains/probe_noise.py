@@ -11,10 +11,8 @@ from torch import Tensor
 
 from workbench.choices import check_choice, check_count
 from workbench.colors import BLUE, VERMILION
-from workbench.domains.environments import SHIFTS, make_environments
 from workbench.domains.heads import head_diagonal, head_hessian
-from workbench.domains.penalties import HeadState
-from workbench.domains.stacked_training import head_state, stacked, train_stacked
+from workbench.domains.trained_networks import train_and_test_heads, trained_networks
 from workbench.progress import progress
 from workbench.random_vectors import generator
 from workbench.result import Result, new_axes, standard_error
@@ -157,7 +155,6 @@ def diagonal_noise(
     Cost: the training, and ``2 * draws * sum(counts)`` products of the head's Hessian with a vector for each
     environment; here the Hessian is a matrix, made once.
     """
-    check_choice("shift", shift, SHIFTS)
     if not len(counts):
         raise ValueError("counts is empty: pass at least one")
     for count in counts:
@@ -169,7 +166,8 @@ def diagonal_noise(
         ("seed", seed, 0),
     ):
         check_count(name, number, low)
-    state = trained_head(shift, width=width, steps=steps, seed=seed)
+    drawn, networks = trained_networks(shift, "erm", weight=1.0, width=width, steps=steps, seeds=[seed])
+    state, _ = train_and_test_heads(drawn, networks, 0)
     hessians = head_hessian(state.features, state.logits)
     exact = float(_spread(head_diagonal(state.features, state.logits).flatten(1)))
     environments = len(hessians)
@@ -205,14 +203,6 @@ def diagonal_noise(
         seed=seed,
         interrupted=interrupted,
     )
-
-
-def trained_head(shift: str, *, width: int, steps: int, seed: int) -> HeadState:
-    """What a network trained by ERM makes of its training environments, in float64 and without the run."""
-    drawn = [make_environments(shift, seed)]
-    networks = train_stacked("erm", drawn, [seed], [1.0], width=width, steps=steps)
-    state = head_state(networks, *stacked([drawn[0].train], 1))
-    return HeadState(state.features[0].double(), state.logits[0].double(), state.targets[0])
 
 
 def _estimate(hessians: Tensor, count: int, alike: bool, random: torch.Generator) -> float:

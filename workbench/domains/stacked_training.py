@@ -28,9 +28,9 @@ def train_stacked(
     """Train ``len(weights) * len(seeds)`` networks, those of the first weight first, by Adam on all examples.
 
     Each minimises the mean risk of its training environments, plus its decay, plus its weight times the
-    penalty; for the first 190/501 of the steps the weight is 1, or less if it is less. A loss with a weight above 1 is
-    divided by it: the recipe released with arXiv 2308.11778, which has it from IRM's. ERM has no penalty: the
-    roots of its weights, over that of the first, multiply the decay, so that as much is tried for it.
+    penalty; for the first 190/501 of the steps the weight is 1, or less if it is less. A loss with a weight
+    above 1 is divided by it: the recipe released with arXiv 2308.11778, which has it from IRM's. ERM has no
+    penalty: the roots of its weights, over that of the first, multiply the decay, so that as much is tried.
 
     Parameters
     ----------

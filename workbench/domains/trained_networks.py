@@ -15,7 +15,7 @@ from workbench.progress import progress
 
 def domain_problems(
     shift: str = "correlation",
-    method: str = "erm",
+    method: str = "hessian",
     *,
     weight: float = 1000.0,
     width: int = 32,

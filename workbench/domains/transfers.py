@@ -164,7 +164,7 @@ class TransferBound(Result):
 
 def transfer_bound(
     shift: str = "correlation",
-    method: str = "erm",
+    method: str = "hessian",
     radii: Sequence[float] = RADII,
     *,
     weight: float = 1000.0,

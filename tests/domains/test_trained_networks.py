@@ -35,7 +35,7 @@ def test_heads_are_what_the_problems_see():
 def test_what_is_not_allowed_is_refused():
     with pytest.raises(ValueError, match="seeds=0"):
         domain_problems(seeds=0)
-    with pytest.raises(ValueError, match="method='fish'.*did you mean 'fishr'"):
+    with pytest.raises(ValueError, match=r"method='fish'.*did you mean 'fishr'"):
         domain_problems(method="fish")
     with pytest.raises(ValueError, match="weight=-1"):
         domain_problems(weight=-1.0)

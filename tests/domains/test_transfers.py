@@ -1,4 +1,4 @@
-"""The bound holds on real numbers: the remainder, its constant, the optimum, and the ball of the excess loss."""
+"""The bound holds on real numbers: remainder, its constant, the optimum, the ball of an excess loss."""
 
 from unittest import mock
 

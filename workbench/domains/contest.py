@@ -179,7 +179,7 @@ def compare_domains(
 ) -> DomainContest:
     """Train a small network by each method, from the same seeds, and test it where it was not trained.
 
-    All weights and seeds of a method are trained in one tensor program; see
+    All seeds of a method, and as many weights as fit into a cache, are trained in one tensor program; see
     :func:`~workbench.domains.stacked_training.train_stacked` for what is minimised. Each method gets as many
     weights, and nothing else is tuned.
 
@@ -226,7 +226,7 @@ def compare_domains(
     found: list[np.ndarray] = []
     interrupted = False
     try:
-        with progress("domains compared", len(methods) * steps) as advance:
+        with progress("domains compared", len(methods) * len(weights) * steps) as advance:
             for method in methods:
                 networks = train_stacked(
                     method, drawn, range(seeds), weights, width=width, steps=steps, advance=advance

@@ -19,9 +19,8 @@ COLOR_ERRORS = (0.1, 0.2, 0.9)  # how often a colour is not that of the label: t
 LABEL_ERRORS = 0.25  # share of the labels of coloured digits that are wrong
 UPPER_SHARES = (0.1, 0.3, 0.9)  # of the digits 5 to 9
 ANGLES = (0.0, 20.0, 40.0, 60.0)  # degrees, against the clock
-COPIES = (
-    4  # of each coloured digit, with labels and colours of their own: else networks learn errors by heart
-)
+# Of each coloured digit, with labels and colours of their own: else networks learn wrong labels by heart.
+COPIES = 3
 _VALIDATION = 0.2  # of each training environment, of other digits
 _NAMES = {
     "correlation": tuple(f"colour wrong {error:.0%}" for error in COLOR_ERRORS),

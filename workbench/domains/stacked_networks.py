@@ -58,6 +58,14 @@ class StackedNetworks:
         return nn.Sequential(OrderedDict(zip(names, parts, strict=True))).eval()
 
 
+def join_networks(parts: Sequence[StackedNetworks]) -> StackedNetworks:
+    """Return the networks of several stacks as one, in their order."""
+    weights, biases = ([getattr(part, name) for part in parts] for name in ("weights", "biases"))
+    return StackedNetworks(
+        tuple(map(torch.cat, zip(*weights, strict=True))), tuple(map(torch.cat, zip(*biases, strict=True)))
+    )
+
+
 def start_networks(sizes: Sequence[int], seeds: Sequence[int], copies: int = 1) -> StackedNetworks:
     """Return networks of these layer sizes, ``copies`` times those of all seeds: a seed is one start.
 

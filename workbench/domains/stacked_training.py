@@ -1,17 +1,21 @@
-"""``train_stacked``: one method at several weights and seeds, all runs in one tensor program."""
+"""``train_stacked``: one method at several weights and seeds, all seeds in one tensor program."""
 
+import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from workbench.domains.environments import Environments
 from workbench.domains.heads import with_ones
-from workbench.domains.penalties import PENALTIES, HeadState
-from workbench.domains.stacked_networks import StackedNetworks, start_networks
+from workbench.domains.penalties import PENALTIES, HeadState, Penalty
+from workbench.domains.stacked_networks import StackedNetworks, join_networks, start_networks
 
 RATE = 5e-3  # of Adam
 ANNEAL = 190 / 501  # of the steps pass before a penalty has its whole weight
+ROWS = 20_000  # examples of all runs that are trained together at most, so that a layer fits into a cache
 DECAY = 1e-3  # times the squared norm of all parameters
 
 
@@ -44,35 +48,56 @@ def train_stacked(
     width, steps : int
         Units of a hidden layer, and steps.
     advance : callable
-        Told of every step.
+        Told how many weights have done another step.
 
     Notes
     -----
-    The runs share nothing: losses are summed, Adam works entry by entry.
+    The runs share nothing: losses are summed, Adam works entry by entry. All seeds are trained together, and
+    as many weights as fit.
     """
-    copies, runs = len(weights), len(weights) * len(seeds)
-    inputs, targets = stacked([each.train for each in drawn], copies)
-    networks = start_networks((inputs.shape[-1], width, width, drawn[0].classes), seeds, copies)
+    penalised = method != "erm"
+    decays = [DECAY if penalised else DECAY * math.sqrt(weight / weights[0]) for weight in weights]
+    at_once = max(1, ROWS // (drawn[0].train[1].numel() * len(seeds)))
+    parts = []
+    for group in np.array_split(np.arange(len(weights)), math.ceil(len(weights) / at_once)):
+        inputs, targets = stacked([each.train for each in drawn], len(group))
+        networks = start_networks((inputs.shape[-1], width, width, drawn[0].classes), seeds, len(group))
+        wanted, decay = (
+            torch.tensor([each[place] for place in group]).repeat_interleave(len(seeds))
+            for each in (weights, decays)
+        )
+        penalty = PENALTIES[method] if penalised else None
+        _descend(networks, inputs, targets, penalty, wanted, decay, steps, partial(advance, len(group)))
+        parts.append(networks)
+    return join_networks(parts)
+
+
+def _descend(
+    networks: StackedNetworks,
+    inputs: Tensor,
+    targets: Tensor,
+    penalty: Penalty | None,
+    weights: Tensor,
+    decays: Tensor,
+    steps: int,
+    advance: Callable[[], object],
+) -> None:
+    """Train in place; weights and decays (runs,) are those of each run."""
     for tensor in networks.tensors:
         tensor.requires_grad_()
-    wanted = torch.tensor(weights, dtype=inputs.dtype).repeat_interleave(len(seeds))
-    penalised = method != "erm"
-    decays = torch.full((runs,), DECAY) if penalised else DECAY * (wanted / weights[0]).sqrt()
-    penalty, anneal = PENALTIES[method], round(ANNEAL * steps)
     optimizer = torch.optim.Adam(networks.tensors, RATE)
     for step in range(steps):
         state = head_state(networks, inputs, targets)
         losses = state.risks().mean(-1) + decays * networks.squared_norms()
-        if penalised:
-            now = wanted if step >= anneal else wanted.clamp(max=1)
+        if penalty is not None:
+            now = weights if step >= round(ANNEAL * steps) else weights.clamp(max=1)
             losses = (losses + now * penalty(state)) / now.clamp(min=1)
         optimizer.zero_grad()
         losses.sum().backward()
         optimizer.step()
-        advance(1)
+        advance()
     for tensor in networks.tensors:
         tensor.requires_grad_(False)
-    return networks
 
 
 def stacked(parts: Sequence[tuple[Tensor, Tensor]], copies: int) -> tuple[Tensor, Tensor]:

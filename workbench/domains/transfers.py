@@ -187,9 +187,9 @@ def transfer_bound(
     under the softmax, at most :math:`\|V\|^3 M` with :math:`M = \sqrt{8} / (6 \sqrt 3)\, \overline{\|z\|^3}`.
     Heads whose loss in the source, with regulariser, is within δ of the optimum lie in the ball of
     :math:`r = \sqrt{2 \delta / \mu}`, μ = ``curvature``. If one head is optimal in both domains, g is zero,
-    and what is left is :math:`(\delta / \mu) \|H_T - H_S\|_2` and a term in :math:`\delta^{3/2}`. The abstract
-    of arXiv 2308.11778 says that this norm bounds its transfer measure; here is a proof of our own, and with a
-    term for heads that are not optimal in the target.
+    and what is left is :math:`(\delta / \mu) \|H_T - H_S\|_2` and a term in :math:`\delta^{3/2}`. The
+    abstract of arXiv 2308.11778 says that this norm bounds its transfer measure; here is a proof of our own,
+    with a term for heads that are not optimal in the target.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Trainings of all seeds: a Python loop over networks, and all of them as one stack of matrices.
 
 The same starts, examples, penalty (that of the diagonals, in closed form) and optimiser in both; the loop has
-``nn.Module`` and ``torch.optim``, one network at a time. The table holds CPU milliseconds of a step of one run,
+``nn.Module`` and ``torch.optim``, one network at a time. The table holds CPU milliseconds of a step and run,
 the minimum over the rounds:
 
     python benchmarks/domains.py [--shift label] [--method hessian] [--seeds 20] [--steps 40] [--rounds 3]

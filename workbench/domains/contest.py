@@ -85,11 +85,18 @@ class DomainContest(Result):
         return student_interval(self._chosen_values(method, measure, selection))
 
     def difference(
-        self, method: str, measure: str = "test_accuracy", selection: str = "validation"
+        self,
+        method: str,
+        measure: str = "test_accuracy",
+        selection: str = "validation",
+        beside: str | None = None,
     ) -> tuple[float, float]:
-        """The same of the differences to the first method, seed by seed, each at its chosen weight."""
-        mine = self._chosen_values(method, measure, selection)
-        return student_interval(mine - self._chosen_values(self.methods[0], measure, selection))
+        """The same of the differences to another method, by default the first, each at its chosen weight.
+
+        Differences are taken seed by seed.
+        """
+        other = self._chosen_values(beside or self.methods[0], measure, selection)
+        return student_interval(self._chosen_values(method, measure, selection) - other)
 
     def at(self, method: str, measure: str, weight: float) -> tuple[float, float]:
         """Mean over the seeds at one of the weights, and half its 95 % interval.

@@ -22,7 +22,7 @@ from workbench.result import Result, new_axes, student_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RADII = tuple(float(radius) for radius in np.geomspace(0.03, 3, 9))
+RADII = tuple(float(radius) for radius in np.geomspace(0.03, 3, 7))
 # Third central moment of what spans 1 is at most 1/(6 √3); the entries of Vz span at most √2 ‖V‖ ‖z‖.
 _THIRD = 2 * math.sqrt(2) / (6 * math.sqrt(3))
 _STEPS = 25  # of each search for the largest rise

@@ -13,7 +13,16 @@ from workbench.explore.probe_noise_view import PROBE_NOISE
 from workbench.explore.still import Stills
 from workbench.explore.transfer_view import TRANSFER
 
-QUICK = {"shift": "label", "method": "vrex", "weight": 10.0, "draws": 3, "seeds": 2, "steps": 2, "width": 4}
+QUICK = {
+    "shift": "label",
+    "method": "vrex",
+    "weight": 10.0,
+    "weights": [10.0],
+    "draws": 3,
+    "seeds": 2,
+    "steps": 2,
+    "width": 4,
+}
 
 
 def noise() -> DiagonalNoise:

@@ -6,18 +6,18 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.domains import DomainContest, compare_domains
-from workbench.domains.contest import MEASURES, METHOD_COLORS, METHODS, SELECTIONS, WEIGHTS
+from workbench.domains.contest import MEASURES, METHOD_COLORS, METHODS, SELECTIONS
 from workbench.explore.figure_data import as_list
 from workbench.explore.one_call import OneCall
 from workbench.explore.points_and_means import add_points_and_means
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 
-_ASKED = ("shift", "seeds", "steps", "width")
+_ASKED = ("shift", "weights", "seeds", "steps", "width")
 _SECONDS = {"correlation": 0.004, "label": 0.0011, "diversity": 0.002}  # of a step of a run, on one core
 _TITLES = ("weight chosen in training environments", "weight chosen on the test (oracle)")
 _HELP = """
-<p>A small network is trained on some environments and tested on another, by eight methods, each at four
+<p>A small network is trained on some environments and tested on another, by eight methods, each at all
 weights from the same seeds. <b>Left</b>: the weight that does best on examples kept aside in the training
 environments, as one would choose. <b>Right</b>: the weight that does best on the test itself, which nobody
 knows: what the method could do. Points are seeds, bars 95% intervals of the mean (Student's).</p>
@@ -29,7 +29,7 @@ _CALL = OneCall("contest", compare_domains, "wb.domains.compare_domains", _ASKED
 
 
 def _estimate(problem: None, values: Values) -> Cost:
-    runs = len(METHODS) * len(WEIGHTS) * values["seeds"]
+    runs = len(METHODS) * len(values["weights"]) * values["seeds"]
     return Cost(_SECONDS[values["shift"]] * runs * values["steps"] * values["width"] / 32, 0.0)
 
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 METHODS = tuple(PENALTIES)
+# By what is matched: features, risks, gradients, Hessians.
 METHOD_COLORS = dict(
-    zip(METHODS, ("#888888", SKY, ORANGE, "#B8860B", GREEN, "#7A5195", VERMILION, BLUE), strict=True)
+    zip(METHODS, ("#888888", SKY, ORANGE, ORANGE, GREEN, GREEN, VERMILION, BLUE), strict=True)
 )
 WEIGHTS = (10.0, 100.0, 1000.0, 10000.0)
 MEASURES = ("train_accuracy", "validation_accuracy", "test_accuracy", "head_distance")

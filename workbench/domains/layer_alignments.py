@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from workbench.choices import check_choice
+from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.curvature import CurvatureOperator, eigenpairs, ggn, hessian
 from workbench.layout import layers_of
 from workbench.problem import Problem
@@ -19,6 +20,7 @@ from workbench.result import Result, new_axes, student_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+COLORS = (BLUE, VERMILION, GREEN, SKY, ORANGE)  # of pairs, again with other dashes
 MATRICES = {"hessian": hessian, "ggn": ggn}
 MEASURES = ("cosine", "distance")
 _WORDS = {"cosine": "cosine of the gradients", "distance": "relative distance of the matrices"}
@@ -84,10 +86,13 @@ class LayerAlignment(Result):
         ax = new_axes(ax)
         places = np.arange(len(self.layers))
         shifts = np.linspace(-0.12, 0.12, len(self.pairs)) if len(self.pairs) > 1 else [0.0]
-        for pair, shift in zip(self.pairs, shifts, strict=True):
+        for number, (pair, shift) in enumerate(zip(self.pairs, shifts, strict=True)):
             mean, half = np.array([self.mean(pair, layer, measure) for layer in self.layers]).T
             label = f"{pair[0]} | {pair[1]}"
-            ax.errorbar(places + shift, mean, half, fmt="o-", markersize=4, capsize=3, label=label)
+            color, style = COLORS[number % len(COLORS)], ("-", "--", ":")[number // len(COLORS) % 3]
+            ax.errorbar(
+                places + shift, mean, half, fmt=f"o{style}", markersize=4, color=color, capsize=3, label=label
+            )
         ax.set_xticks(places, self.layers)
         ax.set_ylabel(_WORDS[measure])
         ax.set_title(f"{self.matrix}, {self.networks} networks, 95 % intervals", fontsize="small")

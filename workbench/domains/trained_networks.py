@@ -43,8 +43,9 @@ def domain_problems(
     KeyboardInterrupt
         If the training is interrupted.
     """
+    check_count("seeds", seeds)
     drawn, networks = trained_networks(
-        shift, method, weight=weight, width=width, steps=steps, seeds=list(range(_counted("seeds", seeds)))
+        shift, method, weight=weight, width=width, steps=steps, seeds=list(range(seeds))
     )
     loss = nn.CrossEntropyLoss()
     return [
@@ -92,8 +93,3 @@ def train_and_test_heads(
         HeadState(state.features[0].double(), state.logits[0].double(), state.targets[0]) for state in states
     )
     return train, test
-
-
-def _counted(name: str, number: int) -> int:
-    check_count(name, number)
-    return number

@@ -5,17 +5,16 @@ from typing import cast
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.domains import LayerAlignment, domain_problems, layer_alignment
 from workbench.domains.environments import ANGLES
-from workbench.domains.layer_alignments import MEASURES
+from workbench.domains.layer_alignments import COLORS, MEASURES
 from workbench.explore.figure_data import as_list
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 
 _ASKED = ("shift", "method", "weight", "seeds", "steps", "width")
 _PAIRS = len(ANGLES) * (len(ANGLES) - 1) // 2  # of the shift with the most environments
-_COLORS = (BLUE, VERMILION, GREEN, SKY, ORANGE, "#888888")
+_DASHES = ("solid", "dash")  # where colours come again
 _TITLES = ("cosine of the gradients", "distance of the Hessians")
 _HELP = """
 <p>One trained network, looked at in each of its environments. <b>Left</b>: cosine of the angle between the
@@ -52,13 +51,17 @@ def _figure() -> go.Figure:
     """A line for each pair, for both measures."""
     figure = make_subplots(1, 2, horizontal_spacing=0.12, subplot_titles=_TITLES)
     for column in range(1, len(MEASURES) + 1):
-        for place, color in enumerate(_COLORS[:_PAIRS]):
+        for place in range(_PAIRS):
             figure.add_scatter(
                 name=str(place),
                 legendgroup=str(place),
                 showlegend=column == 1,
                 mode="lines+markers",
-                line={"color": color, "width": 2},
+                line={
+                    "color": COLORS[place % len(COLORS)],
+                    "width": 2,
+                    "dash": _DASHES[place // len(COLORS)],
+                },
                 error_y={"type": "data", "thickness": 1, "width": 4},
                 hovertemplate="%{x}: %{y:.3f} ± %{error_y.array:.2g}<extra>%{fullData.name}</extra>",
                 row=1,

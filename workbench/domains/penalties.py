@@ -1,8 +1,9 @@
 """What each method adds to the mean loss of the training environments, from features and logits of the head.
 
 All but that of IRM are spreads: the mean over the environments of the squared distance of some statistic
-from its value for the mean loss, which is held constant. They are zero for environments that are the same;
-IRM's is zero where no environment wants its logits larger or smaller.
+from its mean (of Hessian times gradient: from its value for the mean loss), which is held constant; about a
+mean that changes no gradient. They are zero for environments that are the same; IRM's is zero where no
+environment wants its logits larger or smaller.
 """
 
 from collections.abc import Callable

@@ -5,7 +5,7 @@ import pytest
 
 import workbench as wb
 from workbench.domains import DomainContest, LayerAlignment, TransferBound, diagonal_noise
-from workbench.domains.contest import METHODS
+from workbench.domains.domain_contests import METHODS
 from workbench.domains.probe_noise import DiagonalNoise
 from workbench.explore.domain_contest_view import DOMAIN_CONTEST
 from workbench.explore.layer_alignment_view import LAYER_ALIGNMENT

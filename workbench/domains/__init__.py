@@ -1,6 +1,6 @@
 """Domain generalisation: environments of digits, penalties that align them, and what alignment bounds."""
 
-from workbench.domains.contest import DomainContest, compare_domains
+from workbench.domains.domain_contests import DomainContest, compare_domains
 from workbench.domains.environments import Environments, make_environments
 from workbench.domains.heads import head_diagonal, head_gradient, head_hessian, head_product
 from workbench.domains.layer_alignments import LayerAlignment, layer_alignment

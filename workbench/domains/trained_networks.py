@@ -27,7 +27,7 @@ def domain_problems(
     Parameters
     ----------
     shift, method, width, steps, seeds
-        As for :func:`~workbench.domains.contest.compare_domains`.
+        As for :func:`~workbench.domains.domain_contests.compare_domains`.
     weight : float
         Of the penalty, positive; ERM has none.
 

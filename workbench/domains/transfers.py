@@ -194,7 +194,7 @@ def transfer_bound(
     Parameters
     ----------
     shift, method, width, steps, seeds
-        As for :func:`~workbench.domains.contest.compare_domains`.
+        As for :func:`~workbench.domains.domain_contests.compare_domains`.
     radii : sequence of float
         Positive.
     weight : float

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.domains import DomainContest, compare_domains
-from workbench.domains.contest import MEASURES, METHOD_COLORS, METHODS, SELECTIONS
+from workbench.domains.domain_contests import MEASURES, METHOD_COLORS, METHODS, SELECTIONS
 from workbench.explore.figure_data import as_list
 from workbench.explore.one_call import OneCall
 from workbench.explore.points_and_means import add_points_and_means

@@ -8,8 +8,8 @@ import torch
 from scipy import stats
 
 from workbench.domains import DomainContest, compare_domains
-from workbench.domains import contest as module
-from workbench.domains.contest import MEASURES
+from workbench.domains import domain_contests as module
+from workbench.domains.domain_contests import MEASURES
 from workbench.domains.trained_networks import domain_problems
 from workbench.result import load_result
 

@@ -3,6 +3,7 @@
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
+from workbench.explore.domain_alignment_explorer import domain_alignment
 from workbench.explore.dora_explorer import dora
 from workbench.explore.entropy_models_explorer import entropy_models
 from workbench.explore.langevin_explorer import langevin
@@ -21,6 +22,7 @@ __all__ = [
     "batch_hessian",
     "curvature",
     "directional_attacks",
+    "domain_alignment",
     "dora",
     "entropy_models",
     "langevin",

@@ -6,6 +6,7 @@ from typing import Any
 from workbench.explore.batch_hessian_explorer import batch_hessian
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
+from workbench.explore.domain_alignment_explorer import domain_alignment
 from workbench.explore.dora_explorer import dora
 from workbench.explore.entropy_models_explorer import entropy_models
 from workbench.explore.langevin_explorer import langevin
@@ -26,6 +27,7 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "smoothness": smoothness,
     "large_steps": large_steps,
     "schedules": schedules,
+    "domain_alignment": domain_alignment,
     "saliency": saliency,
     "particles": particles,
     "langevin": langevin,

@@ -1,0 +1,102 @@
+"""Runs in one tensor program are those of single networks in a plain loop; nothing leaks between them."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from workbench.domains.environments import make_environments
+from workbench.domains.stacked_networks import StackedNetworks, start_networks
+from workbench.domains.stacked_training import ANNEAL, DECAY, RATE, stacked, train_stacked
+
+STEPS, WIDTH = 12, 8
+
+
+def loop(method: str, seed: int, weight: float) -> nn.Module:
+    """One network by torch.optim; Hessian times gradient as ‖g‖ ∇‖g‖, all else by autograd, too."""
+    drawn = make_environments("label", seed)
+    network = start_networks((64, WIDTH, WIDTH, 10), [seed]).network(0).train()
+    optimizer = torch.optim.Adam(network.parameters(), RATE)
+    for step in range(STEPS):
+        risks = [F.cross_entropy(network(x), y) for x, y in zip(*drawn.train, strict=True)]
+        risk = torch.stack(risks).mean()
+        now = weight if step >= round(ANNEAL * STEPS) else min(weight, 1.0)
+        loss = risk + DECAY * sum(p.square().sum() for p in network.parameters())
+        if method != "erm":
+            loss = (loss + now * penalty(method, network, risks, risk)) / max(now, 1.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return network
+
+
+def penalty(method: str, network: nn.Module, risks: list[Tensor], risk: Tensor) -> Tensor:
+    if method == "vrex":
+        return torch.stack(risks).var(correction=0)
+    centre = [each.detach() for each in products(network, risk)]
+    parts = [products(network, each) for each in risks]
+    return sum(
+        (mine - other).square().sum() for part in parts for mine, other in zip(part, centre, strict=True)
+    ) / len(risks)
+
+
+def products(network: nn.Module, risk: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of the head, and Hessian times gradient."""
+    head = list(network.head.parameters())
+    gradient = flat(torch.autograd.grad(risk, head, create_graph=True))
+    norm = gradient.norm()
+    return gradient, norm * flat(torch.autograd.grad(norm, head, create_graph=True))
+
+
+def flat(tensors: tuple[Tensor, ...]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+@pytest.mark.parametrize("method", ["erm", "vrex", "hgp"])
+def test_runs_are_those_of_a_loop(method):
+    seeds, weights = [0, 3], (0.5, 50.0)
+    drawn = [make_environments("label", seed) for seed in seeds]
+    found = train_stacked(method, drawn, seeds, weights, width=WIDTH, steps=STEPS)
+    for run, (weight, seed) in enumerate((weight, seed) for weight in weights for seed in seeds):
+        if method == "erm" and weight != weights[0]:
+            continue  # which has another decay
+        pairs = zip(found.network(run).parameters(), loop(method, seed, weight).parameters(), strict=True)
+        for mine, truth in pairs:
+            torch.testing.assert_close(mine, truth, atol=2e-5, rtol=2e-4)
+
+
+def test_weights_of_erm_multiply_its_decay():
+    drawn = [make_environments("label", 0)]
+    found = train_stacked("erm", drawn, [0], (10.0, 4000.0), width=WIDTH, steps=60)
+    norms = found.squared_norms()
+    assert norms[1] < norms[0]
+    single = train_stacked("erm", drawn, [0], (77.0,), width=WIDTH, steps=60)
+    torch.testing.assert_close(single.squared_norms()[0], norms[0], rtol=1e-4, atol=0)
+
+
+def test_starts_depend_on_their_seed_alone_and_are_glorots():
+    pair = start_networks((64, 32, 32, 2), [5, 9], copies=2)
+    alone = start_networks((64, 32, 32, 2), [9])
+    for many, one in zip(pair.weights, alone.weights, strict=True):
+        assert torch.equal(many[1], one[0])
+        assert torch.equal(many[3], one[0])
+    bound = (6 / 96) ** 0.5
+    assert pair.weights[0].abs().max() <= bound
+    assert pair.weights[0].std() == pytest.approx(bound / 3**0.5, rel=0.05)
+    assert not any(bias.any() for bias in pair.biases)
+
+
+def test_a_module_computes_what_the_stack_does():
+    networks: StackedNetworks = start_networks((6, 5, 5, 3), [0, 1])
+    inputs = torch.randn(2, 7, 6)
+    for run in range(2):
+        truth = networks.network(run)(inputs[run])
+        torch.testing.assert_close(networks.logits(networks.features(inputs))[run], truth)
+
+
+def test_examples_are_repeated_for_every_weight():
+    parts = [(torch.rand(2, 3, 4), torch.arange(6).view(2, 3)) for _ in range(2)]
+    inputs, targets = stacked(parts, 3)
+    assert inputs.shape == (6, 2, 3, 4)
+    assert torch.equal(inputs[4], parts[0][0])
+    assert targets.shape == (6, 2, 3)

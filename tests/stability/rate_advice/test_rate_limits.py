@@ -73,6 +73,17 @@ def test_a_limit_parts_the_runs_that_were_tried() -> None:
     assert "adam, batches of 32: largest rate" in found.plot().get_title()
 
 
+def test_limits_of_runs_that_hardly_train_say_so(quadratic: tuple[wb.Problem, float]) -> None:
+    problem, sharpness = quadratic
+    start = problem.loss_at()
+    arguments = {"batch_size": 30, "steps": 1, "seeds": 1, "guess": 1.5 / sharpness}
+    assert not rate_limit(problem, **arguments, threshold=start).hardly_trains
+    best = rate_limit(problem, **arguments, threshold=start).frame()["loss"].min()
+    found = rate_limit(problem, **arguments, threshold=1.01 * best)
+    assert found.hardly_trains
+    assert "NO RUN ENDS CLEARLY UNDER THE THRESHOLD" in found.summary()
+
+
 def test_an_optimizer_of_ones_own_is_taken(quadratic: tuple[wb.Problem, float]) -> None:
     def halved(parameters: Any, rate: float) -> torch.optim.Optimizer:
         return torch.optim.SGD(parameters, lr=rate / 2)

@@ -72,6 +72,11 @@ class RateLimit(Result):
         mean, half = student_interval(np.log(self.limits))
         return math.exp(mean - half), math.exp(mean + half)
 
+    @property
+    def hardly_trains(self) -> bool:
+        """Whether no run ends more than 2 % under the threshold: then it parts noise, not rates."""
+        return bool(self.trials[:, 2].min() > self.threshold - 0.02 * abs(self.threshold))
+
     def frame(self) -> pd.DataFrame:
         """One row per run, with whether it survived."""
         table = pd.DataFrame(self.trials, columns=["seed", "rate", "loss"]).astype({"seed": int})
@@ -99,6 +104,8 @@ class RateLimit(Result):
         """The limit with its interval and spread, and what was run."""
         low, high = self.interval
         note = ", INTERRUPTED" if self.interrupted else ""
+        if self.hardly_trains:
+            note += "; NO RUN ENDS CLEARLY UNDER THE THRESHOLD: give more steps, this limit says nothing"
         return (
             f"{self.optimizer}, batches of {self.batch_size}: largest rate {self.advised:.3g} "
             f"[{low:.3g}, {high:.3g}]\n"

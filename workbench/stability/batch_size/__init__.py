@@ -1,5 +1,8 @@
 """Learning rate as a function of batch size: laws, predictions, what trainings survive, and a learner."""
 
+from workbench.stability.batch_size.batch_edges import BatchEdges, batch_edges
+from workbench.stability.batch_size.learner_contest import LearnerContest, compare_learner
+from workbench.stability.batch_size.learnt_trainings import LearntTrainings, train_by_lanczos
 from workbench.stability.batch_size.noisy_quadratic import (
     QuadraticRates,
     run_quadratic,
@@ -17,11 +20,16 @@ from workbench.stability.batch_size.rate_laws import (
 from workbench.stability.batch_size.stable_rates import StableRates, measure_stable_rates
 
 __all__ = [
+    "BatchEdges",
     "HeavyBall",
+    "LearnerContest",
+    "LearntTrainings",
     "PredictedRates",
     "QuadraticRates",
     "StableRates",
     "adaptive_share",
+    "batch_edges",
+    "compare_learner",
     "heavy_ball",
     "measure_stable_rates",
     "minimal_damping",
@@ -30,4 +38,5 @@ __all__ = [
     "second_moments",
     "settled_rate",
     "sgd_rate",
+    "train_by_lanczos",
 ]

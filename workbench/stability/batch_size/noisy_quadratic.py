@@ -1,7 +1,7 @@
 r"""``run_quadratic``: a quadratic with noisy gradients, where the laws of the batch size hold exactly.
 
-The loss is :math:`\frac12 \lambda x^2`, and a batch of B examples has the gradient :math:`\lambda x + \rho_B \xi`
-with :math:`\rho_B = \rho/\sqrt B` and :math:`\xi` normal. The *settled rate* is the learning rate at which the mean
+The loss is :math:`\frac12 \lambda x^2`; a batch of B examples has the gradient :math:`\lambda x + \rho_B \xi` with
+:math:`\rho_B = \rho/\sqrt B` and :math:`\xi` normal. The *settled rate* is the learning rate at which the mean
 square of x, over runs that start at 1, settles at 1: with a larger one it grows.
 """
 
@@ -173,7 +173,7 @@ class QuadraticRates(Result):
         lines = []
         for method in self.methods:
             slope = self.slope(method)
-            line = f"{method}: B^{slope.value:.3f} [{slope.low:.3f}, {slope.high:.3f}] well below noise = curvature"
+            line = f"{method}: B^{slope.value:.3f} [{slope.low:.3f}, {slope.high:.3f}] at small B"
             if method != "adam":
                 off = np.abs(self.measured(method)[0] / self.exact(method) - 1).max()
                 line += f", at most {off:.1%} from the closed form"
@@ -207,8 +207,8 @@ def run_quadratic(
     sizes : sequence of int
         Batch sizes, ascending, at least two.
     methods : sequence of str
-        Of ``"sgd"``, ``"momentum"``, ``"normalised"`` and ``"adam"``. Normalised steps know the mean square of
-        the gradient; Adam estimates it run by run, with betas 0.9 and 0.99.
+        Of ``"sgd"``, ``"momentum"``, ``"normalised"`` and ``"adam"``. Normalised steps know the mean square
+        of the gradient; Adam estimates it run by run, with betas 0.9 and 0.99.
     curvature, noise : float
         :math:`\lambda` and :math:`\rho` of one example.
     momentum : float
@@ -328,7 +328,7 @@ class _Walk:
 
 
 def _crossings(rates: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """Rates (s, blocks) at which mean squares (s, rates, blocks) first pass 1, between two that were tried."""
+    """Rates (s, blocks) at which mean squares (s, rates, blocks) first pass 1, between two tried ones."""
     above = squares > 1
     last = above.argmax(axis=1)  # the first rate that is above
     inside = (last > 0) & above.any(axis=1)

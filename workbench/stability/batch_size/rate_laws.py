@@ -1,11 +1,11 @@
 r"""What noise :math:`\rho_B` in a batch's curvature makes of the largest learning rates, as functions.
 
-:math:`\rho_B^2` is the mean square of :math:`(H_B - H) v` across an eigenvector v of the whole Hessian; it falls
-as 1/B (:func:`~workbench.curvature.random_matrix.batch_noise`).
+:math:`\rho_B^2` is the mean square of :math:`(H_B - H) v` across an eigenvector v of the whole Hessian; it
+falls as 1/B (:func:`~workbench.curvature.random_matrix.batch_noise`).
 
-Source: Granziol, Zohren, Roberts, arXiv 2006.09092. Its abstract has the laws in words: linear scaling for SGD,
-square root for adaptive methods, and (an earlier version) a least damping proportional to learning rate over
-batch size. The forms below that saturate are derived here.
+Source: Granziol, Zohren, Roberts, arXiv 2006.09092. The abstract has the laws in words: linear scaling for
+SGD, square root for adaptive methods, and (an earlier version) a least damping proportional to learning rate
+over batch size. The forms below, which saturate, are derived here.
 """
 
 import math
@@ -39,7 +39,7 @@ def adaptive_share(eigenvalue: np.ndarray | float, noise: np.ndarray | float) ->
 
     Notes
     -----
-    Derived here (see :func:`~.noisy_quadratic.settled_rate`): steps :math:`\eta g/\sqrt{E g^2}` on a quadratic
+    Derived here (:func:`~.noisy_quadratic.settled_rate`): steps :math:`\eta g/\sqrt{E g^2}` on a quadratic
     whose gradient has mean :math:`\lambda x` and variance :math:`\rho_B^2 x_0^2` settle at a root mean square
     of :math:`x_0` for :math:`\eta = 2\lambda x_0/\sqrt{\lambda^2 + \rho_B^2}`.
     """

@@ -61,7 +61,7 @@ class StableRates(Result):
     interrupted: bool = False
 
     def largest(self, optimizer: str) -> np.ndarray:
-        """Return the largest stable rate (s, k); beyond the grid where it has no end there (:meth:`at_edge`)."""
+        """Return the largest stable rate (s, k); just beyond the grid where it has no end there."""
         place = self._place(optimizer)
         factor = math.sqrt(self.rates[place, 1] / self.rates[place, 0])
         edges = np.append(self.rates[place] / factor, self.rates[place, -1] * factor)
@@ -83,7 +83,7 @@ class StableRates(Result):
         return np.exp(logs.mean(1)), standard_error(logs.T)
 
     def unsaturated(self, optimizer: str) -> np.ndarray:
-        """Whether a size is fitted (s,): all up to the first whose mean is 0.8 of the largest, two at least."""
+        """Whether a size is fitted (s,): up to the first whose mean is 0.8 of the largest, two at least."""
         means = self.mean(optimizer)[0]
         end = int(np.argmax(means >= SATURATED * means.max()))
         return np.arange(len(self.sizes)) <= max(end, 1)
@@ -103,7 +103,7 @@ class StableRates(Result):
         return Slope(float(by_seed.mean()), float(low), float(high))
 
     def slopes(self) -> pd.DataFrame:
-        """One row per optimizer: fitted slope with its interval, over which sizes, and how sharp the limits are."""
+        """One row per optimizer: fitted slope with its interval, the sizes, how sharp the limits are."""
         rows = []
         for optimizer in self.optimizers:
             fitted = self.sizes[self.unsaturated(optimizer)]
@@ -153,11 +153,14 @@ class StableRates(Result):
     def summary(self) -> str:
         """Slopes with their intervals, and what was run."""
         lines = []
-        for row in self.slopes().itertuples():
-            beyond = f", {row.beyond_grid} beyond the rates tried" if row.beyond_grid else ""
+        for optimizer in self.optimizers:
+            slope, fitted = self.slope(optimizer), self.sizes[self.unsaturated(optimizer)]
+            beyond = self.at_edge(optimizer)
+            told = f", {beyond} limits beyond the rates tried" if beyond else ""
             lines.append(
-                f"{row.optimizer}: largest stable rate as B^{row.value:.2f} [{row.low:.2f}, {row.high:.2f}] "
-                f"for B from {row.from_size} to {row.to_size}; {row.misplaced:.0%} of runs on the wrong side{beyond}"
+                f"{optimizer}: largest stable rate as B^{slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}] "
+                f"for B from {fitted[0]} to {fitted[-1]}; {self.misplaced(optimizer):.0%} of runs on the wrong "
+                f"side{told}"
             )
         note = ", INTERRUPTED" if self.interrupted else ""
         lines.append(f"{self.ratios.size} runs of {self.steps} steps{note}; bars: 95% over seeds")
@@ -168,7 +171,7 @@ class StableRates(Result):
         return self.optimizers.index(optimizer)
 
     def _limits(self, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """How many rates lie below the limit of each size and seed (s, k), and runs on the wrong side of it."""
+        """How many rates lie below the limit of each size and seed (s, k), and runs on its wrong side."""
         unstable = np.pad((self.ratios[place] > 1).cumsum(1), ((0, 0), (1, 0), (0, 0)))
         count = np.arange(unstable.shape[1])[:, None]
         stable_above = (count[-1] - unstable[:, -1:]) - (count - unstable)

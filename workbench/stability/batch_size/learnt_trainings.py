@@ -118,9 +118,10 @@ class LearntTrainings(Result):
         spent = self.passes[-1].mean()
         note = ", INTERRUPTED" if self.interrupted else ""
         told = f"loss {np.exp(ended.mean()):.3g} (×/÷ {np.exp(error):.2f})" if kept.any() else "no loss left"
+        epochs, share = len(self.rates), 1 - len(self.rates) / spent
         return (
-            f"{self.name}: {told} after {len(self.rates)} epochs, {int(self.lost.sum())} of {len(kept)} lost\n"
-            f"{spent:.0f} gradients over the data in the mean, {1 - len(self.rates) / spent:.0%} for curvature{note}"
+            f"{self.name}: {told} after {epochs} epochs, {int(self.lost.sum())} of {len(kept)} lost\n"
+            f"{spent:.0f} gradients over the data in the mean, {share:.0%} for curvature{note}"
         )
 
 
@@ -142,8 +143,8 @@ def train_by_lanczos(
     .. math:: \eta = \left(\frac{2}{\sqrt{\lambda_1} + \sqrt{\lambda_n}}\right)^2, \qquad
        \mu = \left(\frac{\sqrt{\lambda_1} - \sqrt{\lambda_n}}{\sqrt{\lambda_1} + \sqrt{\lambda_n}}\right)^2
 
-    with the curvatures :math:`\lambda_1(B), \lambda_n(B)` that batches see (:func:`~.batch_edges.batch_edges`)
-    and :math:`|\lambda_n|` where it is negative.
+    with the curvatures that batches see (:func:`~.batch_edges.batch_edges`), and :math:`|\lambda_n|` where it
+    is negative.
 
     Parameters
     ----------
@@ -197,7 +198,7 @@ def train_by_lanczos(
         try:
             for epoch in range(epochs):
                 if epoch:
-                    for run in np.flatnonzero(~log.lost):
+                    for run in np.flatnonzero(~log.lost).tolist():
                         exploded = not log.loss[-1][run] <= _LOST * log.loss[0][run]
                         found = None
                         if not exploded:

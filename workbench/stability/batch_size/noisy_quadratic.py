@@ -1,8 +1,9 @@
 r"""``run_quadratic``: a quadratic with noisy gradients, where the laws of the batch size hold exactly.
 
-The loss is :math:`\frac12 \lambda x^2`; a batch of B examples has the gradient :math:`\lambda x + \rho_B \xi` with
-:math:`\rho_B = \rho/\sqrt B` and :math:`\xi` normal. The *settled rate* is the learning rate at which the mean
-square of x, over runs that start at 1, settles at 1: with a larger one it grows.
+The loss is :math:`\frac12 \lambda x^2`; a batch of B examples has the gradient
+:math:`\lambda x + \rho_B \xi` with :math:`\rho_B = \rho/\sqrt B`, :math:`\xi` normal. The *settled rate* is
+the learning rate at which the mean square of x, over runs that start at 1, settles at 1: with a larger one
+it grows.
 """
 
 import dataclasses

@@ -158,9 +158,9 @@ class StableRates(Result):
             beyond = self.at_edge(optimizer)
             told = f", {beyond} limits beyond the rates tried" if beyond else ""
             lines.append(
-                f"{optimizer}: largest stable rate as B^{slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}] "
-                f"for B from {fitted[0]} to {fitted[-1]}; {self.misplaced(optimizer):.0%} of runs on the wrong "
-                f"side{told}"
+                f"{optimizer}: largest stable rate as B^{slope.value:.2f} [{slope.low:.2f}, "
+                f"{slope.high:.2f}], B from {fitted[0]} to {fitted[-1]}; "
+                f"{self.misplaced(optimizer):.0%} of runs are on the wrong side{told}"
             )
         note = ", INTERRUPTED" if self.interrupted else ""
         lines.append(f"{self.ratios.size} runs of {self.steps} steps{note}; bars: 95% over seeds")

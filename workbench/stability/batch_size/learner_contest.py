@@ -68,6 +68,14 @@ class LearnerContest(Result):
         epochs = min(len(found.rates), self.passes)
         return log_mean(_bounded(self.fixed_loss[place, epochs]) / _bounded(found.loss[epochs]))
 
+    def mean_fixed(self, place: int) -> np.ndarray:
+        """Geometric mean over the seeds of the loss of a fixed setting (p + 1,)."""
+        return np.exp(np.log(_bounded(self.fixed_loss[place])).mean(-1))
+
+    def mean_learnt(self, found: LearntTrainings) -> np.ndarray:
+        """The same of a learner (e + 1,)."""
+        return np.exp(np.log(_bounded(found.loss)).mean(-1))
+
     def frame(self) -> pd.DataFrame:
         """One row per learner and fixed setting: ratios of the fixed one's loss to the learner's."""
         rows = []
@@ -92,13 +100,13 @@ class LearnerContest(Result):
         """Draw the geometric mean of the loss against passes over the data, fixed settings gray."""
         ax = new_axes(ax)
         for place, (rate, momentum) in enumerate(self.fixed):
-            mean = np.exp(np.log(_bounded(self.fixed_loss[place])).mean(-1))
+            mean = self.mean_fixed(place)
             line = ax.plot(np.arange(len(mean)), mean, color="0.65", linewidth=1, zorder=1)
             if place == 0:
                 line[0].set_label("fixed, rate / momentum")
             ax.annotate(f"{rate:g} / {momentum:g}", (self.passes, mean[-1]), fontsize="x-small", color="0.4")
         for found, color in zip(self.learners, COLORS, strict=False):
-            mean = np.exp(np.log(_bounded(found.loss)).mean(-1))
+            mean = self.mean_learnt(found)
             ax.plot(found.passes.mean(-1), mean, "o-", color=color, markersize=4, label=found.name)
         ax.set_yscale("log")
         ax.set_xlabel("gradients over all the data")
@@ -129,7 +137,7 @@ def compare_learner(
     batch_size: int = 32,
     epochs: int = 10,
     examples: int = 256,
-    seeds: int = 3,
+    seeds: int = 4,
     seed: int = 0,
 ) -> LearnerContest:
     """Train by three learners, then by heavy ball with fixed settings for as many passes over the data.

@@ -135,7 +135,7 @@ def train_by_lanczos(
     share: float = 1.0,
     first_rate: float = 0.1,
     growth: float = 2.0,
-    seeds: int = 3,
+    seeds: int = 4,
     seed: int = 0,
 ) -> LearntTrainings:
     r"""Train by heavy ball; Lanczos on some examples sets rate and momentum before each epoch but the first.

@@ -182,7 +182,7 @@ def predict_rates(
     momentum: float = 0.9,
     newton_rate: float = 1.0,
     matrix: str = "hessian",
-    batches: int = 20,
+    batches: int = 10,
     probes: int = 4,
     seed: int = 0,
 ) -> PredictedRates:

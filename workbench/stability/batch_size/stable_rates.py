@@ -187,7 +187,7 @@ def measure_stable_rates(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     rates: int = 16,
     steps: int = 80,
-    seeds: int = 6,
+    seeds: int = 4,
     seed: int = 0,
 ) -> StableRates:
     """Train with every batch size, optimizer and learning rate, and see which runs end above their start.

@@ -57,6 +57,23 @@ def test_predictions_are_those_of_the_noise_of_single_examples(make_problem):
     assert heavy == pytest.approx(1.9 * result.sgd()[0])
 
 
+def test_the_noise_scale_of_the_gradient_is_that_of_single_examples(make_problem):
+    problem = make_problem()
+    parameters = problem.parameters()
+    singles = torch.stack(
+        [
+            problem.batch_gradient(parameters, batch)
+            for i in range(48)
+            for batch, _ in problem.subset(torch.tensor([i])).batches()
+        ]
+    )
+    noise = singles.var(dim=0, correction=1).sum().item()
+    signal = problem.gradient().square().sum().item() - noise / 48
+    result = predict_rates(problem, [4, 16], 1, batches=2, probes=2)
+    assert abs(result.gradient_scale - noise / signal) < 4 * result.gradient_scale_stderr
+    assert result.gradient_scale_stderr < 0.3 * result.gradient_scale
+
+
 def test_the_damping_keeps_second_order_steps_stable(make_problem):
     result = predict_rates(make_problem(), [2, 8, 48], 3, batches=4, newton_rate=1.5)
     damping = result.damping()

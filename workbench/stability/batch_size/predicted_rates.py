@@ -10,14 +10,18 @@ import pandas as pd
 from workbench.choices import check_number
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.curvature import BatchSpectra, batch_spectra
+from workbench.moment import Reading
 from workbench.problem import Problem
 from workbench.result import Result, new_axes
 from workbench.stability.batch_size.rate_laws import adaptive_share, minimal_damping, sgd_rate
+from workbench.stability.quantities.gradient_noise_scale import noise_scale
+from workbench.stability.quantities.minibatches import fitting_size, minibatches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_GRADIENT_SIZE, _GRADIENT_BATCHES = 16, 40  # that the noise of gradients is measured from
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -32,11 +36,16 @@ class PredictedRates(Result):
         :math:`\mu` of heavy ball.
     newton_rate : float
         :math:`\eta` of the second-order steps that the damping is for.
+    gradient_scale, gradient_scale_stderr : float
+        Batch size at which noise and signal of the gradient are alike, tr Σ/\|G\|²: what a method feels that
+        divides by the gradient's scale. inf where no signal stands out of the noise.
     """
 
     spectra: BatchSpectra
     momentum: float
     newton_rate: float
+    gradient_scale: float
+    gradient_scale_stderr: float
 
     @property
     def sizes(self) -> np.ndarray:
@@ -88,7 +97,9 @@ class PredictedRates(Result):
     def critical_size(self) -> tuple[float, float]:
         r"""Batch size :math:`S_1^2/\lambda_1^2` at which noise equals curvature, and its standard error.
 
-        Well below it the laws are linear and a square root, well above it rates are saturated.
+        Well above it rates are saturated. Well below, the eigenvalue has drowned, and :math:`2/\lambda_1(B)`
+        grows as the root of B: its log-log slope is at most 1/2. Linear is the limit that is set by the mean
+        square along one direction (``"single"``), which has no threshold.
         """
         spectra = self.spectra
         value = float(spectra.noise_along[0] / spectra.full[0] ** 2)
@@ -166,7 +177,8 @@ class PredictedRates(Result):
         ends = f"{rates[0]:.3g} ± {errors[0]:.1g} (B = {self.sizes[0]}) to {rates[-1]:.3g} ± {errors[-1]:.1g}"
         note = ", INTERRUPTED" if self.interrupted else ""
         return (
-            f"noise equals curvature at B = {size:.3g} ± {error:.1g}: linear below, saturated above\n"
+            f"noise equals curvature at B = {size:.3g} ± {error:.1g}, and the gradient at B = "
+            f"{self.gradient_scale:.3g} ± {self.gradient_scale_stderr:.1g}: rates saturate above\n"
             f"largest rate of SGD {ends} (B = {self.sizes[-1]}), without noise "
             f"{float(sgd_rate(self.spectra.full[0])):.3g}\n"
             f"largest error of predicted λ₁(B): {told}\n"
@@ -221,4 +233,15 @@ def predict_rates(
     check_number("momentum", momentum, low=0, below=1)
     check_number("newton_rate", newton_rate, above=0, below=float("inf"))
     spectra = batch_spectra(problem, sizes, k, matrix=matrix, batches=batches, probes=probes, seed=seed)
-    return PredictedRates(spectra, float(momentum), float(newton_rate))
+    scale = _gradient_scale(problem, seed)
+    return PredictedRates(spectra, float(momentum), float(newton_rate), scale.value, scale.error)
+
+
+def _gradient_scale(problem: Problem, seed: int) -> Reading:
+    """The noise scale of the gradient, as :class:`~..quantities.GradientNoiseScale` has it."""
+    size = fitting_size(problem, _GRADIENT_SIZE)
+    whole = problem.gradient().double()
+    drawn = minibatches(problem, size, _GRADIENT_BATCHES, seed)
+    found = [problem.batch_gradient(problem.parameters(), batch).double() for batch in drawn]
+    distances = np.array([(each - whole).square().sum().item() for each in found])
+    return noise_scale(distances, whole.square().sum().item(), size, problem.num_examples)[""]

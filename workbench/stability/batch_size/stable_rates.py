@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-RANGES = {"sgd": (0.1, 8.0), "momentum": (0.015, 2.0), "adam": (0.008, 1.0)}  # of the rates tried
+RANGES = {"sgd": (0.1, 16.0), "momentum": (0.015, 2.0), "adam": (0.008, 2.0)}  # of the rates tried
 COLORS = dict(zip(OPTIMIZERS, (BLUE, GREEN, VERMILION), strict=True))
 SATURATED = 0.8  # of the largest mean rate: what reaches it is not fitted
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from workbench.choices import check_choice
-from workbench.problem import Problem
+from workbench.problem import Parameters, Problem
 from workbench.random_vectors import generator
 
 OPTIMIZERS = ("sgd", "momentum", "adam")
@@ -60,30 +60,41 @@ class StackedRuns:
         self._second = torch.zeros_like(starts) if self._adam else None
         self._steps = 0
 
-        def loss(theta: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
-            return problem.evaluate(problem.as_parameters(theta), (inputs, targets))[1]
+        def loss(parameters: Parameters, inputs: Tensor, targets: Tensor) -> Tensor:
+            return problem.evaluate(parameters, (inputs, targets))[1]
 
+        self._layout = [(part, problem.parameters()[part.name].dtype) for part in problem.layout]
         self._gradients = vmap(grad(loss))
         self._losses = vmap(loss, in_dims=(0, None, None), chunk_size=_TOGETHER)
 
     def step(self, places: Tensor) -> None:
         """Move every copy by the gradient of its own examples, at places (c, B)."""
-        found = self._gradients(self.weights, self.inputs[places], self.targets[places])
+        parts = self._gradients(self._parameters(), self.inputs[places], self.targets[places])
+        found = torch.cat([parts[part.name].flatten(1).to(self.weights) for part, _ in self._layout], dim=1)
         self._steps += 1
         if self._second is None:
-            self._first = self.momenta * self._first + found
-            self.weights = self.weights - self.rates * self._first
+            self._first.mul_(self.momenta).add_(found)
+            self.weights.addcmul_(self._first, self.rates, value=-1)
             return
         self._first.lerp_(found, 1 - MOMENTUM)
         self._second.lerp_(found.square(), 1 - _BETA2)
         scale = (self._second / (1 - _BETA2**self._steps)).sqrt_().add_(_EPSILON)
-        self.weights -= self.rates / (1 - MOMENTUM**self._steps) * self._first / scale
+        rates = self.rates / (1 - MOMENTUM**self._steps)
+        self.weights.addcdiv_(rates * self._first, scale, value=-1)
 
     @torch.no_grad()
     def losses(self) -> Tensor:
         """Loss (c,) over all the data; nan or inf of what has diverged. One forward pass for each copy."""
-        found: Tensor = self._losses(self.weights, self.inputs, self.targets)
+        found: Tensor = self._losses(self._parameters(), self.inputs, self.targets)
         return found.double()
+
+    def _parameters(self) -> Parameters:
+        """Each parameter of all copies, a view: the gradient of a vector's slice would be as long as it."""
+        count = len(self.weights)
+        return {
+            part.name: self.weights[:, part.start : part.stop].view(count, *part.shape).to(dtype)
+            for part, dtype in self._layout
+        }
 
 
 def examples_of(problem: Problem) -> tuple[Tensor, Tensor]:

@@ -45,7 +45,7 @@ def test_limits_beyond_the_rates_are_counted():
     limits = np.array([[0.001, 0.1], [0.1, 0.1], [0.1, 0.1], [0.1, 50.0]])
     result = outcomes(limits, np.geomspace(0.01, 1, 11))
     assert result.at_edge("sgd") == 2
-    assert "2 limits beyond" in result.summary()
+    assert "2 of the limits beyond" in result.summary()
 
 
 def test_gradient_descent_on_a_quadratic_is_stable_up_to_two_over_the_curvature():

@@ -175,10 +175,12 @@ class PredictedRates(Result):
         off = self.errors()
         told = ", ".join(f"{name} {abs(off[name]).max():.0%}" for name in ("along", "single", "isotropic"))
         ends = f"{rates[0]:.3g} ± {errors[0]:.1g} (B = {self.sizes[0]}) to {rates[-1]:.3g} ± {errors[-1]:.1g}"
+        gradient = f"the gradient at B = {self.gradient_scale:.3g} ± {self.gradient_scale_stderr:.2g}"
+        if not np.isfinite(self.gradient_scale):
+            gradient = "the gradient at no B measured"
         note = ", INTERRUPTED" if self.interrupted else ""
         return (
-            f"noise equals curvature at B = {size:.3g} ± {error:.1g}, and the gradient at B = "
-            f"{self.gradient_scale:.3g} ± {self.gradient_scale_stderr:.1g}: rates saturate above\n"
+            f"noise equals curvature at B = {size:.3g} ± {error:.2g}, and {gradient}: rates saturate above\n"
             f"largest rate of SGD {ends} (B = {self.sizes[-1]}), without noise "
             f"{float(sgd_rate(self.spectra.full[0])):.3g}\n"
             f"largest error of predicted λ₁(B): {told}\n"

@@ -156,7 +156,7 @@ class StableRates(Result):
         for optimizer in self.optimizers:
             slope, fitted = self.slope(optimizer), self.sizes[self.unsaturated(optimizer)]
             beyond = self.at_edge(optimizer)
-            told = f", {beyond} limits beyond the rates tried" if beyond else ""
+            told = f", {beyond} of the limits beyond the rates" if beyond else ""
             lines.append(
                 f"{optimizer}: largest stable rate as B^{slope.value:.2f} [{slope.low:.2f}, "
                 f"{slope.high:.2f}], B from {fitted[0]} to {fitted[-1]}; "

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from batch_size_problems import small_problem
 
 import workbench as wb
 from workbench.progress import listening
@@ -14,8 +15,6 @@ QUICK = {"batch_size": 4, "epochs": 2, "examples": 16, "seeds": 2, "fixed": [(0.
 
 @pytest.fixture(scope="module")
 def contest():
-    from conftest import small_problem
-
     return compare_learner(small_problem(), **QUICK)
 
 

@@ -84,6 +84,8 @@ def test_a_share_of_the_rate_and_no_correction(make_problem):
 def test_a_training_that_explodes_is_lost_and_told(make_problem):
     found = train_by_lanczos(make_problem(), **QUICK, first_rate=1e12)
     assert found.lost.all()
+    assert np.array_equal(found.loss[1], found.loss[3])  # it stays where it is
+    assert (found.passes[1:] == 1).all()
     assert np.isnan(found.rates[1:]).all()
     assert "2 of 2 lost" in found.summary()
 

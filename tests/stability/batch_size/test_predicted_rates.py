@@ -14,7 +14,7 @@ from workbench.stability.experiments.networks import trained_problem
 def at_start():
     """A network and a linear model, both at initialisation; their largest eigenvalues are close and far."""
     problems = (wb.load_problem("digits-mlp", epochs=0), trained_problem("linear", epochs=0))
-    return [predict_rates(each, [32, 128], batches=12) for each in problems]
+    return [predict_rates(each, [32, 128], batches=10) for each in problems]
 
 
 def test_the_largest_eigenvalue_is_predicted_at_initialisation(at_start):
@@ -28,7 +28,7 @@ def test_the_largest_eigenvalue_is_predicted_at_initialisation(at_start):
 
 def test_predictions_are_those_of_the_noise_of_single_examples(make_problem):
     problem = make_problem()
-    result = predict_rates(problem, [4, 16], 2, batches=40, probes=4)
+    result = predict_rates(problem, [4, 16], 2, batches=16, probes=4)
     unit = torch.eye(problem.num_parameters, dtype=torch.float64)
     singles = torch.stack(
         [wb.curvature.hessian(problem.subset(torch.tensor([i])), check=False) @ unit for i in range(48)]
@@ -118,5 +118,10 @@ def test_what_is_out_of_range_is_refused(make_problem):
         predict_rates(make_problem(), [4], momentum=1)
     with pytest.raises(ValueError, match="newton_rate=0"):
         predict_rates(make_problem(), [4], newton_rate=0)
+    result = predict_rates(make_problem(), [4], 1, batches=2, probes=2)
+    with pytest.raises(ValueError, match="did you mean 'along'"):
+        result.sgd("alon")
+    with pytest.raises(ValueError, match="is not one of 'sgd', 'adam'"):
+        result.slope(1, 2, "momentum")
     with pytest.raises(ValueError, match="sizes=49"):
         predict_rates(make_problem(), [49])

@@ -42,8 +42,8 @@ class LearntTrainings(Result):
     edges, edges_stderr : ndarray (e, k, 2)
         Largest and smallest curvature that they were set by; nan in the first epoch.
     lost : ndarray (k,) of bool
-        Whether the loss had exploded to 1000 times that at the start, or no curvature was left: nothing was
-        learnt from there on.
+        Whether the loss had exploded to 1000 times that at the start, or no curvature was left: such a
+        training stops there.
     batch_size, examples : int
         B, and how many examples the curvature was measured on.
     corrected : bool
@@ -204,7 +204,9 @@ def train_by_lanczos(
                         if not exploded:
                             found = _edges(first, runs.weights[run], batch_size, examples, sources[run])
                         log.keep(run, found)
-                        if found is not None:
+                        if found is None:
+                            runs.rates[run] = 0.0  # it stays where it is
+                        else:
                             _set(runs, run, found.heavy_ball(corrected=corrected), share, growth)
                 for step in range(steps):
                     runs.step(places[:, epoch * steps + step])

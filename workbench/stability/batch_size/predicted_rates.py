@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from workbench.choices import check_number
+from workbench.choices import check_choice, check_number
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.curvature import BatchSpectra, batch_spectra
 from workbench.moment import Reading
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CURVATURES = ("measured", "along", "single", "isotropic")
 _GRADIENT_SIZE, _GRADIENT_BATCHES = 16, 40  # that the noise of gradients is measured from
 
 
@@ -68,6 +69,7 @@ class PredictedRates(Result):
 
     def largest(self, curvature: str = "along") -> tuple[np.ndarray, np.ndarray]:
         r""":math:`\lambda_1(B)` (s,) in one of these four ways, and its standard error."""
+        check_choice("curvature", curvature, CURVATURES)
         spectra, first = self.spectra, self.spectra.full[0]
         if curvature == "single":
             share = spectra.thresholds[:, 0] ** 2
@@ -113,6 +115,7 @@ class PredictedRates(Result):
 
     def slope(self, low: float, high: float, method: str = "sgd", curvature: str = "along") -> float:
         """Log-log slope of predicted rates over the batch sizes from ``low`` to ``high``; nan of one."""
+        check_choice("method", method, ("sgd", "adam"))
         rates = self.adaptive()[0] if method == "adam" else self.sgd(curvature)[0]
         kept = (self.sizes >= low) & (self.sizes <= high)
         if kept.sum() < 2:
@@ -123,14 +126,14 @@ class PredictedRates(Result):
         """One row per size: predicted largest eigenvalues over the measured one, minus 1."""
         measured, stderr = self.largest("measured")
         table = {"batch_size": self.sizes, "measured": measured, "measured_stderr": stderr}
-        for name in ("along", "single", "isotropic"):
+        for name in CURVATURES[1:]:
             table[name] = self.largest(name)[0] / measured - 1
         return pd.DataFrame(table)
 
     def frame(self) -> pd.DataFrame:
         """One row per batch size: rates with their standard errors, and the damping."""
         table = {"batch_size": self.sizes}
-        for name in ("measured", "along", "single", "isotropic"):
+        for name in CURVATURES:
             table[f"sgd_{name}"], table[f"sgd_{name}_stderr"] = self.sgd(name)
         table["momentum"], table["momentum_stderr"] = self.heavy_ball()
         table["adaptive_share"], table["adaptive_share_stderr"] = self.adaptive()
@@ -173,7 +176,7 @@ class PredictedRates(Result):
         size, error = self.critical_size
         rates, errors = self.sgd()
         off = self.errors()
-        told = ", ".join(f"{name} {abs(off[name]).max():.0%}" for name in ("along", "single", "isotropic"))
+        told = ", ".join(f"{name} {abs(off[name]).max():.0%}" for name in CURVATURES[1:])
         ends = f"{rates[0]:.3g} ± {errors[0]:.1g} (B = {self.sizes[0]}) to {rates[-1]:.3g} ± {errors[-1]:.1g}"
         gradient = f"the gradient at B = {self.gradient_scale:.3g} ± {self.gradient_scale_stderr:.2g}"
         if not np.isfinite(self.gradient_scale):

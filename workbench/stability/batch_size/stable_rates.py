@@ -1,6 +1,7 @@
 """``measure_stable_rates``: the largest learning rate that a training survives, over the batch size."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -140,7 +141,9 @@ class StableRates(Result):
             ax.errorbar(self.sizes, mean, bars, fmt="none", ecolor=color, capsize=2)
             ax.plot(self.sizes, mean, "o", color=color, markerfacecolor="white")
             ax.plot(self.sizes[kept], mean[kept], "o-", color=color, label=label)
-        for (name, values), style in zip((curvatures or {}).items(), ("--", ":", "-."), strict=False):
+        for (name, values), style in zip(
+            (curvatures or {}).items(), itertools.cycle(("--", ":", "-.")), strict=False
+        ):
             ax.plot(self.sizes, values, style, color="0.4", label=name)
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")

@@ -48,7 +48,9 @@ def test_the_slider_shows_the_map_of_each_optimizer(stable):
     assert [step.label for step in slider.steps] == list(stable.optimizers)
     for place, step in enumerate(slider.steps):
         data, layout, traces = step.args
-        shown = [figure.data[number] for number, seen in zip(traces, data["visible"], strict=True) if seen]
+        pairs = zip(traces, data["visible"], strict=True)
+        shown = [figure.data[number] for number, seen in pairs if seen and number >= 6]
+        assert data["showlegend"] == [number in (1, 3, 5) for number in traces]
         assert [trace.type for trace in shown] == ["heatmap", "scatter"]
         np.testing.assert_allclose(shown[0].z, (stable.ratios[place] <= 1).mean(-1).T)
         np.testing.assert_allclose(shown[1].y, stable.mean(step.label)[0])
@@ -77,8 +79,9 @@ def test_the_slider_goes_through_the_learners(contest):
     (slider,) = figure.layout.sliders
     for found, step in zip(contest.learners, slider.steps, strict=True):
         data, layout, traces = step.args
-        assert list(traces) == [4, 5]
-        np.testing.assert_allclose(data["y"][0][:2], found.rates[:, 0])
+        assert list(traces) == [0, 1, 2, 3, 4, 5]
+        np.testing.assert_allclose(data["y"][4][:2], found.rates[:, 0])
+        assert data["name"][0] == "fixed"
         assert layout["title.text"].startswith(found.name)
 
 

@@ -115,30 +115,42 @@ def _figure() -> go.Figure:
 
 def _draw(figure: go.Figure, results: Results) -> None:
     found = cast(LearnerContest, results["contest"])
-    fixed, *learners = figure.data[: 1 + len(COLORS)]
-    means = [found.mean_fixed(place) for place in range(len(found.fixed))]
-    fixed.x = [x for mean in means for x in (*range(len(mean)), None)]
-    fixed.y = [y for mean in means for y in (*as_list(mean), None)]
-    fixed.text = [
-        f"{rate:g} / {momentum:g}" for rate, momentum in found.fixed for _ in range(len(means[0]) + 1)
+    figure.data[0].text = [
+        f"{rate:g} / {momentum:g}" for rate, momentum in found.fixed for _ in range(found.passes + 2)
     ]
-    for trace, learner in zip(learners, found.learners, strict=True):
-        trace.name = learner.name
-        trace.x, trace.y = as_list(learner.passes.mean(-1)), as_list(found.mean_learnt(learner))
     set_slider(figure, [_step(found, place) for place in range(len(found.learners))], active=0)
 
 
+def _losses(found: LearnerContest) -> list[dict[str, Any]]:
+    """What the traces on the left show: all fixed settings as one line with gaps, then each learner."""
+    means = [as_list(found.mean_fixed(place)) for place in range(len(found.fixed))]
+    fixed = {
+        "x": [x for mean in means for x in (*range(len(mean)), None)],
+        "y": [y for mean in means for y in (*mean, None)],
+    }
+    learnt = [
+        {"x": as_list(each.passes.mean(-1)), "y": as_list(found.mean_learnt(each)), "name": each.name}
+        for each in found.learners
+    ]
+    return [each | {"showlegend": True} for each in (fixed | {"name": "fixed"}, *learnt)]
+
+
 def _step(found: LearnerContest, place: int) -> dict[str, Any]:
-    """Return a step of the slider: rates and momenta of one learner, a line for each seed."""
+    """Return a step of the slider: rates and momenta of one learner, a line for each seed.
+
+    It names all traces, whose names and places in the legend a widget loses otherwise.
+    """
     learner = found.learners[place]
     epochs = list(range(1, len(learner.rates) + 1))
     seeds = learner.rates.shape[1]
-    changes = {}
-    for number, values in enumerate((learner.rates, learner.momenta)):
+    changes = dict(enumerate(_losses(found)))
+    for name, values in (("rate", learner.rates), ("momentum", learner.momenta)):
         positive = as_list(np.where(values > 0, values, np.nan).T)
-        changes[1 + len(COLORS) + number] = {
+        changes[len(changes)] = {
             "x": [*epochs, None] * seeds,
             "y": [each for line in positive for each in (*line, None)],
+            "name": name,
+            "showlegend": False,
         }
     passes, equal = found.better(place)
     title = (

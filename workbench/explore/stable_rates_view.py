@@ -153,10 +153,12 @@ def _step(found: StableRates, name: str) -> dict[str, Any]:
     """Return a step of the slider: which map is shown, and the slope of its optimizer."""
     slope = found.slope(name)
     title = f"{name}: B^{slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}] where it is not saturated"
-    visible = {
-        number: {"visible": other == name}
-        for other in OPTIMIZERS
-        for number in range(_maps(other).start, _maps(other).stop)
+    legend = {2 * at + 1 for at, each in enumerate(OPTIMIZERS) if each in found.optimizers}
+    maps = range(2 * len(OPTIMIZERS), 4 * len(OPTIMIZERS))
+    here = range(4 * len(OPTIMIZERS))[_maps(name)]
+    visible = {  # of all traces, whose places in the legend a widget loses otherwise
+        number: {"visible": number not in maps or number in here, "showlegend": number in legend}
+        for number in range(4 * len(OPTIMIZERS))
     }
     return slider_step(name, found.optimizers.index(name), {"title.text": title}, visible)
 

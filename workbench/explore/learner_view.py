@@ -124,15 +124,16 @@ def _draw(figure: go.Figure, results: Results) -> None:
 def _losses(found: LearnerContest) -> list[dict[str, Any]]:
     """What the traces on the left show: all fixed settings as one line with gaps, then each learner."""
     means = [as_list(found.mean_fixed(place)) for place in range(len(found.fixed))]
-    fixed = {
+    fixed: dict[str, Any] = {
+        "name": "fixed",
         "x": [x for mean in means for x in (*range(len(mean)), None)],
         "y": [y for mean in means for y in (*mean, None)],
     }
-    learnt = [
+    learnt: list[dict[str, Any]] = [
         {"x": as_list(each.passes.mean(-1)), "y": as_list(found.mean_learnt(each)), "name": each.name}
         for each in found.learners
     ]
-    return [each | {"showlegend": True} for each in (fixed | {"name": "fixed"}, *learnt)]
+    return [{**each, "showlegend": True} for each in (fixed, *learnt)]
 
 
 def _step(found: LearnerContest, place: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Explorers: one interactive view per analysis, for JupyterLab; a still picture in a report."""
 
 from workbench.explore.batch_hessian_explorer import batch_hessian
+from workbench.explore.batch_size_explorer import batch_size
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.domain_alignment_explorer import domain_alignment
@@ -20,6 +21,7 @@ from workbench.explore.taylor_radius_explorer import taylor_radius
 
 __all__ = [
     "batch_hessian",
+    "batch_size",
     "curvature",
     "directional_attacks",
     "domain_alignment",

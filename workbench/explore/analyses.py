@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.explore.batch_hessian_explorer import batch_hessian
+from workbench.explore.batch_size_explorer import batch_size
 from workbench.explore.curvature_explorer import curvature
 from workbench.explore.directional_attacks_explorer import directional_attacks
 from workbench.explore.domain_alignment_explorer import domain_alignment
@@ -24,6 +25,7 @@ ANALYSES: dict[str, Callable[..., Any]] = {
     "batch_hessian": batch_hessian,
     "taylor_radius": taylor_radius,
     "stability": stability,
+    "batch_size": batch_size,
     "smoothness": smoothness,
     "large_steps": large_steps,
     "schedules": schedules,

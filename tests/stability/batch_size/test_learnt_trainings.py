@@ -1,0 +1,118 @@
+"""The learner: both ends of the spectrum against dense matrices, and its trainings step by step."""
+
+import numpy as np
+import pytest
+import torch
+
+import workbench as wb
+from workbench.progress import listening
+from workbench.random_vectors import generator
+from workbench.stability.batch_size import batch_edges, heavy_ball, train_by_lanczos
+from workbench.stability.batch_size.batch_edges import _added
+
+QUICK = {"batch_size": 4, "epochs": 3, "examples": 16, "seeds": 2}
+
+
+def test_the_ends_are_those_of_the_examples_looked_at(make_problem):
+    problem = make_problem()
+    found = batch_edges(problem, 4, 48, generator(0))
+    values = torch.linalg.eigvalsh(wb.curvature.hessian(problem).dense())
+    for value, end, residual in zip(found.values, (values[-1], values[0]), found.residuals, strict=True):
+        assert abs(value - end) <= residual + 1e-9
+        assert residual < 0.06 * abs(value)
+    assert found.cost > 2 * 2
+
+
+def test_the_correction_is_that_of_single_examples(make_problem):
+    problem = make_problem()
+    unit = torch.eye(problem.num_parameters, dtype=torch.float64)
+    singles = torch.stack(
+        [wb.curvature.hessian(problem.subset(torch.tensor([i])), check=False) @ unit for i in range(48)]
+    )
+    full = singles.mean(dim=0)
+    values, vectors = torch.linalg.eigh(full)
+    found = [batch_edges(problem, 6, 48, generator(seed)) for seed in range(12)]
+    shifts = np.array([each.corrected - each.values for each in found])
+    for place, end in enumerate((-1, 0)):
+        v = vectors[:, end]
+        moved = (singles - full) @ v
+        square = (moved - torch.outer(moved @ v, v)).square().sum(dim=1).mean().item()
+        truth = square / 6 * 42 / 47 / values[end].item()
+        error = shifts[:, place].std(ddof=1) / 12**0.5
+        assert abs(shifts[:, place].mean() - truth) < 4 * error + 0.05 * abs(truth)
+        assert np.sign(truth) == np.sign(values[end].item())  # outwards
+
+
+def test_the_correction_leaves_out_what_the_examples_add_already():
+    """Variances of means: of batches of all, of the examples, and of batches among these, drawn."""
+    rng = np.random.default_rng(0)
+    population = rng.standard_normal(48)
+    draws = np.array([rng.permutation(population)[:24] for _ in range(40_000)])
+    batches, parts = draws[:, :6].mean(axis=1), draws.mean(axis=1)
+    within = np.square(batches - parts).mean()
+    assert _added(6, 24, 48) * within == pytest.approx(batches.var() - parts.var(), rel=0.03)
+
+
+def test_epochs_are_heavy_ball_with_what_was_learnt(make_problem):
+    problem = make_problem()
+    before = problem.parameters_vector()
+    found = train_by_lanczos(problem, **QUICK)
+    assert torch.equal(problem.parameters_vector(), before)
+    assert found.rates[0].tolist() == pytest.approx([0.1, 0.1])
+    assert found.momenta[0].tolist() == [0.0, 0.0]
+    for epoch in (1, 2):
+        for run in range(2):
+            low, high = np.sort(np.abs(found.edges[epoch, run]))
+            asked = heavy_ball(high, low)
+            expected = min(asked.rate, 2 * found.rates[epoch - 1, run])
+            assert found.rates[epoch, run] == pytest.approx(expected, rel=1e-6)
+            assert found.momenta[epoch, run] == pytest.approx(asked.momentum, rel=1e-5)
+    assert found.loss[0] == pytest.approx(problem.loss_at())
+    assert (found.loss[1] < found.loss[0]).all()
+    assert (found.passes[1] == 1).all()
+    assert (np.diff(found.passes, axis=0)[1:] > 1 + 2 * 4 * 16 / 48).all()
+
+
+def test_a_share_of_the_rate_and_no_correction(make_problem):
+    whole = train_by_lanczos(make_problem(), **QUICK, growth=100, corrected=False)
+    part = train_by_lanczos(make_problem(), **QUICK, growth=100, corrected=False, share=0.1)
+    assert part.rates[1] == pytest.approx(0.1 * whole.rates[1], rel=1e-5)
+    assert whole.name == "uncorrected"
+    assert part.name == "uncorrected, 0.1 of the rate"
+
+
+def test_a_training_that_explodes_is_lost_and_told(make_problem):
+    found = train_by_lanczos(make_problem(), **QUICK, first_rate=1e12)
+    assert found.lost.all()
+    assert np.array_equal(found.loss[1], found.loss[3])  # it stays where it is
+    assert (found.passes[1:] == 1).all()
+    assert np.isnan(found.rates[1:]).all()
+    assert "2 of 2 lost" in found.summary()
+
+
+def test_an_interrupt_keeps_the_epochs_that_are_done(make_problem, tmp_path):
+    def stop(description: str, done: int, total: int | None) -> None:
+        if "epoch 3" in description:
+            raise KeyboardInterrupt
+
+    with listening(stop):
+        found = train_by_lanczos(make_problem(), **QUICK)
+    assert found.interrupted
+    assert found.loss.shape == (3, 2)
+    assert found.edges.shape == (2, 2, 2)
+    assert "INTERRUPTED" in found.summary()
+    assert len(found.frame()) == 4
+    assert found.plot().get_xlabel() == "epoch"
+    assert wb.load_result(found.save(tmp_path / "trainings")).summary() == found.summary()
+
+
+def test_what_cannot_be_learnt_is_refused(make_problem):
+    problem = make_problem()
+    with pytest.raises(ValueError, match="examples=49"):
+        train_by_lanczos(problem, examples=49)
+    with pytest.raises(ValueError, match="batch_size=9"):
+        train_by_lanczos(problem, examples=16, batch_size=9)
+    with pytest.raises(ValueError, match="growth="):
+        train_by_lanczos(problem, batch_size=4, examples=16, growth=0.5)
+    with pytest.raises(ValueError, match="share=0"):
+        train_by_lanczos(problem, batch_size=4, examples=16, share=0)

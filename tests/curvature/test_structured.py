@@ -32,6 +32,41 @@ class Penalised(nn.Module):
         return self.last(torch.tanh(self.first(x))) * self.first.weight.square().mean()
 
 
+class Residual(nn.Module):
+    """Dense layers of one width with a way past one of them: no chain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.inner, self.last = nn.Linear(20, 24), nn.Linear(24, 24), nn.Linear(24, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.tanh(self.first(x))
+        return self.last(hidden + torch.tanh(self.inner(hidden)))
+
+
+class Scaled(nn.Module):
+    """Its outputs are not those of the last layer: no chain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = dense()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * self.layers(x)
+
+
+class Rolled(nn.Module):
+    """A function mixes neighbouring entries a little: no chain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.inner, self.last = nn.Linear(20, 24), nn.Linear(24, 24), nn.Linear(24, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.tanh(self.first(x))
+        return self.last(torch.tanh(self.inner(hidden + 0.3 * hidden.roll(1, -1))))
+
+
 class Tokens(nn.Module):
     """Dense layers at several positions, then their mean."""
 
@@ -80,6 +115,9 @@ STORED = {
     "dilated": lambda: convolutional(dilation=(2, 1)),
     "positions": Tokens,
     "partly frozen": frozen_bias,
+    "residual": Residual,
+    "scaled": Scaled,
+    "rolled": Rolled,
 }
 NOT_STORED = {
     "shared": Shared,
@@ -110,6 +148,15 @@ def test_stored_layers_give_the_same_products(name: str, loss: nn.Module) -> Non
     torch.testing.assert_close(stored @ block, plain @ block, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(stored @ block[:, 0], plain @ block[:, 0], rtol=1e-10, atol=1e-12)
     assert (stored.plan().method, plain.plan().method) == ("structured", "recompute")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_coarse_dtype_does_not_hide_that_there_is_no_chain(dtype: torch.dtype) -> None:
+    problem = problem_of(Rolled, nn.CrossEntropyLoss())
+    vector = torch.randn(problem.num_parameters, dtype=torch.float64)
+    found = wb.curvature.ggn(problem.to(dtype=dtype), check=False) @ vector.to(dtype)
+    expected = wb.curvature.ggn(problem, memory=0) @ vector
+    assert (found.double() - expected).norm() < 0.02 * expected.norm()
 
 
 @pytest.mark.parametrize("name", NOT_STORED)

@@ -15,6 +15,7 @@ from torch import Tensor
 from workbench.curvature.operators.autograd import Tensors
 from workbench.curvature.operators.dense_chain import DenseLayer, are_joined
 from workbench.curvature.operators.layer_calls import LayerCall
+from workbench.curvature.operators.output_derivatives import FINE, gradient
 from workbench.random_vectors import generator
 
 
@@ -58,16 +59,45 @@ def chain_jacobian(calls: Sequence[LayerCall], head: Tensor) -> ChainJacobian | 
         Of the pass that led to ``head``, with their graph; each parameter is used once.
     head : Tensor
     """
-    if not are_joined(calls, head):
+    if not are_joined(calls, head) or torch.finfo(head.dtype).eps > FINE:
         return None
-    slopes = [_slope(earlier.output, later.input) for earlier, later in pairwise(calls)]
-    found = [slope for slope in slopes if slope is not None]
     layers = [
         DenseLayer(call.weight, call.bias, call.values, call.input.detach())
         for call in calls
         if call.weight is not None  # are_joined() saw to it
     ]
-    return ChainJacobian(layers, found) if len(found) == len(slopes) else None
+    slopes = [
+        gradient(later.input, earlier.output, torch.ones_like(later.input))
+        for earlier, later in pairwise(calls)
+    ]
+    return ChainJacobian(layers, slopes) if _leads_to(head, calls, slopes) else None
+
+
+def _leads_to(head: Tensor, calls: Sequence[LayerCall], slopes: Sequence[Tensor]) -> bool:
+    """Whether derivatives of ``head`` go back through weights and slopes alone, tried with a random seed.
+
+    They do not where a function mixes entries, goes past a layer, or comes after the last one.
+    """
+    expected = torch.randn(head.shape, generator=generator(0)).to(head)
+    found = torch.autograd.grad(
+        head,
+        [call.output for call in calls],
+        expected,
+        retain_graph=True,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    derivatives = list(found)
+    same = _close(derivatives.pop(), expected)
+    for layer, slope in zip(calls[:0:-1], slopes[::-1], strict=True):
+        expected = (expected @ layer.values) * slope
+        same = same and _close(derivatives.pop(), expected)
+    return same
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    rounding = 100 * torch.finfo(found.dtype).eps * float(expected.abs().max())
+    return torch.allclose(found, expected, rtol=0, atol=rounding)
 
 
 def chain_multiplications(calls: Sequence[LayerCall]) -> int:
@@ -78,17 +108,3 @@ def chain_multiplications(calls: Sequence[LayerCall]) -> int:
 def slope_numbers(calls: Sequence[LayerCall]) -> int:
     """How many slopes are kept."""
     return sum(call.input.numel() for call in calls[1:])
-
-
-def _slope(argument: Tensor, value: Tensor) -> Tensor | None:
-    """Derivative of a function that acts entry by entry; None if this one does not."""
-    seed = torch.randn(value.shape, generator=generator(0)).to(value)
-    slope, found = (
-        torch.autograd.grad(
-            value, argument, each, retain_graph=True, allow_unused=True, materialize_grads=True
-        )[0]
-        for each in (torch.ones_like(value), seed)
-    )
-    expected = slope * seed
-    rounding = 100 * torch.finfo(value.dtype).eps * float(expected.abs().max())
-    return slope if torch.allclose(found, expected, rtol=0, atol=rounding) else None

@@ -15,7 +15,7 @@ from workbench.curvature.operators.layer_calls import LayerCall
 from workbench.progress import still_at_work
 from workbench.random_vectors import generator
 
-_FINE = 1e-6  # rounding up to which slopes can be told from what is close to them
+FINE = 1e-6  # rounding up to which slopes can be told from what is close to them
 
 
 class OutputDerivatives(abc.ABC):
@@ -124,7 +124,7 @@ def short_forms(calls: Sequence[LayerCall], head: Tensor) -> list[OutputDerivati
     """
     last = calls[-1]
     seed = torch.randn(head.shape, generator=generator(0)).to(head)
-    if last.output.shape != head.shape or not torch.equal(_gradient(head, last.output, seed), seed):
+    if last.output.shape != head.shape or not torch.equal(gradient(head, last.output, seed), seed):
         return []
     slope = _slope(calls[-2].output, last, head, seed) if len(calls) > 1 else None
     return [LastLayer()] if slope is None else [BeforeLast(last.values, slope), LastLayer()]
@@ -139,17 +139,18 @@ def _slope(argument: Tensor, last: LayerCall, head: Tensor, seed: Tensor) -> Ten
         or last.input.numel() != argument.numel()
         or not last.input.requires_grad
         or len({argument.dtype, last.values.dtype, head.dtype}) > 1
-        or rounding > _FINE
+        or rounding > FINE
     ):
         return None
-    slope = _gradient(last.input, argument, torch.ones_like(last.input)).reshape(len(head), -1)
+    slope = gradient(last.input, argument, torch.ones_like(last.input)).reshape(len(head), -1)
     expected = (seed @ last.values) * slope
-    found = _gradient(head, argument, seed).reshape(expected.shape)
+    found = gradient(head, argument, seed).reshape(expected.shape)
     same = torch.allclose(found, expected, rtol=0, atol=100 * rounding * float(expected.abs().max()))
     return slope if same else None
 
 
-def _gradient(value: Tensor, argument: Tensor, seed: Tensor) -> Tensor:
+def gradient(value: Tensor, argument: Tensor, seed: Tensor) -> Tensor:
+    """Differentiate a combination of values, and keep the graph; zero where there is no dependence."""
     (found,) = torch.autograd.grad(
         value, argument, seed, retain_graph=True, allow_unused=True, materialize_grads=True
     )

@@ -215,11 +215,12 @@ def backward_kernel(  # type: ignore[no-untyped-def]
     second = tl.load(place + width, mask=mask, other=0.0).to(tl.float32)
     exact, norm, inverse = directions_of(x)
     direction, slack = rounded(exact)
-    sign = tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, 0.0))
     if KEY:
         size = tl.abs(x * x * x)
-        slope = 3 * x * x * sign
+        slope = 3 * x * tl.abs(x)
     else:
+        # Not of x, whose direction may be 0 beside a long one.
+        sign = tl.where(direction > 0, 1.0, tl.where(direction < 0, -1.0, 0.0))
         whole, rest, power, power_slope = powers_of(norm)
         side = tl.where(direction == 0, 1.0, tl.abs(direction))
         logarithm = tl.log(side)

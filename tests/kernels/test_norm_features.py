@@ -165,6 +165,17 @@ def test_gradients_of_many_draws_keep_their_digits(features, form: str, width: i
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_a_channel_whose_direction_is_0_beside_a_long_one_takes_no_part(form: str) -> None:
+    x = torch.tensor([[1e-42, 1e4, 1.0], [-1e-30, 1e18, 3e17]], requires_grad=True)
+    exact = x.detach().double().requires_grad_()
+    grad = torch.zeros(2, 6)
+    grad[:, 0] = grad[:, 3] = 1.0
+    (slope,) = torch.autograd.grad(query_features(x, form), x, grad)
+    (true_slope,) = torch.autograd.grad(query_features(exact, form), exact, grad.double())
+    assert (slope[:, 0] - true_slope[:, 0]).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_a_long_query_is_finite(form: str) -> None:
     x = 1e4 * torch.ones(1, 3)
     assert_near("features", query_features(x, form), query_features(x.double(), form), 5e-7)

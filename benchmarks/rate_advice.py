@@ -51,9 +51,10 @@ def main() -> None:
             )
             shares = rate_shares(problem, limit, seeds=options.fresh)
             low, high = limit.interval
+            mark = " (hardly trains)" if limit.hardly_trains else ""
             survived = " | ".join(f"{count}/{options.fresh}" for count in shares.survived)
             print(
-                f"| {name} | {optimizer} | {limit.advised:.3g} [{low:.2g}, {high:.2g}] | "
+                f"| {name} | {optimizer}{mark} | {limit.advised:.3g} [{low:.2g}, {high:.2g}] | "
                 f"{limit.limits.min():.2g}, {limit.limits.max():.2g} | {limit.gradients:.0f} | {survived} | "
                 f"{time.process_time() - started:.0f} |",
                 flush=True,

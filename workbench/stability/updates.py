@@ -91,7 +91,7 @@ def update_vector(problem: Problem, optimizer: Optimizer) -> Tensor:
 
     with put_back(optimizer, selected.values()):
         load_gradient()
-        step = take_step(optimizer, evaluate if _needs_closure(optimizer) else None)
+        step = take_step(optimizer, evaluate if needs_closure(optimizer) else None)
         changes = {id(p): change for p, change in zip(parameters_of(optimizer), step.update, strict=True)}
     return torch.cat(
         [
@@ -149,7 +149,7 @@ def are_finite(gradients: Iterable[Tensor]) -> bool:
     return all(bool(values.isfinite().all()) for values in stored)
 
 
-def _needs_closure(optimizer: Optimizer) -> bool:
+def needs_closure(optimizer: Optimizer) -> bool:
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty
 

@@ -54,3 +54,9 @@ def test_outputs_of_another_kind_are_refused() -> None:
     problem = wb.Problem(Two(4, 3), loss, (torch.randn(5, 4), torch.arange(5) % 3))
     with pytest.raises(ValueError, match="returns a dict, of which no constant is known"):
         chance_loss(problem)
+
+
+def test_a_loss_without_a_least_constant_is_refused() -> None:
+    problem = wb.Problem(nn.Linear(4, 3), lambda outputs, targets: outputs.mean(), (torch.randn(5, 4),) * 2)
+    with pytest.raises(ValueError, match="no constant output was found to have the least loss"):
+        chance_loss(problem)

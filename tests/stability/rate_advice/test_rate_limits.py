@@ -81,7 +81,7 @@ def test_limits_of_runs_that_hardly_train_say_so(quadratic: tuple[wb.Problem, fl
     best = rate_limit(problem, **arguments, threshold=start).frame()["loss"].min()
     found = rate_limit(problem, **arguments, threshold=1.01 * best)
     assert found.hardly_trains
-    assert "NO RUN ENDS CLEARLY UNDER THE THRESHOLD" in found.summary()
+    assert "RUNS HARDLY END UNDER THE THRESHOLD" in found.summary()
 
 
 def test_an_optimizer_of_ones_own_is_taken(quadratic: tuple[wb.Problem, float]) -> None:
@@ -95,6 +95,52 @@ def test_an_optimizer_of_ones_own_is_taken(quadratic: tuple[wb.Problem, float]) 
     assert found.optimizer == "halved"
     assert 4 / sharpness / math.sqrt(2) < found.advised < 4 / sharpness
     assert math.isnan(found.interval[0])
+
+
+def test_ones_own_optimizer_is_not_taken_for_a_known_one(quadratic: tuple[wb.Problem, float]) -> None:
+    def momentum(parameters: Any, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr=rate, momentum=0.5)
+
+    problem, sharpness = quadratic
+    arguments: dict[str, Any] = {"batch_size": 30, "steps": 200, "seeds": 1, "guess": 2.7 / sharpness}
+    limit = rate_limit(problem, momentum, **arguments, threshold=problem.loss_at())
+    assert 3 / sharpness / math.sqrt(2) < limit.advised < 3 / sharpness  # (2 + 2 · 0.5) / λ
+    with pytest.raises(ValueError, match="is not one of 'sgd', 'momentum', 'adam'"):
+        rate_shares(problem, limit)
+    assert rate_shares(problem, limit, momentum, factors=(1, 2), seeds=1).survived.tolist() == [1, 0]
+
+
+def test_a_rate_that_is_not_used_has_no_limit(quadratic: tuple[wb.Problem, float]) -> None:
+    def fixed(parameters: Any, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr=1e-3)
+
+    problem, _ = quadratic
+    with pytest.raises(ValueError, match=r"every rate up to .* survives: is it used?"):
+        rate_limit(problem, fixed, batch_size=30, steps=2, seeds=1, threshold=problem.loss_at())
+
+
+def test_fresh_runs_are_not_those_of_the_advice(
+    quadratic: tuple[wb.Problem, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, _ = quadratic
+    limit = rate_limit(
+        problem, batch_size=30, steps=20, seeds=2, seed=1000, guess=0.1, threshold=problem.loss_at()
+    )
+    with pytest.raises(ValueError, match="seed=1001 is out of range: it must be at least 1002"):
+        rate_shares(problem, limit, seed=1001)
+    seen: list[int] = []
+
+    def final_loss(self: ShortRuns, rate: float, seed: int) -> float:
+        seen.append(seed)
+        if seed == 1004:
+            raise KeyboardInterrupt
+        return 0.0
+
+    monkeypatch.setattr(ShortRuns, "final_loss", final_loss)
+    found = rate_shares(problem, limit, factors=(1, 2))
+    assert seen == [1002, 1002, 1003, 1003, 1004]
+    assert (found.losses.shape, found.interrupted) == ((2, 2), True)
+    assert "INTERRUPTED" in found.summary()
 
 
 def test_an_interrupt_keeps_the_seeds_that_are_done(

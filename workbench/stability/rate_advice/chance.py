@@ -6,6 +6,7 @@ from torch import Tensor
 from workbench.batches import count_examples
 from workbench.problem import Problem
 
+_FLAT = 1e-4  # slope beside the loss up to which it counts as least
 _PASSES = 200  # of L-BFGS over the outputs, which costs no pass through the network
 
 
@@ -14,7 +15,8 @@ def chance_loss(problem: Problem) -> float:
     """Return the least loss over the data of one output that is the same for all examples.
 
     Of a classifier with cross entropy it is the entropy of the classes' shares; of a regression with squared
-    errors the variance of the targets, as the loss scales it.
+    errors the variance of the targets, as the loss scales it. Of outputs (N, positions, …) each position has
+    a constant of its own.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ def chance_loss(problem: Problem) -> float:
     Raises
     ------
     ValueError
-        If the model's outputs are no such tensor.
+        If the model's outputs are no such tensor, or no constant has the least loss.
 
     Notes
     -----
@@ -60,5 +62,11 @@ def chance_loss(problem: Problem) -> float:
 
     with torch.enable_grad():
         optimizer.step(closure)
-    with torch.no_grad():
-        return loss().item()
+        least = closure().detach()
+    slope = constant.grad
+    if slope is None or not bool(slope.abs().max() <= _FLAT * (1 + least.abs())):
+        raise ValueError(
+            f"{problem.name}: no constant output was found to have the least loss: pass the loss that a run "
+            "must end under"
+        )
+    return least.item()

@@ -34,11 +34,14 @@ class RateShares(Result):
         Of the advised rate.
     losses : ndarray (f, seeds)
         At the end of each run.
+    interrupted : bool
+        Whether seeds are missing.
     """
 
     limit: RateLimit
     factors: np.ndarray
     losses: np.ndarray
+    interrupted: bool = False
 
     @property
     def survived(self) -> np.ndarray:
@@ -83,7 +86,8 @@ class RateShares(Result):
             f"{count} of {runs} at {factor:g} ×"
             for factor, count in zip(self.factors, self.survived, strict=True)
         ]
-        return f"{self.limit.optimizer}: {', '.join(parts)} {self.limit.advised:.3g}"
+        note = " (INTERRUPTED)" if self.interrupted else ""
+        return f"{self.limit.optimizer}: {', '.join(parts)} {self.limit.advised:.3g}{note}"
 
 
 def rate_shares(
@@ -93,7 +97,7 @@ def rate_shares(
     *,
     factors: Sequence[float] = FACTORS,
     seeds: int = 20,
-    seed: int = 1000,
+    seed: int | None = None,
 ) -> RateShares:
     """Test advice on minibatches that it has not seen.
 
@@ -106,13 +110,20 @@ def rate_shares(
         As for :func:`rate_limit`; by default of the name that the advice has.
     factors : sequence of float
         Of the advised rate.
-    seeds, seed : int
-        Runs of each, and the seed of the first, beyond those of the advice.
+    seeds : int
+        Runs of each.
+    seed : int, optional
+        Of the first; by default the one after those of the advice.
+
+    Returns
+    -------
+    RateShares
+        An interrupt (Ctrl-C) returns the seeds that are done, if there are any.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of range.
+        If an argument is out of range, seeds are those of the advice, or its optimizer is not known by name.
 
     Notes
     -----
@@ -125,10 +136,21 @@ def rate_shares(
     for factor in factors:
         check_number("factor", factor, above=0, below=math.inf)
     runs = ShortRuns(problem, make, limit.batch_size, limit.steps)
-    losses = np.empty((len(factors), seeds))
-    with progress("fresh runs", losses.size) as advance:
-        for place, factor in enumerate(factors):
-            for run in range(seeds):
-                losses[place, run] = runs.final_loss(factor * limit.advised, seed + run)
-                advance(1, f"{factor:g} × the limit")
-    return RateShares(limit, np.array(factors, dtype=float), losses)
+    last = int(limit.trials[:, 0].max())
+    first = last + 1 if seed is None else seed
+    check_count("seed", first, last + 1)
+    losses: list[list[float]] = []
+    interrupted = False
+    with progress("fresh runs", len(factors) * seeds) as advance:
+        try:
+            for each in range(first, first + seeds):
+                found = []
+                for factor in factors:
+                    found.append(runs.final_loss(factor * limit.advised, each))
+                    advance(1, f"{factor:g} × the limit")
+                losses.append(found)
+        except KeyboardInterrupt:
+            if not losses:
+                raise
+            interrupted = True
+    return RateShares(limit, np.array(factors, dtype=float), np.array(losses).T, interrupted)

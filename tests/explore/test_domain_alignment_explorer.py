@@ -102,6 +102,15 @@ def test_layers_show_as_many_pairs_as_there_are(environments):
     assert shown[0].name == "e0 | e1"
 
 
+def test_layers_are_headed_by_their_matrix_and_too_many_pairs_are_refused():
+    figure = LAYER_ALIGNMENT.figure()
+    for matrix, words in (("ggn", "Gauss–Newton"), ("hessian", "Hessians")):
+        LAYER_ALIGNMENT.draw(figure, {"alignment": alignment(2).replace(matrix=matrix)})
+        assert words in figure.layout.annotations[1].text
+    with pytest.raises(ValueError, match="alignment has 10 pairs of data sets, the explorer shows 6 at most"):
+        wb.explore.domain_alignment(alignment=alignment(5))
+
+
 @pytest.mark.parametrize(
     ("view", "name"),
     [

@@ -10,6 +10,7 @@ from scipy import stats
 from workbench.domains import DomainContest, compare_domains
 from workbench.domains import domain_contests as module
 from workbench.domains.domain_contests import MEASURES
+from workbench.domains.environments import make_environments
 from workbench.domains.trained_networks import domain_problems
 from workbench.result import load_result
 
@@ -92,6 +93,16 @@ def test_the_result_is_a_table_a_picture_and_a_file(contest, tmp_path):
     assert "test accuracy" in contest.summary()
     again = load_result(contest.save(tmp_path / "contest.wb"))
     np.testing.assert_array_equal(again.values, contest.values)
+
+
+def test_networks_are_measured_one_at_a_time():
+    with mock.patch.object(module, "head_hessian", wraps=module.head_hessian) as look:
+        compare_domains("label", ("erm",), weights=(1.0, 10.0), width=4, steps=2, seeds=2)
+    drawn = make_environments("label")
+    assert {call.args[0].numel() // 5 for call in look.call_args_list} == {
+        drawn.train[1].numel(),
+        drawn.test[1].numel(),
+    }
 
 
 def test_an_interrupt_keeps_the_methods_that_are_done():

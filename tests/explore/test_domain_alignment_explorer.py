@@ -6,6 +6,7 @@ import pytest
 import workbench as wb
 from workbench.domains import DomainContest, LayerAlignment, TransferBound, diagonal_noise
 from workbench.domains.domain_contests import METHODS
+from workbench.domains.environments import SHIFTS
 from workbench.domains.probe_noise import DiagonalNoise
 from workbench.explore.domain_contest_view import DOMAIN_CONTEST
 from workbench.explore.layer_alignment_view import LAYER_ALIGNMENT
@@ -126,6 +127,16 @@ def test_the_code_gives_the_same_result(view, name):
     exec(view.code(values).replace(".plot()", ""), scope)
     assert scope[name].summary() == view.results(None, values)[name].summary()
     assert view.estimate(None, values).seconds > 0
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_contest_counts_the_bytes_of_its_environments(shift):
+    one, many = (
+        DOMAIN_CONTEST.estimate(None, QUICK | {"shift": shift, "seeds": seeds}).bytes for seeds in (1, 11)
+    )
+    drawn = wb.domains.make_environments(shift)
+    truth = 4 * sum(inputs.numel() for inputs, _ in (drawn.train, drawn.validation, drawn.test))
+    assert many - one == pytest.approx(10 * truth, rel=0.05)
 
 
 def test_the_start_page_hands_over_a_problem_that_is_left_alone(classifier, monkeypatch, tmp_path):

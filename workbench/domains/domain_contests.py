@@ -55,6 +55,11 @@ class DomainContest(Result):
         Units of a hidden layer, steps, and examples of all training environments.
     interrupted : bool
         Whether there are fewer methods than were asked for.
+
+    Notes
+    -----
+    Intervals are over starts and environments of the same digits, those of the test the same for all seeds:
+    how far other digits would be from these is not in them.
     """
 
     shift: str
@@ -161,7 +166,7 @@ class DomainContest(Result):
         lines.append(
             f"{self.shift} shift, {' | '.join(self.names)} (the last is the test), {self.examples} examples, "
             f"width {self.width}, {self.steps} steps, {len(self.weights)} weights, {self.seeds} seeds, 95 % "
-            f"intervals{note}"
+            f"intervals over starts and environments of the same digits{note}"
         )
         return "\n".join(lines)
 

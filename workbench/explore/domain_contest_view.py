@@ -22,7 +22,8 @@ _HELP = """
 <p>A small network is trained on some environments and tested on another, by eight methods, each at all
 weights from the same seeds. <b>Left</b>: the weight that does best on examples kept aside in the training
 environments, as one would choose. <b>Right</b>: the weight that does best on the test itself, which nobody
-knows: what the method could do. Points are seeds, bars 95% intervals of the mean (Student's).</p>
+knows: what the method could do. Points are seeds, bars 95% intervals of the mean (Student's) over starts and
+environments; other test digits are not in them.</p>
 <p><b>erm</b> has no penalty; its weights change the decay. <b>gradient</b>, <b>hgp</b>, <b>hessian</b> match
 gradients of the last layer; also Hessian times gradient; also the Hessian's exact diagonal.</p>"""
 

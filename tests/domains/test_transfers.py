@@ -125,7 +125,7 @@ def test_distances_are_those_of_autograd_and_another_optimiser(bound):
         thirds = 8**0.5 / (6 * 3**0.5) * sum((each**1.5).mean() for each in norms)
         assert bound.thirds[run] == pytest.approx(thirds, rel=1e-7)
         excess = regularised(u, v, head) - regularised(u, v, minimised(u, v))
-        assert bound.excess[run] == pytest.approx(float(excess), rel=1e-7)
+        assert bound.excess[run] == pytest.approx(excess.item(), rel=1e-7)
 
 
 def regularised(features: torch.Tensor, targets: torch.Tensor, head: torch.Tensor) -> torch.Tensor:

@@ -105,6 +105,19 @@ def test_networks_are_measured_one_at_a_time():
     }
 
 
+def test_of_a_training_that_diverged_nothing_is_measured():
+    train = module.train_stacked
+
+    def spoil(*given, **options):
+        networks = train(*given, **options)
+        networks.biases[0][2] = torch.nan  # the second weight's first seed
+        return networks
+
+    with mock.patch.object(module, "train_stacked", spoil):
+        found = compare_domains("label", ("erm",), weights=(1.0, 10.0), width=4, steps=2, seeds=2)
+    np.testing.assert_array_equal(np.isnan(found.values[:, 0]), [[[False, False], [True, False]]] * 4)
+
+
 def test_an_interrupt_keeps_the_methods_that_are_done():
     train = module.train_stacked
 

@@ -10,6 +10,7 @@ from scipy import stats
 from workbench.domains import DomainContest, compare_domains
 from workbench.domains import domain_contests as module
 from workbench.domains.domain_contests import MEASURES
+from workbench.domains.environments import make_environments
 from workbench.domains.trained_networks import domain_problems
 from workbench.result import load_result
 
@@ -36,12 +37,12 @@ def test_accuracy_and_distance_are_those_of_the_networks_by_themselves():
     values = found.values[:, 0, 0]
     problems = domain_problems("label", "fishr", weight=10.0, width=8, steps=40, seeds=2)
     for seed, (*train, test) in enumerate(problems):
-        rights = []
-        for problem in (*train, test):
-            ((_, labels), _), *_ = problem.batches()
-            rights.append((problem.logits().argmax(1) == labels).double().mean().item())
-        assert np.mean(rights[:-1]) == pytest.approx(values[MEASURES.index("train_accuracy"), seed], abs=5e-3)
-        assert rights[-1] == pytest.approx(values[MEASURES.index("test_accuracy"), seed], abs=2e-2)
+        drawn = make_environments("label", seed)
+        parts = {"train": drawn.train, "validation": drawn.validation, "test": drawn.test}
+        for name, (inputs, labels) in parts.items():
+            right = int((test.model(inputs).argmax(-1) == labels).sum())
+            mine = values[MEASURES.index(f"{name}_accuracy"), seed] * labels.numel()
+            assert mine == pytest.approx(right, abs=1.001)  # one example, by rounding
         heads = [
             torch.autograd.functional.hessian(
                 lambda head, problem=problem: problem.evaluate(
@@ -92,6 +93,29 @@ def test_the_result_is_a_table_a_picture_and_a_file(contest, tmp_path):
     assert "test accuracy" in contest.summary()
     again = load_result(contest.save(tmp_path / "contest.wb"))
     np.testing.assert_array_equal(again.values, contest.values)
+
+
+def test_networks_are_measured_one_at_a_time():
+    with mock.patch.object(module, "head_hessian", wraps=module.head_hessian) as look:
+        compare_domains("label", ("erm",), weights=(1.0, 10.0), width=4, steps=2, seeds=2)
+    drawn = make_environments("label")
+    assert {call.args[0].numel() // 5 for call in look.call_args_list} == {
+        drawn.train[1].numel(),
+        drawn.test[1].numel(),
+    }
+
+
+def test_of_a_training_that_diverged_nothing_is_measured():
+    train = module.train_stacked
+
+    def spoil(*given, **options):
+        networks = train(*given, **options)
+        networks.biases[0][2] = torch.nan  # the second weight's first seed
+        return networks
+
+    with mock.patch.object(module, "train_stacked", spoil):
+        found = compare_domains("label", ("erm",), weights=(1.0, 10.0), width=4, steps=2, seeds=2)
+    np.testing.assert_array_equal(np.isnan(found.values[:, 0]), [[[False, False], [True, False]]] * 4)
 
 
 def test_an_interrupt_keeps_the_methods_that_are_done():

@@ -64,6 +64,18 @@ def test_the_seed_repeats_it(shift):
     assert len(first.names) == len(first.train[0]) + 1
 
 
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_all_seeds_are_tested_on_the_same_digits_and_differ_otherwise(shift):
+    """What the intervals of a contest say in their note."""
+    first, other = (make_environments(shift, seed) for seed in (0, 1))
+    if shift == "correlation":
+        assert pictures(grey(first.test[0])) == pictures(grey(other.test[0]))
+        assert not torch.equal(first.test[1], other.test[1])
+    else:
+        assert torch.equal(first.test[0], other.test[0])
+        assert torch.equal(first.test[1], other.test[1])
+
+
 def test_a_quarter_turn_is_exact_and_names_tell_the_angles():
     images = torch.rand(2, 1, 8, 8)
     torch.testing.assert_close(rotated(images, 90.0), images.rot90(1, (2, 3)), atol=1e-5, rtol=0)

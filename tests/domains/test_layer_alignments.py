@@ -1,5 +1,7 @@
 """Alignment by layer against dense blocks of autograd, and what is no set of data sets of one network."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,28 @@ def test_the_same_data_are_aligned(networks):
     found = layer_alignment([twice])
     np.testing.assert_allclose(found.values[0], 1, atol=1e-5)
     np.testing.assert_allclose(found.values[1], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("matrix", ["hessian", "ggn"])
+def test_a_layer_of_dead_units_has_no_measures_and_spoils_no_other(matrix):
+    random = torch.Generator().manual_seed(0)
+    layers = {"dead": nn.Linear(3, 4), "relu": nn.ReLU(), "head": nn.Linear(4, 2)}
+    model = nn.Sequential(OrderedDict(layers))
+    nn.init.constant_(model.dead.bias, -100.0)
+    problems = [
+        wb.Problem(
+            model, nn.CrossEntropyLoss(), (torch.randn(9, 3, generator=random), labels.long()), name=name
+        )
+        for name, labels in (("a", torch.arange(9) < 2), ("b", torch.arange(9) < 8))
+    ]
+    found = layer_alignment([problems], matrix=matrix)
+    assert np.isnan(found.values[:, 0, 0, 0]).all()
+    assert np.isnan(found.residuals[0, 0, 0])
+    # Both heads see their bias alone: the same Hessian, gradients of opposed signs.
+    assert found.values[0, 0, 1, 0] == pytest.approx(-1, abs=1e-5)
+    assert found.values[1, 0, 1, 0] == pytest.approx(0, abs=1e-5)
+    assert found.largest_residual < 1e-2
+    assert "residuals up to nan" not in found.summary()
 
 
 def test_problems_are_named_after_their_environments(networks, alignment):

@@ -5,6 +5,8 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
+from torch.nn.functional import cross_entropy
 
 from workbench.domains import TransferBound, transfer_bound
 from workbench.domains import transfers as module
@@ -102,6 +104,46 @@ def test_the_search_stays_in_the_ball_and_beats_its_starts(domains):
     losses = target.loss_and_gradient(points)[0] - source.loss_and_gradient(points)[0]
     assert found > float((losses - losses[0]).max())
     assert largest_rise(source, source, head, 1.0, starts) == 0
+
+
+def test_distances_are_those_of_autograd_and_another_optimiser(bound):
+    drawn, networks = trained_networks("label", "hessian", weight=1000.0, width=6, steps=60, seeds=[0, 1])
+    for run in range(2):
+        (x, y), (u, v) = (
+            (state.features.flatten(0, 1), state.targets.flatten())
+            for state in train_and_test_heads(drawn, networks, run)
+        )
+        head = minimised(x, y).requires_grad_()
+        difference = cross_entropy(u @ head.T, v) - cross_entropy(x @ head.T, y)
+        (gradient,) = torch.autograd.grad(difference, head)
+        assert bound.gradients[run] == pytest.approx(float(gradient.norm()), rel=1e-7)
+        hessian = torch.autograd.functional.hessian(
+            lambda h, x=x, y=y, u=u, v=v: cross_entropy(u @ h.T, v) - cross_entropy(x @ h.T, y), head.detach()
+        ).view(head.numel(), -1)
+        assert bound.hessians[run] == pytest.approx(float(torch.linalg.matrix_norm(hessian, 2)), rel=1e-7)
+        norms = [each.square().sum(1).numpy() for each in (x, u)]
+        thirds = 8**0.5 / (6 * 3**0.5) * sum((each**1.5).mean() for each in norms)
+        assert bound.thirds[run] == pytest.approx(thirds, rel=1e-7)
+        excess = regularised(u, v, head) - regularised(u, v, minimised(u, v))
+        assert bound.excess[run] == pytest.approx(excess.item(), rel=1e-7)
+
+
+def regularised(features: torch.Tensor, targets: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+    return cross_entropy(features @ head.T, targets) + CURVATURE / 2 * head.square().sum()
+
+
+def minimised(features: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Head of the least regularised loss, by scipy's L-BFGS."""
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        head = torch.tensor(flat.reshape(10, -1), requires_grad=True)
+        value = regularised(features, targets, head)
+        value.backward()
+        return value.item(), head.grad.flatten().numpy()
+
+    options = {"maxiter": 5000, "maxfun": 10000, "ftol": 0, "gtol": 1e-10, "maxcor": 50}
+    found = minimize(loss, np.zeros(10 * features.shape[1]), jac=True, method="L-BFGS-B", options=options)
+    return torch.tensor(found.x).view(10, -1)
 
 
 def test_what_the_result_holds_is_the_formula(bound, tmp_path):

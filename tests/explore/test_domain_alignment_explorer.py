@@ -6,6 +6,7 @@ import pytest
 import workbench as wb
 from workbench.domains import DomainContest, LayerAlignment, TransferBound, diagonal_noise
 from workbench.domains.domain_contests import METHODS
+from workbench.domains.environments import SHIFTS
 from workbench.domains.probe_noise import DiagonalNoise
 from workbench.explore.domain_contest_view import DOMAIN_CONTEST
 from workbench.explore.layer_alignment_view import LAYER_ALIGNMENT
@@ -102,6 +103,15 @@ def test_layers_show_as_many_pairs_as_there_are(environments):
     assert shown[0].name == "e0 | e1"
 
 
+def test_layers_are_headed_by_their_matrix_and_too_many_pairs_are_refused():
+    figure = LAYER_ALIGNMENT.figure()
+    for matrix, words in (("ggn", "Gauss–Newton"), ("hessian", "Hessians")):
+        LAYER_ALIGNMENT.draw(figure, {"alignment": alignment(2).replace(matrix=matrix)})
+        assert words in figure.layout.annotations[1].text
+    with pytest.raises(ValueError, match="alignment has 10 pairs of data sets, the explorer shows 6 at most"):
+        wb.explore.domain_alignment(alignment=alignment(5))
+
+
 @pytest.mark.parametrize(
     ("view", "name"),
     [
@@ -117,6 +127,16 @@ def test_the_code_gives_the_same_result(view, name):
     exec(view.code(values).replace(".plot()", ""), scope)
     assert scope[name].summary() == view.results(None, values)[name].summary()
     assert view.estimate(None, values).seconds > 0
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_contest_counts_the_bytes_of_its_environments(shift):
+    one, many = (
+        DOMAIN_CONTEST.estimate(None, QUICK | {"shift": shift, "seeds": seeds}).bytes for seeds in (1, 11)
+    )
+    drawn = wb.domains.make_environments(shift)
+    truth = 4 * sum(inputs.numel() for inputs, _ in (drawn.train, drawn.validation, drawn.test))
+    assert many - one == pytest.approx(10 * truth, rel=0.05)
 
 
 def test_the_start_page_hands_over_a_problem_that_is_left_alone(classifier, monkeypatch, tmp_path):

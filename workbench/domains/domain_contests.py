@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from workbench.choices import check_choice, check_count, check_number
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
@@ -56,6 +55,11 @@ class DomainContest(Result):
         Units of a hidden layer, steps, and examples of all training environments.
     interrupted : bool
         Whether there are fewer methods than were asked for.
+
+    Notes
+    -----
+    Intervals are over starts and environments of the same digits, those of the test the same for all seeds:
+    how far other digits would be from these is not in them.
     """
 
     shift: str
@@ -162,7 +166,7 @@ class DomainContest(Result):
         lines.append(
             f"{self.shift} shift, {' | '.join(self.names)} (the last is the test), {self.examples} examples, "
             f"width {self.width}, {self.steps} steps, {len(self.weights)} weights, {self.seeds} seeds, 95 % "
-            f"intervals{note}"
+            f"intervals over starts and environments of the same digits{note}"
         )
         return "\n".join(lines)
 
@@ -187,7 +191,7 @@ def compare_domains(
 ) -> DomainContest:
     """Train a small network by each method, from the same seeds, and test it where it was not trained.
 
-    All seeds of a method, and as many weights as fit into a cache, are trained in one tensor program; see
+    As many trainings of a method as fit into a cache are one tensor program; see
     :func:`~workbench.domains.stacked_training.train_stacked` for what is minimised. Each method gets as many
     weights, and nothing else is tuned.
 
@@ -234,7 +238,7 @@ def compare_domains(
     found: list[np.ndarray] = []
     interrupted = False
     try:
-        with progress("domains compared", len(methods) * len(weights) * steps) as advance:
+        with progress("domains compared", len(methods) * len(weights) * seeds * steps) as advance:
             for method in methods:
                 networks = train_stacked(
                     method, drawn, range(seeds), weights, width=width, steps=steps, advance=advance
@@ -257,30 +261,37 @@ def compare_domains(
     )
 
 
-def _measure(networks: StackedNetworks, drawn: Sequence[Environments], copies: int) -> np.ndarray:
-    """All measures (measures, weights, seeds); nan where a network has outputs that are not finite."""
+def _measure(networks: StackedNetworks, drawn: Sequence[Environments], weights: int) -> np.ndarray:
+    """All measures (measures, weights, seeds), of one network at a time: its Hessians are large."""
+    rows = [
+        _measure_one(networks.only(weight * len(drawn) + place), each)
+        for weight in range(weights)
+        for place, each in enumerate(drawn)
+    ]
+    return np.array(rows).T.reshape(len(MEASURES), weights, len(drawn))
+
+
+def _measure_one(network: StackedNetworks, drawn: Environments) -> list[float]:
+    """All measures; nan where outputs are not finite."""
+    inputs, targets = drawn.test
     train, validation, test = (
-        head_state(networks, *stacked(parts, copies))
-        for parts in (
-            [each.train for each in drawn],
-            [each.validation for each in drawn],
-            [(each.test[0][None], each.test[1][None]) for each in drawn],
-        )
+        head_state(network, *stacked([part]))
+        for part in (drawn.train, drawn.validation, (inputs[None], targets[None]))
     )
-    values = torch.stack([*map(_accuracy, (train, validation, test)), _distance(train, test)])
-    finite = torch.stack([state.logits.isfinite().all(-1).all(-1).all(-1) for state in (train, test)]).all(0)
-    return values.where(finite, torch.nan).view(len(MEASURES), copies, len(drawn)).numpy()
+    if not all(state.logits.isfinite().all() for state in (train, validation, test)):
+        return [math.nan] * len(MEASURES)
+    return [*map(_accuracy, (train, validation, test)), _distance(train, test)]
 
 
-def _accuracy(state: HeadState) -> Tensor:
-    return (state.logits.argmax(-1) == state.targets).double().mean((1, 2))
+def _accuracy(state: HeadState) -> float:
+    return float((state.logits.argmax(-1) == state.targets).double().mean())
 
 
-def _distance(train: HeadState, test: HeadState) -> Tensor:
-    """Distance (runs,) of the heads' Hessians in the spectral norm, over the larger of their norms."""
+def _distance(train: HeadState, test: HeadState) -> float:
+    """Distance of one head's Hessians in the spectral norm, over the larger of their norms."""
     hessians = [
-        head_hessian(state.features.flatten(1, 2).double(), state.logits.flatten(1, 2).double()).nan_to_num()
+        head_hessian(state.features.flatten(0, 2).double(), state.logits.flatten(0, 2).double())
         for state in (train, test)
     ]
-    norms = [torch.linalg.eigvalsh(each).abs().amax(-1) for each in (*hessians, hessians[0] - hessians[1])]
-    return norms[2] / torch.maximum(norms[0], norms[1])
+    norms = [torch.linalg.eigvalsh(each).abs().max() for each in (*hessians, hessians[0] - hessians[1])]
+    return float(norms[2] / max(norms[:2]))

@@ -1,6 +1,7 @@
 """``make_environments``: bundled digits as several training environments, and one that differs from them all.
 
-Each is drawn anew for every seed; sizes of training environments are equal.
+Every seed deals out the training digits, colours and wrong labels anew; the digits of the test are the same
+for all. Sizes of training environments are equal.
 """
 
 import math

@@ -1,6 +1,7 @@
 """``layer_alignment``: how alike a network's gradients and Hessians are between data sets, layer by layer."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -37,9 +38,10 @@ class LayerAlignment(Result):
         Environments that are compared.
     values : ndarray (measures, pairs, layers, networks)
         Cosine of the gradients; distance of the layer's blocks in the spectral norm, over the larger of their
-        norms: 0 for the same, 2 at most.
+        norms: 0 for the same, 2 at most. nan where a gradient, or both blocks, are zero, as of
+        dead units.
     residuals : ndarray (pairs, layers, networks)
-        Residual norms of the distance's eigenvalue, over the same norm.
+        Residual norms of the distance's eigenvalue, over the same norm; nan where that is.
     matrix : str
         ``"hessian"`` or ``"ggn"``.
     matvecs : int
@@ -60,6 +62,11 @@ class LayerAlignment(Result):
     def networks(self) -> int:
         """Number of networks, such as seeds."""
         return self.values.shape[-1]
+
+    @property
+    def largest_residual(self) -> float:
+        """Largest of the residuals that are defined."""
+        return float(np.fmax.reduce(self.residuals, axis=None))
 
     def mean(self, pair: tuple[str, str], layer: str, measure: str = "distance") -> tuple[float, float]:
         """Mean over the networks, and half its 95 % interval (Student's)."""
@@ -113,7 +120,7 @@ class LayerAlignment(Result):
         note = ", INTERRUPTED before the other networks" if self.interrupted else ""
         lines.append(
             f"{self.matrix}, {self.networks} networks, {self.matvecs} products, residuals up to "
-            f"{self.residuals.max():.1g}, 95 % intervals{note}"
+            f"{self.largest_residual:.1g}, 95 % intervals{note}"
         )
         return "\n".join(lines)
 
@@ -170,11 +177,11 @@ def layer_alignment(
                     matvecs += sum(cost for _, _, cost in norms)
                     row = []
                     for a, b in combinations(range(len(problems)), 2):
-                        cosine = torch.cosine_similarity(gradients[a][places], gradients[b][places], dim=0)
                         distance, residual, cost = _norm(blocks[a] - blocks[b], tol, seed)
                         matvecs += 2 * cost
-                        larger = max(norms[a][0], norms[b][0])
-                        row.append([float(cosine), distance / larger, residual / larger])
+                        larger = max(norms[a][0], norms[b][0]) or math.nan  # of what is zero nothing is known
+                        cosine = _cosine(gradients[a][places], gradients[b][places])
+                        row.append([cosine, distance / larger, residual / larger])
                     rows.append(row)
                     advance(1)
                 found.append(np.array(rows).transpose(2, 1, 0))
@@ -222,6 +229,11 @@ def _places(problem: Problem, parameters: Sequence[str]) -> torch.Tensor:
     return torch.cat(
         [torch.arange(part.start, part.stop) for part in problem.layout if part.name in parameters]
     )
+
+
+def _cosine(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Cosine of the angle between two vectors, nan where one is zero."""
+    return float(first @ second / (first.norm() * second.norm()))
 
 
 def _norm(operator: CurvatureOperator, tol: float, seed: int) -> tuple[float, float, int]:

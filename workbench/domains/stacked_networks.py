@@ -44,6 +44,13 @@ class StackedNetworks:
         """Squared norm (runs,) of all parameters of each network."""
         return torch.stack([tensor.square().sum((1, 2)) for tensor in self.tensors]).sum(0)
 
+    def only(self, run: int) -> "StackedNetworks":
+        """One of them, as a stack of one."""
+        part = slice(run, run + 1)
+        return StackedNetworks(
+            tuple(weight[part] for weight in self.weights), tuple(bias[part] for bias in self.biases)
+        )
+
     def network(self, run: int) -> nn.Sequential:
         """Return a copy of one of them as a module in eval mode, with layers hidden1, hidden2, head."""
         layers = []
@@ -66,8 +73,8 @@ def join_networks(parts: Sequence[StackedNetworks]) -> StackedNetworks:
     )
 
 
-def start_networks(sizes: Sequence[int], seeds: Sequence[int], copies: int = 1) -> StackedNetworks:
-    """Return networks of these layer sizes, ``copies`` times those of all seeds: a seed is one start.
+def start_networks(sizes: Sequence[int], seeds: Sequence[int]) -> StackedNetworks:
+    """Return networks of these layer sizes, one for each seed: a seed is one start.
 
     Weights are uniform by Glorot's rule, biases zero.
     """
@@ -80,6 +87,6 @@ def start_networks(sizes: Sequence[int], seeds: Sequence[int], copies: int = 1) 
                 for before, after in pairwise(sizes)
             ]
         )
-    weights = tuple(torch.stack(layer).repeat(copies, 1, 1) for layer in zip(*drawn, strict=True))
+    weights = tuple(torch.stack(layer) for layer in zip(*drawn, strict=True))
     biases = tuple(torch.zeros(len(weight), 1, weight.shape[-1]) for weight in weights)
     return StackedNetworks(weights, biases)

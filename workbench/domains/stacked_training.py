@@ -1,8 +1,9 @@
-"""``train_stacked``: one method at several weights and seeds, all seeds in one tensor program."""
+"""``train_stacked``: one method at several weights and seeds, many runs in one tensor program."""
 
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -48,25 +49,23 @@ def train_stacked(
     width, steps : int
         Units of a hidden layer, and steps.
     advance : callable
-        Told how many weights have done another step.
+        Told how many networks have done another step.
 
     Notes
     -----
-    The runs share nothing: losses are summed, Adam works entry by entry. All seeds are trained together, and
-    as many weights as fit.
+    The runs share nothing: losses are summed, Adam works entry by entry. As many as fit are trained together.
     """
     penalised = method != "erm"
     decays = [DECAY if penalised else DECAY * math.sqrt(weight / weights[0]) for weight in weights]
-    at_once = max(1, ROWS // (drawn[0].train[1].numel() * len(seeds)))
+    penalty = PENALTIES[method] if penalised else None
+    runs = np.array(list(product(range(len(weights)), range(len(seeds)))))
+    at_once = max(1, ROWS // drawn[0].train[1].numel())
     parts = []
-    for group in np.array_split(np.arange(len(weights)), math.ceil(len(weights) / at_once)):
-        inputs, targets = stacked([each.train for each in drawn], len(group))
-        networks = start_networks((inputs.shape[-1], width, width, drawn[0].classes), seeds, len(group))
-        wanted, decay = (
-            torch.tensor([each[place] for place in group]).repeat_interleave(len(seeds))
-            for each in (weights, decays)
-        )
-        penalty = PENALTIES[method] if penalised else None
+    for group in np.array_split(runs, math.ceil(len(runs) / at_once)):
+        inputs, targets = stacked([drawn[place].train for _, place in group])
+        starts = [seeds[place] for _, place in group]
+        networks = start_networks((inputs.shape[-1], width, width, drawn[0].classes), starts)
+        wanted, decay = (torch.tensor([each[place] for place, _ in group]) for each in (weights, decays))
         _descend(networks, inputs, targets, penalty, wanted, decay, steps, partial(advance, len(group)))
         parts.append(networks)
     return join_networks(parts)
@@ -100,12 +99,10 @@ def _descend(
         tensor.requires_grad_(False)
 
 
-def stacked(parts: Sequence[tuple[Tensor, Tensor]], copies: int) -> tuple[Tensor, Tensor]:
-    """Inputs and labels of all seeds, ``copies`` times: (runs, …)."""
+def stacked(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of all runs: (runs, …)."""
     inputs, targets = (torch.stack(each) for each in zip(*parts, strict=True))
-    return inputs.repeat(copies, *(1,) * (inputs.dim() - 1)), targets.repeat(
-        copies, *(1,) * (targets.dim() - 1)
-    )
+    return inputs, targets
 
 
 def head_state(networks: StackedNetworks, inputs: Tensor, targets: Tensor) -> HeadState:

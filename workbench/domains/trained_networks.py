@@ -73,7 +73,7 @@ def trained_networks(
     check_count("width", width)
     check_count("steps", steps, low=0)
     drawn = [make_environments(shift, seed) for seed in seeds]
-    with progress(f"networks of {method}", steps) as advance:
+    with progress(f"networks of {method}", steps * len(seeds)) as advance:
         networks = train_stacked(method, drawn, seeds, [weight], width=width, steps=steps, advance=advance)
     return drawn, networks
 
@@ -82,13 +82,9 @@ def train_and_test_heads(
     drawn: list[Environments], networks: StackedNetworks, run: int
 ) -> tuple[HeadState, HeadState]:
     """What one network makes of its training environments (E, n, …) and of its test (1, n, …), in float64."""
-    one = StackedNetworks(
-        tuple(weight[run : run + 1] for weight in networks.weights),
-        tuple(bias[run : run + 1] for bias in networks.biases),
-    )
     inputs, targets = drawn[run].test
     parts = (drawn[run].train, (inputs[None], targets[None]))
-    states = [head_state(one, *stacked([part], 1)) for part in parts]
+    states = [head_state(networks.only(run), *stacked([part])) for part in parts]
     train, test = (
         HeadState(state.features[0].double(), state.logits[0].double(), state.targets[0]) for state in states
     )

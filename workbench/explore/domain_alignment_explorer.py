@@ -4,7 +4,7 @@ from typing import Any
 
 from workbench.domains import DiagonalNoise, DomainContest, LayerAlignment, TransferBound
 from workbench.explore.domain_contest_view import DOMAIN_CONTEST
-from workbench.explore.layer_alignment_view import LAYER_ALIGNMENT
+from workbench.explore.layer_alignment_view import LAYER_ALIGNMENT, check_pairs
 from workbench.explore.present import Shown, present
 from workbench.explore.probe_noise_view import PROBE_NOISE
 from workbench.explore.transfer_view import TRANSFER
@@ -42,7 +42,7 @@ def domain_alignment(
     Raises
     ------
     ValueError
-        If a value is unknown or out of its range.
+        If a value is unknown or out of its range, or an alignment has more than six pairs of data sets.
     """
     results: dict[str, Results] = {}
     if noise is not None:
@@ -52,5 +52,6 @@ def domain_alignment(
     if bound is not None:
         results[TRANSFER.title] = {"bound": bound}
     if alignment is not None:
+        check_pairs(alignment)
         results[LAYER_ALIGNMENT.title] = {"alignment": alignment}
     return present(VIEWS, None, values, results)

@@ -7,6 +7,7 @@ from plotly.subplots import make_subplots
 
 from workbench.domains import DomainContest, compare_domains
 from workbench.domains.domain_contests import MEASURES, METHOD_COLORS, METHODS, SELECTIONS
+from workbench.domains.stacked_training import ROWS
 from workbench.explore.figure_data import as_list
 from workbench.explore.one_call import OneCall
 from workbench.explore.points_and_means import add_points_and_means
@@ -15,12 +16,14 @@ from workbench.explore.view import Cost, Results, Values, View
 
 _ASKED = ("shift", "weights", "seeds", "steps", "width")
 _SECONDS = {"correlation": 0.004, "label": 0.0011, "diversity": 0.002}  # of a step of a run, on one core
+_NUMBERS = {"correlation": 690_000, "label": 70_000, "diversity": 115_000}  # inputs of all environments
 _TITLES = ("weight chosen in training environments", "weight chosen on the test (oracle)")
 _HELP = """
 <p>A small network is trained on some environments and tested on another, by eight methods, each at all
 weights from the same seeds. <b>Left</b>: the weight that does best on examples kept aside in the training
 environments, as one would choose. <b>Right</b>: the weight that does best on the test itself, which nobody
-knows: what the method could do. Points are seeds, bars 95% intervals of the mean (Student's).</p>
+knows: what the method could do. Points are seeds, bars 95% intervals of the mean (Student's) over starts and
+environments; other test digits are not in them.</p>
 <p><b>erm</b> has no penalty; its weights change the decay. <b>gradient</b>, <b>hgp</b>, <b>hessian</b> match
 gradients of the last layer; also Hessian times gradient; also the Hessian's exact diagonal.</p>"""
 
@@ -30,7 +33,10 @@ _CALL = OneCall("contest", compare_domains, "wb.domains.compare_domains", _ASKED
 
 def _estimate(problem: None, values: Values) -> Cost:
     runs = len(METHODS) * len(values["weights"]) * values["seeds"]
-    return Cost(_SECONDS[values["shift"]] * runs * values["steps"] * values["width"] / 32, 0.0)
+    seconds = _SECONDS[values["shift"]] * runs * values["steps"] * values["width"] / 32
+    # Environments of all seeds, and what autograd keeps of the trainings that are done together.
+    numbers = values["seeds"] * _NUMBERS[values["shift"]] + ROWS * (128 + 20 * values["width"])
+    return Cost(seconds, 4.0 * numbers)
 
 
 def _figure() -> go.Figure:

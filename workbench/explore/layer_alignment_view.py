@@ -16,11 +16,13 @@ _ASKED = ("shift", "method", "weight", "seeds", "steps", "width")
 _PAIRS = len(ANGLES) * (len(ANGLES) - 1) // 2  # of the shift with the most environments
 _DASHES = ("solid", "dash")  # where colours come again
 _TITLES = ("cosine of the gradients", "distance of the Hessians")
+_MATRIX_TITLES = {"hessian": _TITLES[1], "ggn": "distance of the Gauss–Newton matrices"}
 _HELP = """
 <p>One trained network, looked at in each of its environments. <b>Left</b>: cosine of the angle between the
 gradients of two environments, layer by layer. <b>Right</b>: spectral norm of the difference of the layer's
-blocks of the Hessian, over the larger of the two blocks' norms; 0 is alike. The test environment is the last
-one of a pair. Penalties see the <i>head</i> alone. Bars are 95% intervals over the seeds.</p>"""
+blocks of the Hessian, over the larger of the two blocks' norms; 0 is alike. A gap is a layer of dead
+units. The test environment is the last one of a pair. Penalties see the <i>head</i> alone. Bars are 95%
+intervals over the seeds.</p>"""
 
 
 def _compute(problem: None, values: Values) -> Results:
@@ -88,7 +90,16 @@ def _draw(figure: go.Figure, results: Results) -> None:
             line.name = " | ".join(pair)
             line.x, line.y = list(found.layers), as_list([mean for mean, _ in means])
             line.error_y.array = as_list([half for _, half in means])
-    figure.layout.title.text = f"{found.networks} networks, residuals up to {found.residuals.max():.1g}"
+    figure.layout.title.text = f"{found.networks} networks, residuals up to {found.largest_residual:.1g}"
+    figure.layout.annotations[1].text = _MATRIX_TITLES[found.matrix]
+
+
+def check_pairs(alignment: LayerAlignment) -> None:
+    """Refuse a result with more pairs of data sets than there are lines; those computed here have fewer."""
+    if len(alignment.pairs) > _PAIRS:
+        raise ValueError(
+            f"alignment has {len(alignment.pairs)} pairs of data sets, the explorer shows {_PAIRS} at most"
+        )
 
 
 LAYER_ALIGNMENT = View(

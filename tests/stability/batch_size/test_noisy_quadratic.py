@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from workbench.progress import listening
-from workbench.stability.batch_size import run_quadratic, second_moments, settled_rate
+from workbench.stability.batch_size import noisy_quadratic, run_quadratic, second_moments, settled_rate
 
 EXACT = ("sgd", "momentum", "normalised")
 
@@ -48,6 +48,19 @@ def test_measured_rates_are_those_in_closed_form(measured, method):
     exact = measured.exact(method)
     assert np.all(np.abs(rates - exact) < 4 * errors + 0.01 * exact)
     assert np.all(errors < 0.1 * exact)
+
+
+@pytest.mark.parametrize("planted", [0.9, 1.1])
+def test_a_closed_form_that_is_wrong_is_seen(planted, monkeypatch):
+    """Runs with another curvature than the rates that they try are made for, where the rate is sharp."""
+    monkeypatch.setattr(
+        noisy_quadratic, "settled_rate", lambda method, _, *rest: settled_rate(method, 1.0, *rest)
+    )
+    found = run_quadratic((1024, 4096), EXACT, curvature=planted, runs=400, steps=600)
+    for method in EXACT:
+        rates, errors = found.measured(method)
+        truth = settled_rate(method, planted, 16 / np.sqrt(found.sizes))
+        assert np.all(np.abs(rates - truth) < 4 * errors + 0.005 * truth)
 
 
 @pytest.mark.parametrize(

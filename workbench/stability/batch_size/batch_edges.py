@@ -30,9 +30,10 @@ class BatchEdges:
         Their residual norms.
     corrected, stderr : ndarray (2,)
         What batches see, and the standard error from the noise: :math:`\lambda_1 > 0` and
-        :math:`\lambda_n < 0` moved outwards by the spiked law with :math:`\rho^2 = \rho_B^2 - \rho_m^2`, where
-        :math:`\rho_m` is what the m examples already add. Other signs stay: the law is of outliers, and a
-        positive :math:`\lambda_n` can only fall in the mean. So does what is zero within its residual.
+        :math:`\lambda_n < 0` moved outwards by the spiked law with
+        :math:`\rho^2 = \rho_B^2 - \rho_m^2`, where :math:`\rho_m` is what the m examples already add. Other
+        signs stay, as the law is of outliers and a positive :math:`\lambda_n` can only fall in the mean; so
+        does what is zero within its residual.
     cost : float
         Gradients over all the data that it took, two for each product.
     """

@@ -132,6 +132,46 @@ def test_a_training_that_explodes_is_lost_and_told(make_problem):
     assert (found.passes[1:] == 1).all()
     assert np.isnan(found.rates[1:]).all()
     assert "2 of 2 lost" in found.summary()
+    assert "1 gradients over the data in the mean, 0% for curvature" in found.summary()
+
+
+def test_an_explosion_in_the_last_epoch_is_a_loss(make_problem):
+    found = train_by_lanczos(make_problem(), **QUICK | {"epochs": 1}, first_rate=1e12)
+    assert found.lost.all()
+    assert np.isfinite(found.rates).all()  # they ran
+    assert "no loss left" in found.summary()
+
+
+def test_the_share_of_curvature_is_of_what_each_seed_spent(make_problem):
+    found = train_by_lanczos(make_problem(), **QUICK)
+    rates, passes = found.rates.copy(), found.passes.copy()
+    rates[1:, 0] = np.nan  # the first seed is lost after one epoch
+    passes[:, 0] = [0, 1, 1, 1]
+    share = 1 - (1 + 3) / (1 + passes[-1, 1])
+    told = found.replace(rates=rates, passes=passes, lost=np.array([True, False])).summary()
+    assert f"{share:.0%} for curvature" in told
+
+
+def test_errors_of_a_problem_are_no_lost_trainings(make_problem, monkeypatch):
+    def refuse(*_):
+        raise ValueError("examples=99")
+
+    monkeypatch.setitem(train_by_lanczos.__globals__, "batch_edges", refuse)
+    with pytest.raises(ValueError, match="examples=99"):
+        train_by_lanczos(make_problem(), **QUICK)
+
+
+def test_a_dead_network_is_lost(make_problem):
+    problem = make_problem()
+    with torch.no_grad():
+        for parameter in problem.model.parameters():
+            parameter.zero_()
+    model = torch.nn.Sequential(problem.model, torch.nn.ReLU()).double()
+    with torch.no_grad():
+        problem.model[2].bias.fill_(-1.0)
+    found = train_by_lanczos(wb.Problem(model, problem.loss, problem._data), **QUICK)
+    assert found.lost.all()
+    assert np.array_equal(found.loss[0], found.loss[-1])
 
 
 def test_an_interrupt_keeps_the_epochs_that_are_done(make_problem, tmp_path):

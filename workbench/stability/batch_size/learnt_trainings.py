@@ -118,9 +118,10 @@ class LearntTrainings(Result):
         spent = self.passes[-1].mean()
         note = ", INTERRUPTED" if self.interrupted else ""
         told = f"loss {np.exp(ended.mean()):.3g} (×/÷ {np.exp(error):.2f})" if kept.any() else "no loss left"
-        epochs, share = len(self.rates), 1 - len(self.rates) / spent
+        epochs, lost = len(self.rates), int(self.lost.sum())
+        share = 1 - np.isfinite(self.rates).sum(0).mean() / spent
         return (
-            f"{self.name}: {told} after {epochs} epochs, {int(self.lost.sum())} of {len(kept)} lost\n"
+            f"{self.name}: {told} after {epochs} epochs, {lost} of {len(kept)} lost\n"
             f"{spent:.0f} gradients over the data in the mean, {share:.0%} for curvature{note}"
         )
 
@@ -199,15 +200,11 @@ def train_by_lanczos(
             for epoch in range(epochs):
                 if epoch:
                     for run in np.flatnonzero(~log.lost).tolist():
-                        exploded = not log.loss[-1][run] <= _LOST * log.loss[0][run]
-                        found = None
-                        if not exploded:
-                            found = _edges(first, runs.weights[run], batch_size, examples, sources[run])
+                        found = _edges(first, runs.weights[run], batch_size, examples, sources[run])
                         log.keep(run, found)
-                        if found is None:
-                            runs.rates[run] = 0.0  # it stays where it is
-                        else:
+                        if found is not None:
                             _set(runs, run, found.heavy_ball(corrected=corrected), share, growth)
+                runs.rates[log.lost] = 0.0  # they stay where they are
                 for step in range(steps):
                     runs.step(places[:, epoch * steps + step])
                     advance(1, f"epoch {epoch + 1}")
@@ -247,7 +244,7 @@ class _Log:
             self._now[run] = found
 
     def end(self, runs: StackedRuns, corrected: bool) -> None:
-        """Keep an epoch."""
+        """Keep an epoch, and see which trainings exploded in it."""
         seeds = len(self.lost)
         spent = [self._now[run].cost if run in self._now else 0.0 for run in range(seeds)]
         nothing = np.full(2, np.nan)
@@ -266,6 +263,7 @@ class _Log:
         self.loss.append(runs.losses().numpy())
         for values, kept in ((runs.rates, self.rates), (runs.momenta, self.momenta)):
             kept.append(np.where(self.lost, np.nan, values[:, 0].double().numpy()))
+        self.lost |= ~(self.loss[-1] <= _LOST * self.loss[0])  # also what is nan
         self._now = {}
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -283,12 +281,11 @@ class _Log:
 def _edges(
     problem: Problem, weights: Tensor, batch_size: int, examples: int, source: torch.Generator
 ) -> BatchEdges | None:
-    """Both ends of the spectrum at these weights; None of a dead network."""
-    try:
-        here = problem.at(problem.model.state_dict() | problem.as_parameters(weights))
-        found = batch_edges(here, batch_size, examples, source)
-    except ValueError:  # its gradient is exactly 0 or overflows, which a problem refuses
+    """Both ends of the spectrum at these weights; None of a dead network, or of weights that overflowed."""
+    if not weights.isfinite().all():
         return None
+    here = problem.at(problem.model.state_dict() | problem.as_parameters(weights))
+    found = batch_edges(here, batch_size, examples, source)
     return found if np.abs(found.values).max() > 0 else None
 
 

@@ -176,7 +176,7 @@ class StableRates(Result):
         return self.optimizers.index(optimizer)
 
     def _limits(self, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rates below the limit of each size and seed (s, k), halfway between ties; runs on the wrong side."""
+        """Rates below the limit for each size and seed, halfway between ties; runs on the wrong side."""
         unstable = np.pad((self.ratios[place] > 1).cumsum(1), ((0, 0), (1, 0), (0, 0)))
         count = np.arange(unstable.shape[1])[:, None]
         stable_above = (count[-1] - unstable[:, -1:]) - (count - unstable)

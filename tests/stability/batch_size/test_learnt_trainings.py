@@ -135,6 +135,12 @@ def test_a_training_that_explodes_is_lost_and_told(make_problem):
     assert "1 gradients over the data in the mean, 0% for curvature" in found.summary()
 
 
+@pytest.mark.parametrize("rate", [0.1, 1e200])
+def test_the_first_rate_is_as_exact_as_the_weights(make_problem, rate):
+    found = train_by_lanczos(make_problem(), **QUICK | {"epochs": 1}, first_rate=rate)
+    assert (found.rates == rate).all()
+
+
 def test_an_explosion_in_the_last_epoch_is_a_loss(make_problem):
     found = train_by_lanczos(make_problem(), **QUICK | {"epochs": 1}, first_rate=1e12)
     assert found.lost.all()
@@ -150,6 +156,17 @@ def test_the_share_of_curvature_is_of_what_each_seed_spent(make_problem):
     share = 1 - (1 + 3) / (1 + passes[-1, 1])
     told = found.replace(rates=rates, passes=passes, lost=np.array([True, False])).summary()
     assert f"{share:.0%} for curvature" in told
+
+
+def test_weights_that_explode_while_all_units_die_are_a_loss(make_problem):
+    """The loss of a dead network is finite, and nothing can be computed near its weights."""
+    data = make_problem()._data
+    model = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).double()
+    with torch.no_grad():
+        model[0].bias.fill_(-1e9)
+    found = train_by_lanczos(wb.Problem(model, torch.nn.CrossEntropyLoss(), data), **QUICK)
+    assert found.lost.all()
+    assert (found.loss < 10).all()
 
 
 def test_errors_of_a_problem_are_no_lost_trainings(make_problem, monkeypatch):

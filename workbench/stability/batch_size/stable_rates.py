@@ -16,7 +16,7 @@ from workbench.curvature.subsampling import check_sizes
 from workbench.problem import Problem
 from workbench.progress import progress
 from workbench.result import Result, new_axes, standard_error, student_interval
-from workbench.stability.batch_size.stacked_runs import OPTIMIZERS, StackedRuns, batch_orders
+from workbench.stability.batch_size.stacked_runs import OPTIMIZERS, StackedRuns, batch_orders, stacked_starts
 from workbench.stability.last_iterates.rate_fits import Slope
 
 if TYPE_CHECKING:
@@ -228,7 +228,8 @@ def measure_stable_rates(
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, or a problem has no batches of (inputs, targets).
+        If an argument is out of range, a problem has no batches of (inputs, targets), or several differ in
+        more than their parameters' values.
 
     Notes
     -----
@@ -236,16 +237,12 @@ def measure_stable_rates(
     the data for each run. The comparison is after Granziol, Zohren, Roberts, arXiv 2006.09092; what counts as
     stable is ours.
     """
-    starts = [problem] if isinstance(problem, Problem) else list(problem)
-    if not starts:
-        raise ValueError("problem is empty: name one at least")
-    first = starts[0]
+    _check(optimizers, ranges, rates, steps, seeds)
+    first, weights = stacked_starts(problem, seeds)
     sizes = check_sizes(sizes, first.num_examples)
     if len(sizes) < 2:
         raise ValueError(f"sizes={sizes}: a slope needs 2 batch sizes at least")
-    _check(optimizers, ranges, rates, steps, seeds)
     grids = {name: np.geomspace(*(ranges or RANGES)[name], rates) for name in optimizers}
-    weights = torch.stack([starts[run % len(starts)].parameters_vector() for run in range(seeds)])
     orders = [seed + run for run in range(seeds)]
     found: list[np.ndarray] = []
     interrupted = False

@@ -265,9 +265,9 @@ class _Log:
         self.loss.append(runs.losses().numpy())
         for values, kept in ((runs.rates, self.rates), (runs.momenta, self.momenta)):
             kept.append(np.where(self.lost, np.nan, values[:, 0].double().numpy()))
-        kept = self.loss[-1] <= _LOST * self.loss[0]  # not if nan
-        kept &= (runs.weights.abs().amax(1) <= _HUGE).numpy()  # dead units hide it from the loss
-        self.lost |= ~kept
+        sound = self.loss[-1] <= _LOST * self.loss[0]  # not if nan
+        sound &= (runs.weights.abs().amax(1) <= _HUGE).numpy()  # dead units hide it from the loss
+        self.lost |= ~sound
         self._now = {}
 
     def arrays(self) -> dict[str, np.ndarray]:

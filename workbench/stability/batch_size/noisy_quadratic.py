@@ -262,7 +262,7 @@ def run_quadratic(
                 )
                 ends = np.outer(_SPAN, closed)
                 for _ in range(_ROUNDS):
-                    rates = np.geomspace(*ends, _RATES, axis=1)
+                    rates = np.geomspace(ends[0], ends[1], _RATES, axis=1)
                     walk = _Walk(method, curvature, spread, rates, momentum, runs, seed)
                     for step in range(steps):
                         walk.advance(keep=step >= steps // 2)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from workbench.progress import listening
-from workbench.stability.batch_size import run_quadratic, second_moments, settled_rate
+from workbench.stability.batch_size import noisy_quadratic, run_quadratic, second_moments, settled_rate
 
 EXACT = ("sgd", "momentum", "normalised")
 
@@ -50,6 +50,19 @@ def test_measured_rates_are_those_in_closed_form(measured, method):
     assert np.all(errors < 0.1 * exact)
 
 
+@pytest.mark.parametrize("planted", [0.9, 1.1])
+def test_a_closed_form_that_is_wrong_is_seen(planted, monkeypatch):
+    """Runs with another curvature than the rates that they try are made for, where the rate is sharp."""
+    monkeypatch.setattr(
+        noisy_quadratic, "settled_rate", lambda method, _, *rest: settled_rate(method, 1.0, *rest)
+    )
+    found = run_quadratic((1024, 4096), EXACT, curvature=planted, runs=400, steps=600)
+    for method in EXACT:
+        rates, errors = found.measured(method)
+        truth = settled_rate(method, planted, 16 / np.sqrt(found.sizes))
+        assert np.all(np.abs(rates - truth) < 4 * errors + 0.005 * truth)
+
+
 @pytest.mark.parametrize(
     ("method", "power"), [("sgd", 1), ("momentum", 1), ("normalised", 0.5), ("adam", 0.5)]
 )
@@ -57,6 +70,16 @@ def test_both_laws_hold_where_noise_counts(measured, method, power):
     slope = measured.slope(method)
     assert abs(slope.value - power) < 0.05
     assert slope.low < slope.value < slope.high
+
+
+def test_intervals_of_slopes_hold_the_truth_as_often_as_they_say(measured):
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        blocks = np.sqrt(measured.sizes)[:, None] * (1 + 0.1 * rng.standard_normal((5, 20)))
+        slope = measured.replace(methods=("sgd",), blocks=blocks[None]).slope("sgd")
+        hits += slope.low <= 0.5 <= slope.high
+    assert 0.86 < hits / 200 < 0.99  # a bootstrap of 20 blocks falls short of 0.95 by some 0.02
 
 
 def test_rates_saturate_at_those_without_noise(measured):
@@ -78,7 +101,7 @@ def test_the_result_tells_what_was_run(measured, tmp_path):
 
 def test_an_interrupt_keeps_the_methods_that_are_done():
     def stop(description: str, done: int, total: int | None) -> None:
-        if done > 30:
+        if done > 100:
             raise KeyboardInterrupt
 
     with listening(stop):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import workbench as wb
+from workbench.curvature.random_matrix import batch_noise, spiked
 from workbench.progress import listening
 from workbench.stability.batch_size import predict_rates
 from workbench.stability.experiments.networks import trained_problem
@@ -57,6 +58,23 @@ def test_predictions_are_those_of_the_noise_of_single_examples(make_problem):
     assert heavy == pytest.approx(1.9 * result.sgd()[0])
 
 
+def test_the_error_of_the_isotropic_law_is_its_slope_above_and_below_the_threshold(make_problem):
+    result = predict_rates(make_problem(), [1, 4, 48], 1, batches=2, probes=4)
+    spectra = result.spectra
+    first = spectra.full[0]
+    for noise in (0.5 * first**2, 3 * first**2):  # of single examples: above the threshold at B = 1, below
+        shares = np.array([batch_noise(1.0, size, 48) ** 2 for size in (1, 4, 48)])
+
+        def law(square, shares=shares):
+            return np.array([spiked(first, (share * square) ** 0.5) for share in shares])
+
+        step = 1e-4 * noise
+        slopes = (law(noise + step) - law(noise - step)) / (2 * step)
+        planted = spectra.replace(isotropic=law(noise)[:, None], noise=noise, noise_stderr=0.1 * noise)
+        _, errors = result.replace(spectra=planted).largest("isotropic")
+        assert errors == pytest.approx(slopes * 0.1 * noise, rel=1e-3)
+
+
 def test_the_noise_scale_of_the_gradient_is_that_of_single_examples(make_problem):
     problem = make_problem()
     parameters = problem.parameters()
@@ -72,6 +90,8 @@ def test_the_noise_scale_of_the_gradient_is_that_of_single_examples(make_problem
     result = predict_rates(problem, [4, 16], 1, batches=2, probes=2)
     assert abs(result.gradient_scale - noise / signal) < 4 * result.gradient_scale_stderr
     assert result.gradient_scale_stderr < 0.3 * result.gradient_scale
+    assert result.gradients == pytest.approx(1 + 40 * 16 / 48)
+    assert "and 14.3 gradients over them" in result.summary()
 
 
 def test_the_damping_keeps_second_order_steps_stable(make_problem):
@@ -111,6 +131,14 @@ def test_an_interrupt_keeps_the_sizes_that_are_done(make_problem):
         result = predict_rates(make_problem(), [4, 8], 1, batches=3)
     assert result.interrupted
     assert result.sizes.tolist() == [4]
+
+
+def test_the_scale_of_the_gradient_is_measured_before_the_spectra(make_problem, monkeypatch):
+    """After them an interrupt would lose what they took."""
+    monkeypatch.setitem(predict_rates.__globals__, "noise_scale", lambda *_: 1 / 0)
+    monkeypatch.setitem(predict_rates.__globals__, "batch_spectra", lambda *_, **__: pytest.fail("too early"))
+    with pytest.raises(ZeroDivisionError):
+        predict_rates(make_problem(), [4], 1, batches=2)
 
 
 def test_what_is_out_of_range_is_refused(make_problem):

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 import workbench as wb
-from workbench.stability.batch_size.stacked_runs import StackedRuns, batch_orders, examples_of
+from workbench.stability.batch_size.stacked_runs import (
+    StackedRuns,
+    batch_orders,
+    examples_of,
+    stacked_starts,
+)
 
 MAKERS = {
     "sgd": lambda parameters, rate: torch.optim.SGD(parameters, lr=rate),
@@ -43,6 +48,33 @@ def test_batches_have_no_example_twice_and_depend_on_the_seed_alone():
     counts = places[0].flatten().bincount(minlength=10)
     assert counts.sum() == 1200
     assert ((counts - 120).abs() < 4 * (300 * 0.4 * 0.6) ** 0.5).all()
+
+
+def test_orders_are_drawn_a_row_at_a_time(monkeypatch):
+    """All rows at once would be as large as all the data for each step."""
+    shapes, rand = [], torch.rand
+    monkeypatch.setattr(torch, "rand", lambda *shape, **rest: shapes.append(shape) or rand(*shape, **rest))
+    batch_orders(10, 4, 5, [0])
+    assert shapes == [(10,)] * 5
+
+
+def test_starts_take_turns(make_problem):
+    problems = [make_problem(0), make_problem(1).with_data(make_problem(0)._data)]
+    first, weights = stacked_starts(problems, 3)
+    assert first is problems[0]
+    expected = [problems[place].parameters_vector() for place in (0, 1, 0)]
+    assert torch.equal(weights, torch.stack(expected))
+
+
+def test_starts_of_other_networks_or_data_are_refused(make_problem):
+    problem, other = make_problem(0), make_problem(1)
+    with pytest.raises(ValueError, match="other data"):
+        stacked_starts([problem, other], 2)
+    wider = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Tanh(), torch.nn.Linear(7, 3)).double()
+    with pytest.raises(ValueError, match="one network"):
+        stacked_starts([problem, wb.Problem(wider, problem.loss, problem._data)], 2)
+    with pytest.raises(ValueError, match="problem is empty"):
+        stacked_starts([], 2)
 
 
 def test_what_cannot_be_stacked_is_refused(make_problem):

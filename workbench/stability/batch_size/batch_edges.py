@@ -29,8 +29,11 @@ class BatchEdges:
     residuals : ndarray (2,)
         Their residual norms.
     corrected, stderr : ndarray (2,)
-        What batches see, and the standard error from the noise: :math:`\lambda` moved outwards by
-        :math:`(\rho_B^2 - \rho_m^2)/\lambda`, where :math:`\rho_m` is what the m examples already add.
+        What batches see, and the standard error from the noise: :math:`\lambda_1 > 0` and
+        :math:`\lambda_n < 0` moved outwards by the spiked law with
+        :math:`\rho^2 = \rho_B^2 - \rho_m^2`, where :math:`\rho_m` is what the m examples already add. Other
+        signs stay, as the law is of outliers and a positive :math:`\lambda_n` can only fall in the mean; so
+        does what is zero within its residual.
     cost : float
         Gradients over all the data that it took, two for each product.
     """
@@ -75,9 +78,9 @@ def batch_edges(problem: Problem, batch_size: int, examples: int, source: torch.
 
     Notes
     -----
-    Cost: some 15 products with the m examples. The correction is the spiked law of
-    :func:`~workbench.curvature.random_matrix.spiked` with the noise along the eigenvector, without its
-    threshold; derived here.
+    Cost: some 15 products with the m examples. The correction is the law of
+    :func:`~workbench.curvature.random_matrix.spiked`, threshold and edge included, with the noise along the
+    eigenvector; that it starts from what m examples see is derived here.
     """
     total = problem.num_examples
     chosen = torch.randperm(total, generator=source)[:examples]
@@ -95,17 +98,26 @@ def batch_edges(problem: Problem, batch_size: int, examples: int, source: torch.
         change = (noisy - clean).double()
         change -= vectors * (vectors * change).sum(dim=0)
         squares.append(change.square().sum(dim=0).numpy())
-    values = pairs.values.numpy()
-    added = _added(batch_size, examples, total)
-    with np.errstate(divide="ignore", invalid="ignore"):  # of an end at zero the noise is nothing
-        shift = np.where(values, added * np.array(squares) / values, 0.0)
+    values, residuals = pairs.values.numpy(), pairs.residuals.numpy()
+    corrected, stderr = _seen(values, residuals, _added(batch_size, examples, total) * np.array(squares))
     return BatchEdges(
         values=values,
-        residuals=pairs.residuals.numpy(),
-        corrected=values + shift.mean(axis=0),
-        stderr=standard_error(shift),
+        residuals=residuals,
+        corrected=corrected,
+        stderr=stderr,
         cost=PRODUCT * (operator.matvecs + vectors.shape[1]) * examples / total,
     )
+
+
+def _seen(values: np.ndarray, residuals: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends (2,) as batches see them, and their standard errors, from squares (b, 2) of the noise."""
+    square = np.maximum(squares.mean(axis=0), np.finfo(float).tiny)
+    scale = np.maximum(np.abs(values), np.sqrt(square))  # below the noise it is 2 ρ, the edge
+    outwards = np.array([1, -1])
+    zero = np.maximum(residuals, _FLOOR * np.abs(values).max())
+    moved = outwards * values > zero
+    corrected = np.where(moved, outwards * (scale + square / scale), values)
+    return corrected, np.where(moved, standard_error(squares) / scale, 0.0)
 
 
 def _added(batch_size: int, examples: int, total: int) -> float:

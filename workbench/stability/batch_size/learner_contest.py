@@ -15,7 +15,7 @@ from workbench.problem import Problem
 from workbench.progress import progress
 from workbench.result import Result, new_axes
 from workbench.stability.batch_size.learnt_trainings import LearntTrainings, train_by_lanczos
-from workbench.stability.batch_size.stacked_runs import StackedRuns, batch_orders
+from workbench.stability.batch_size.stacked_runs import StackedRuns, batch_orders, stacked_starts
 from workbench.stability.experiments.log_means import Mean, log_mean
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class LearnerContest(Result):
     fixed_loss : ndarray (f, p + 1, k)
         Loss over all the data after 0 to p passes.
     interrupted : bool
-        Whether there are fewer passes, learners or epochs than were asked for.
+        Whether there are fewer passes than the dearest seed of a learner took, or fewer learners and no pass.
     """
 
     learners: tuple[LearntTrainings, ...]
@@ -49,18 +49,20 @@ class LearnerContest(Result):
 
     @property
     def passes(self) -> int:
-        """Passes of each fixed setting: what the dearest learner took in the mean, rounded up."""
+        """Passes of each fixed setting: what the dearest seed of a learner took, rounded up."""
         return self.fixed_loss.shape[1] - 1
 
     def at_passes(self, learner: int, place: int) -> Mean:
         """Loss of a fixed setting over that of a learner after as many passes, seed by seed.
 
-        Geometric mean with its 95% interval; of a loss that is not finite, what is not is left out.
+        Geometric mean with its 95% interval; a loss that has exploded counts as 1e6. Seeds that spent more
+        than the passes that are done, after an interrupt, are left out.
         """
         found = self.learners[learner]
-        spent = np.minimum(np.floor(found.passes[-1]).astype(int), self.passes)
-        fixed = self.fixed_loss[place, spent, np.arange(len(spent))]
-        return log_mean(_bounded(fixed) / _bounded(found.loss[-1]))
+        spent = np.floor(found.passes[-1]).astype(int)
+        (known,) = np.nonzero(spent <= self.passes)
+        fixed = self.fixed_loss[place, spent[known], known]
+        return log_mean(_bounded(fixed) / _bounded(found.loss[-1, known]))
 
     def at_epochs(self, learner: int, place: int) -> Mean:
         """The same after as many epochs, as if curvature cost nothing."""
@@ -157,8 +159,7 @@ def compare_learner(
     Returns
     -------
     LearnerContest
-        An interrupt (Ctrl-C) while fixed settings train returns the passes that are done; earlier it is
-        passed on.
+        An interrupt (Ctrl-C) returns the learners and the passes that are done.
 
     Raises
     ------
@@ -167,35 +168,41 @@ def compare_learner(
 
     Notes
     -----
-    Cost: three learners, and the passes of the dearest for each fixed setting. Loss is that of the training.
+    Cost: three learners, and the passes of the dearest seed for each fixed setting. Loss is that of the
+    training.
     """
     if not fixed:
         raise ValueError("fixed is empty: name one (rate, momentum) at least")
     for rate, momentum in fixed:
         check_number("rate", rate, above=0, below=math.inf)
         check_number("momentum", momentum, low=0, below=1)
-    learners = []
-    for corrected, share in LEARNERS:
-        found = train_by_lanczos(
-            problem,
-            batch_size=batch_size,
-            epochs=epochs,
-            examples=examples,
-            corrected=corrected,
-            share=share,
-            seeds=seeds,
-            seed=seed,
-        )
-        if found.interrupted:
-            raise KeyboardInterrupt
-        learners.append(found)
-    passes = math.ceil(max(found.passes[-1].mean() for found in learners))
+    learners: list[LearntTrainings] = []
+    try:
+        for corrected, share in LEARNERS:
+            found = train_by_lanczos(
+                problem,
+                batch_size=batch_size,
+                epochs=epochs,
+                examples=examples,
+                corrected=corrected,
+                share=share,
+                seeds=seeds,
+                seed=seed,
+            )
+            if found.interrupted:
+                raise KeyboardInterrupt
+            learners.append(found)
+    except KeyboardInterrupt:
+        if not learners:
+            raise
+    complete = len(learners) == len(LEARNERS)
+    passes = math.ceil(max(found.passes[-1].max() for found in learners)) if complete else 0
     losses = _train_fixed(problem, fixed, batch_size, passes, range(seed, seed + seeds))
     return LearnerContest(
         learners=tuple(learners),
         fixed=np.array(fixed, dtype=float),
         fixed_loss=np.stack(losses, axis=1),
-        interrupted=len(losses) < passes + 1,
+        interrupted=not complete or len(losses) < passes + 1,
     )
 
 
@@ -207,9 +214,8 @@ def _train_fixed(
     seeds: Sequence[int],
 ) -> list[np.ndarray]:
     """Losses (f, k) after each pass, up to an interrupt."""
-    starts = [problem] if isinstance(problem, Problem) else list(problem)
-    first, count = starts[0], len(seeds)
-    weights = torch.stack([starts[run % len(starts)].parameters_vector() for run in range(count)])
+    count = len(seeds)
+    first, weights = stacked_starts(problem, count)
     settings = torch.tensor(fixed, dtype=torch.float64).repeat_interleave(count, dim=0)
     runs = StackedRuns(first, weights.repeat(len(fixed), 1), settings[:, 0], momenta=settings[:, 1])
     steps = first.num_examples // batch_size
@@ -223,8 +229,7 @@ def _train_fixed(
                     advance(1)
                 losses.append(runs.losses())
         except KeyboardInterrupt:
-            if len(losses) < 2:
-                raise
+            pass  # what is done is told by its length
     return [each.reshape(len(fixed), count).numpy() for each in losses]
 
 

@@ -18,13 +18,14 @@ from workbench.random_vectors import generator
 from workbench.result import Result, new_axes, standard_error
 from workbench.stability.batch_size.batch_edges import BatchEdges, batch_edges
 from workbench.stability.batch_size.rate_laws import HeavyBall
-from workbench.stability.batch_size.stacked_runs import StackedRuns, batch_orders
+from workbench.stability.batch_size.stacked_runs import StackedRuns, batch_orders, stacked_starts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 _LOST = 1e3  # times the loss at the start
+_HUGE = 1e6  # of a weight
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -42,8 +43,8 @@ class LearntTrainings(Result):
     edges, edges_stderr : ndarray (e, k, 2)
         Largest and smallest curvature that they were set by; nan in the first epoch.
     lost : ndarray (k,) of bool
-        Whether the loss had exploded to 1000 times that at the start, or no curvature was left: such a
-        training stops there.
+        Whether the loss had exploded to 1000 times that at the start, a weight was beyond a million, or no
+        curvature was left: such a training stops there.
     batch_size, examples : int
         B, and how many examples the curvature was measured on.
     corrected : bool
@@ -118,9 +119,10 @@ class LearntTrainings(Result):
         spent = self.passes[-1].mean()
         note = ", INTERRUPTED" if self.interrupted else ""
         told = f"loss {np.exp(ended.mean()):.3g} (×/÷ {np.exp(error):.2f})" if kept.any() else "no loss left"
-        epochs, share = len(self.rates), 1 - len(self.rates) / spent
+        epochs, lost = len(self.rates), int(self.lost.sum())
+        share = 1 - np.isfinite(self.rates).sum(0).mean() / spent
         return (
-            f"{self.name}: {told} after {epochs} epochs, {int(self.lost.sum())} of {len(kept)} lost\n"
+            f"{self.name}: {told} after {epochs} epochs, {lost} of {len(kept)} lost\n"
             f"{spent:.0f} gradients over the data in the mean, {share:.0%} for curvature{note}"
         )
 
@@ -175,7 +177,8 @@ def train_by_lanczos(
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, or the problem has no batches of (inputs, targets).
+        If an argument is out of range, a problem has no batches of (inputs, targets), or several differ in
+        more than their parameters' values.
 
     Notes
     -----
@@ -184,12 +187,12 @@ def train_by_lanczos(
     rate and momentum are Polyak's (1964). The magnitude of negative curvature, the correction, ``first_rate``
     and ``growth`` are ours.
     """
-    starts = [problem] if isinstance(problem, Problem) else list(problem)
-    _check(starts, batch_size, epochs, examples, share, first_rate, growth, seeds)
-    first = starts[0]
+    check_count("seeds", seeds)
+    first, weights = stacked_starts(problem, seeds)
+    _check(first.num_examples, batch_size, epochs, examples, share, first_rate, growth)
     steps = first.num_examples // batch_size
-    weights = torch.stack([starts[run % len(starts)].parameters_vector() for run in range(seeds)])
-    runs = StackedRuns(first, weights, torch.full((seeds,), first_rate), momenta=torch.zeros(seeds))
+    rates = torch.full((seeds,), float(first_rate), dtype=torch.float64)
+    runs = StackedRuns(first, weights, rates, momenta=torch.zeros(seeds))
     places = batch_orders(first.num_examples, batch_size, epochs * steps, range(seed, seed + seeds))
     sources = [generator(seed + run) for run in range(seeds)]
     log = _Log(seeds, runs.losses())
@@ -199,15 +202,11 @@ def train_by_lanczos(
             for epoch in range(epochs):
                 if epoch:
                     for run in np.flatnonzero(~log.lost).tolist():
-                        exploded = not log.loss[-1][run] <= _LOST * log.loss[0][run]
-                        found = None
-                        if not exploded:
-                            found = _edges(first, runs.weights[run], batch_size, examples, sources[run])
+                        found = _edges(first, runs.weights[run], batch_size, examples, sources[run])
                         log.keep(run, found)
-                        if found is None:
-                            runs.rates[run] = 0.0  # it stays where it is
-                        else:
+                        if found is not None:
                             _set(runs, run, found.heavy_ball(corrected=corrected), share, growth)
+                runs.rates[log.lost] = 0.0  # they stay where they are
                 for step in range(steps):
                     runs.step(places[:, epoch * steps + step])
                     advance(1, f"epoch {epoch + 1}")
@@ -247,7 +246,7 @@ class _Log:
             self._now[run] = found
 
     def end(self, runs: StackedRuns, corrected: bool) -> None:
-        """Keep an epoch."""
+        """Keep an epoch, and see which trainings exploded in it."""
         seeds = len(self.lost)
         spent = [self._now[run].cost if run in self._now else 0.0 for run in range(seeds)]
         nothing = np.full(2, np.nan)
@@ -266,6 +265,9 @@ class _Log:
         self.loss.append(runs.losses().numpy())
         for values, kept in ((runs.rates, self.rates), (runs.momenta, self.momenta)):
             kept.append(np.where(self.lost, np.nan, values[:, 0].double().numpy()))
+        sound = self.loss[-1] <= _LOST * self.loss[0]  # not if nan
+        sound &= (runs.weights.abs().amax(1) <= _HUGE).numpy()  # dead units hide it from the loss
+        self.lost |= ~sound
         self._now = {}
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -284,11 +286,8 @@ def _edges(
     problem: Problem, weights: Tensor, batch_size: int, examples: int, source: torch.Generator
 ) -> BatchEdges | None:
     """Both ends of the spectrum at these weights; None of a dead network."""
-    try:
-        here = problem.at(problem.model.state_dict() | problem.as_parameters(weights))
-        found = batch_edges(here, batch_size, examples, source)
-    except ValueError:  # its gradient is exactly 0 or overflows, which a problem refuses
-        return None
+    here = problem.at(problem.model.state_dict() | problem.as_parameters(weights))
+    found = batch_edges(here, batch_size, examples, source)
     return found if np.abs(found.values).max() > 0 else None
 
 
@@ -298,20 +297,16 @@ def _set(runs: StackedRuns, run: int, chosen: HeavyBall, share: float, growth: f
 
 
 def _check(
-    starts: Sequence[Problem],
+    total: int,
     batch_size: int,
     epochs: int,
     examples: int,
     share: float,
     first_rate: float,
     growth: float,
-    seeds: int,
 ) -> None:
-    if not starts:
-        raise ValueError("problem is empty: name one at least")
     check_count("epochs", epochs)
-    check_count("seeds", seeds)
-    check_count("examples", examples, 4, starts[0].num_examples)
+    check_count("examples", examples, 4, total)
     check_count("batch_size", batch_size, 1, examples // 2)
     check_number("share", share, above=0, below=math.inf)
     check_number("first_rate", first_rate, above=0, below=math.inf)

@@ -40,6 +40,8 @@ class PredictedRates(Result):
     gradient_scale, gradient_scale_stderr : float
         Batch size at which noise and signal of the gradient are alike, tr Σ/\|G\|²: what a method feels that
         divides by the gradient's scale. inf where no signal stands out of the noise.
+    gradients : float
+        Gradients over all the data that this scale took.
     """
 
     spectra: BatchSpectra
@@ -47,6 +49,7 @@ class PredictedRates(Result):
     newton_rate: float
     gradient_scale: float
     gradient_scale_stderr: float
+    gradients: float
 
     @property
     def sizes(self) -> np.ndarray:
@@ -76,7 +79,9 @@ class PredictedRates(Result):
             return first + share / first, share / first * self._relative_error
         if curvature == "isotropic":
             values = spectra.isotropic[:, 0]
-            return values, np.abs(values - first) * spectra.noise_stderr / max(spectra.noise, 1e-300)
+            # Of ρ²/λ above the threshold, of the edge 2ρ below it, where half of that is less.
+            moved = np.minimum(values - first, values / 2)
+            return values, moved * spectra.noise_stderr / max(spectra.noise, 1e-300)
         errors = {"along": spectra.along_stderr, "measured": spectra.measured_stderr}[curvature]
         return getattr(spectra, curvature)[:, 0], errors[:, 0]
 
@@ -187,7 +192,8 @@ class PredictedRates(Result):
             f"largest rate of SGD {ends} (B = {self.sizes[-1]}), without noise "
             f"{float(sgd_rate(self.spectra.full[0])):.3g}\n"
             f"largest error of predicted λ₁(B): {told}\n"
-            f"products worth {self.spectra.matvecs:.0f} with all examples{note}"
+            f"products worth {self.spectra.matvecs:.0f} with all examples and "
+            f"{self.gradients:.1f} gradients over them{note}"
         )
 
 
@@ -232,21 +238,22 @@ def predict_rates(
 
     Notes
     -----
-    Cost: that of :func:`~workbench.curvature.batch_spectra`, whose products the summary counts.
+    Cost: that of :func:`~workbench.curvature.batch_spectra`, and a few gradients; the summary counts both.
     Source: Granziol, Zohren, Roberts, arXiv 2006.09092; see :mod:`~.rate_laws` for what is derived here.
     """
     check_number("momentum", momentum, low=0, below=1)
     check_number("newton_rate", newton_rate, above=0, below=float("inf"))
+    scale, gradients = _gradient_scale(problem, seed)  # first: an interrupt later on loses no spectra
     spectra = batch_spectra(problem, sizes, k, matrix=matrix, batches=batches, probes=probes, seed=seed)
-    scale = _gradient_scale(problem, seed)
-    return PredictedRates(spectra, float(momentum), float(newton_rate), scale.value, scale.error)
+    return PredictedRates(spectra, float(momentum), float(newton_rate), scale.value, scale.error, gradients)
 
 
-def _gradient_scale(problem: Problem, seed: int) -> Reading:
-    """The noise scale of the gradient, as :class:`~..quantities.GradientNoiseScale` has it."""
+def _gradient_scale(problem: Problem, seed: int) -> tuple[Reading, float]:
+    """The noise scale of the gradient, as :class:`~..quantities.GradientNoiseScale` has it, and its cost."""
     size = fitting_size(problem, _GRADIENT_SIZE)
     whole = problem.gradient().double()
     drawn = minibatches(problem, size, _GRADIENT_BATCHES, seed)
     found = [problem.batch_gradient(problem.parameters(), batch).double() for batch in drawn]
     distances = np.array([(each - whole).square().sum().item() for each in found])
-    return noise_scale(distances, whole.square().sum().item(), size, problem.num_examples)[""]
+    scale = noise_scale(distances, whole.square().sum().item(), size, problem.num_examples)[""]
+    return scale, 1 + len(found) * size / problem.num_examples

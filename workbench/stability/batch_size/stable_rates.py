@@ -15,9 +15,9 @@ from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature.subsampling import check_sizes
 from workbench.problem import Problem
 from workbench.progress import progress
-from workbench.result import Result, new_axes, standard_error
-from workbench.stability.batch_size.stacked_runs import OPTIMIZERS, StackedRuns, batch_orders
-from workbench.stability.last_iterates.rate_fits import RESAMPLES, Slope
+from workbench.result import Result, new_axes, standard_error, student_interval
+from workbench.stability.batch_size.stacked_runs import OPTIMIZERS, StackedRuns, batch_orders, stacked_starts
+from workbench.stability.last_iterates.rate_fits import Slope
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,9 @@ class StableRates(Result):
 
     A run is *stable* if the loss over all the data after its last step is at most that at its start. The
     largest stable rate of a seed parts its runs such that the fewest are on the wrong side: unstable below
-    it or stable above, as chance has it near the limit. It stands halfway between two rates of the grid.
+    it or stable above, as chance has it near the limit. It stands halfway between two rates of the grid, or
+    in the middle of the places that do equally well. A limit beyond the grid counts as half a spacing
+    outside, in means and slopes, too; :meth:`at_edge` says how many there are.
 
     Attributes
     ----------
@@ -48,7 +50,7 @@ class StableRates(Result):
     steps : int
         Of each run.
     seed : int
-        Of batches and bootstrap.
+        Of batches.
     interrupted : bool
         Whether there are fewer optimizers than were asked for.
     """
@@ -64,9 +66,8 @@ class StableRates(Result):
     def largest(self, optimizer: str) -> np.ndarray:
         """Return the largest stable rate (s, k); just beyond the grid where it has no end there."""
         place = self._place(optimizer)
-        factor = math.sqrt(self.rates[place, 1] / self.rates[place, 0])
-        edges = np.append(self.rates[place] / factor, self.rates[place, -1] * factor)
-        return edges[self._limits(place)[0]]
+        spacing = math.log(self.rates[place, 1] / self.rates[place, 0])
+        return self.rates[place, 0] * np.exp(spacing * (self._limits(place)[0] - 0.5))
 
     def at_edge(self, optimizer: str) -> int:
         """Count the runs whose limit lies outside the rates that were tried."""
@@ -92,16 +93,13 @@ class StableRates(Result):
     def slope(self, optimizer: str) -> Slope:
         """Power of the batch size that stable rates grow with where they are not saturated.
 
-        Its 95% interval is a bootstrap over the seeds, the range of sizes kept.
+        Its 95% interval is Student's over the seeds, the range of sizes kept.
         """
         kept = self.unsaturated(optimizer)
         x = np.log(self.sizes[kept])
         x = x - x.mean()
-        by_seed = x @ np.log(self.largest(optimizer)[kept]) / (x @ x)
-        random = np.random.default_rng(self.seed)
-        drawn = by_seed[random.integers(len(by_seed), size=(RESAMPLES, len(by_seed)))].mean(1)
-        low, high = np.quantile(drawn, (0.025, 0.975))
-        return Slope(float(by_seed.mean()), float(low), float(high))
+        center, half = student_interval(x @ np.log(self.largest(optimizer)[kept]) / (x @ x))
+        return Slope(center, center - half, center + half)
 
     def slopes(self) -> pd.DataFrame:
         """One row per optimizer: fitted slope with its interval, the sizes, how sharp the limits are."""
@@ -137,6 +135,8 @@ class StableRates(Result):
             mean, error = self.mean(optimizer)
             slope, kept, color = self.slope(optimizer), self.unsaturated(optimizer), COLORS[optimizer]
             label = f"{optimizer}: slope {slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}]"
+            if beyond := self.at_edge(optimizer):
+                label += f", {beyond} limits beyond the rates"
             bars = mean * (1 - np.exp(-2 * error)), mean * (np.exp(2 * error) - 1)
             ax.errorbar(self.sizes, mean, bars, fmt="none", ecolor=color, capsize=2)
             ax.plot(self.sizes, mean, "o", color=color, markerfacecolor="white")
@@ -166,7 +166,9 @@ class StableRates(Result):
                 f"{self.misplaced(optimizer):.0%} of runs are on the wrong side{told}"
             )
         note = ", INTERRUPTED" if self.interrupted else ""
-        lines.append(f"{self.ratios.size} runs of {self.steps} steps{note}; bars: 95% over seeds")
+        lines.append(
+            f"{self.ratios.size} runs of {self.steps} steps{note}; bars: two standard errors over seeds"
+        )
         return "\n".join(lines)
 
     def _place(self, optimizer: str) -> int:
@@ -174,12 +176,13 @@ class StableRates(Result):
         return self.optimizers.index(optimizer)
 
     def _limits(self, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """How many rates lie below the limit of each size and seed (s, k), and runs on its wrong side."""
+        """Rates below the limit for each size and seed, halfway between ties; runs on the wrong side."""
         unstable = np.pad((self.ratios[place] > 1).cumsum(1), ((0, 0), (1, 0), (0, 0)))
         count = np.arange(unstable.shape[1])[:, None]
         stable_above = (count[-1] - unstable[:, -1:]) - (count - unstable)
         wrong = unstable + stable_above
-        return wrong.argmin(axis=1), wrong.min(axis=1)
+        last = wrong.shape[1] - 1 - wrong[:, ::-1].argmin(axis=1)
+        return (wrong.argmin(axis=1) + last) / 2, wrong.min(axis=1)
 
 
 def measure_stable_rates(
@@ -225,7 +228,8 @@ def measure_stable_rates(
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, or a problem has no batches of (inputs, targets).
+        If an argument is out of range, a problem has no batches of (inputs, targets), or several differ in
+        more than their parameters' values.
 
     Notes
     -----
@@ -233,16 +237,12 @@ def measure_stable_rates(
     the data for each run. The comparison is after Granziol, Zohren, Roberts, arXiv 2006.09092; what counts as
     stable is ours.
     """
-    starts = [problem] if isinstance(problem, Problem) else list(problem)
-    if not starts:
-        raise ValueError("problem is empty: name one at least")
-    first = starts[0]
+    _check(optimizers, ranges, rates, steps, seeds)
+    first, weights = stacked_starts(problem, seeds)
     sizes = check_sizes(sizes, first.num_examples)
     if len(sizes) < 2:
         raise ValueError(f"sizes={sizes}: a slope needs 2 batch sizes at least")
-    _check(optimizers, ranges, rates, steps, seeds)
     grids = {name: np.geomspace(*(ranges or RANGES)[name], rates) for name in optimizers}
-    weights = torch.stack([starts[run % len(starts)].parameters_vector() for run in range(seeds)])
     orders = [seed + run for run in range(seeds)]
     found: list[np.ndarray] = []
     interrupted = False

@@ -114,10 +114,33 @@ def examples_of(problem: Problem) -> tuple[Tensor, Tensor]:
     return torch.cat([inputs for inputs, _ in pairs]), torch.cat([targets for _, targets in pairs])
 
 
+def stacked_starts(problem: Problem | Sequence[Problem], seeds: int) -> tuple[Problem, Tensor]:
+    """Return the first problem, and where the runs of each seed start (seeds, n): the problems take turns.
+
+    Raises
+    ------
+    ValueError
+        If there is no problem, or they differ in more than their parameters' values.
+    """
+    problems = [problem] if isinstance(problem, Problem) else list(problem)
+    if not problems:
+        raise ValueError("problem is empty: name one at least")
+    first = problems[0]
+    data = examples_of(first)
+    for other in problems[1:]:
+        if other.layout != first.layout:
+            raise ValueError(f"{other.name} has other parameters than {first.name}: they must be one network")
+        if not all(map(torch.equal, examples_of(other), data)):
+            raise ValueError(f"{other.name} holds other data than {first.name}: all runs train on the same")
+    vectors = [each.parameters_vector() for each in problems]
+    return first, torch.stack([vectors[run % len(vectors)] for run in range(seeds)])
+
+
 def batch_orders(examples: int, size: int, steps: int, seeds: Sequence[int]) -> Tensor:
     """Places (seeds, T, B) of the examples in each batch, drawn without replacement and anew at each step."""
-    drawn = []
-    for seed in seeds:
+    places = torch.empty(len(seeds), steps, size, dtype=torch.long)
+    for rows, seed in zip(places, seeds, strict=True):
         random = generator(seed)
-        drawn.append(torch.rand(steps, examples, generator=random).topk(size, dim=1).indices)
-    return torch.stack(drawn)
+        for row in rows:  # one at a time: draws for all steps would be as large as all the data at each
+            row.copy_(torch.rand(examples, generator=random).topk(size).indices)
+    return places

@@ -15,7 +15,7 @@ from torch import Tensor
 from workbench.curvature.operators.autograd import Tensors
 from workbench.curvature.operators.dense_chain import DenseLayer, are_joined
 from workbench.curvature.operators.layer_calls import LayerCall
-from workbench.curvature.operators.output_derivatives import FINE, gradient
+from workbench.curvature.operators.output_derivatives import FINE, are_close, gradient
 from workbench.random_vectors import generator
 
 
@@ -88,16 +88,11 @@ def _leads_to(head: Tensor, calls: Sequence[LayerCall], slopes: Sequence[Tensor]
         materialize_grads=True,
     )
     derivatives = list(found)
-    same = _close(derivatives.pop(), expected)
+    same = are_close(derivatives.pop(), expected)
     for layer, slope in zip(calls[:0:-1], slopes[::-1], strict=True):
         expected = (expected @ layer.values) * slope
-        same = same and _close(derivatives.pop(), expected)
+        same = same and are_close(derivatives.pop(), expected)
     return same
-
-
-def _close(found: Tensor, expected: Tensor) -> bool:
-    rounding = 100 * torch.finfo(found.dtype).eps * float(expected.abs().max())
-    return torch.allclose(found, expected, rtol=0, atol=rounding)
 
 
 def chain_multiplications(calls: Sequence[LayerCall]) -> int:

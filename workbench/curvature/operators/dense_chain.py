@@ -218,7 +218,7 @@ def store_chain(calls: Sequence[LayerCall], head: Tensor, loss: Tensor, curvatur
     )
     deltas, values = gradients[: len(outputs)], gradients[len(outputs) :]
     layers = [
-        ChainLayer(call.weight, call.bias, call.values, rows(call.input.detach()), rows(delta))
+        ChainLayer(call.weight, call.bias, call.values, _rows(call.input.detach()), _rows(delta))
         for call, delta in zip(calls, deltas, strict=True)
         if call.weight is not None  # is_chain() saw to it
     ]
@@ -232,9 +232,9 @@ def _bend(argument: Tensor, value: Tensor, derivative: Tensor) -> Bend:
     """Differentiate a function that acts entry by entry, twice."""
     slope = _derivative(value, argument, again=True)
     if not slope.requires_grad:
-        return Bend(rows(slope), None)
+        return Bend(_rows(slope), None)
     second = _derivative(slope, argument)
-    return Bend(rows(slope.detach()), rows(second * derivative))
+    return Bend(_rows(slope.detach()), _rows(second * derivative))
 
 
 def _derivative(value: Tensor, argument: Tensor, *, again: bool = False) -> Tensor:
@@ -255,6 +255,5 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return total.addmm_(left, right) if total.dim() == 2 else total.add_(left @ right)
 
 
-def rows(tensor: Tensor) -> Tensor:
-    """All examples and positions (R, width)."""
+def _rows(tensor: Tensor) -> Tensor:
     return tensor.reshape(-1, tensor.shape[-1])

@@ -132,21 +132,25 @@ def short_forms(calls: Sequence[LayerCall], head: Tensor) -> list[OutputDerivati
 
 def _slope(argument: Tensor, last: LayerCall, head: Tensor, seed: Tensor) -> Tensor | None:
     """Slopes (N, P) of the function between two layers; None unless it acts entry by entry, and alone."""
-    rounding = torch.finfo(head.dtype).eps
     if (
         last.convolution is not None
         or last.input.dim() != 2
         or last.input.numel() != argument.numel()
         or not last.input.requires_grad
         or len({argument.dtype, last.values.dtype, head.dtype}) > 1
-        or rounding > FINE
+        or torch.finfo(head.dtype).eps > FINE
     ):
         return None
     slope = gradient(last.input, argument, torch.ones_like(last.input)).reshape(len(head), -1)
     expected = (seed @ last.values) * slope
     found = gradient(head, argument, seed).reshape(expected.shape)
-    same = torch.allclose(found, expected, rtol=0, atol=100 * rounding * float(expected.abs().max()))
-    return slope if same else None
+    return slope if are_close(found, expected) else None
+
+
+def are_close(found: Tensor, expected: Tensor) -> bool:
+    """Whether derivatives agree up to rounding, relative to the largest of them."""
+    rounding = 100 * torch.finfo(expected.dtype).eps * float(expected.abs().max())
+    return torch.allclose(found, expected, rtol=0, atol=rounding)
 
 
 def gradient(value: Tensor, argument: Tensor, seed: Tensor) -> Tensor:

@@ -174,13 +174,12 @@ def rate_limit(
     check_count("seed", seed, 0)
     check_count("batch_size", batch_size)
     runs = ShortRuns(problem, make, min(batch_size, problem.num_examples), steps)
-    for key, value in (("guess", guess), ("threshold", threshold)):
-        if value is not None:
-            check_number(key, value, above=0 if key == "guess" else -math.inf, below=math.inf)
+    if guess is not None:
+        check_number("guess", guess, above=0, below=math.inf)
+    if threshold is not None:
+        check_number("threshold", threshold, below=math.inf)
     under = chance_loss(problem) if threshold is None else float(threshold)
-    products = 0
-    if guess is None:
-        guess, products = _guess(problem, name)
+    guess, products = _guess(problem, name) if guess is None else (guess, 0)
     limits: list[float] = []
     interrupted = False
     with progress(f"learning rates of {name}", seeds * _TRIALS * steps) as advance:

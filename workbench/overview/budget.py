@@ -1,0 +1,123 @@
+"""``Budget``: how much an overview may spend, and what that buys here."""
+
+import dataclasses
+import math
+import re
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from workbench.choices import check_number
+from workbench.problem import Problem
+
+_SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
+_ADVICE = "write a time such as '30s', '1min' or '10min', or a number of gradients over the data"
+_LEAST = 10.0  # seconds: pictures and the compilation of graphs take some of them
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What may be spent.
+
+    Attributes
+    ----------
+    gradients : float
+        In units of a gradient over the data.
+    seconds : float
+        Wall time; inf if gradients were given.
+    """
+
+    gradients: float
+    seconds: float = math.inf
+
+    def __str__(self) -> str:
+        if math.isinf(self.seconds):
+            return f"{self.gradients:g} gradients"
+        return f"{self.seconds / 60:g} min" if self.seconds >= 60 else f"{self.seconds:g} s"
+
+
+def read_budget(budget: Any) -> Budget:
+    """Read a time, such as ``"1min"``, or a number of gradients.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is neither, or too little to measure anything.
+    """
+    if not isinstance(budget, str):
+        check_number("budget", budget, above=0, below=math.inf, other=f"; {_ADVICE}")
+        return Budget(float(budget))
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", budget.lower())
+    unit = _SECONDS.get(match[2]) if match else None
+    if match is None or unit is None:
+        raise ValueError(f"budget={budget!r} cannot be read: {_ADVICE}")
+    seconds = float(match[1]) * unit
+    if seconds < _LEAST:
+        raise ValueError(f"budget={budget!r} is too short: give at least {_LEAST:g} s")
+    return Budget(math.nan, seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prices:
+    """What things cost here, in gradients over the data.
+
+    Attributes
+    ----------
+    forward : float
+        A loss over the data.
+    step : float
+        A step of training on a minibatch.
+    product : float
+        Of the Hessian with a vector.
+    seconds : float
+        How long a gradient takes; nan if nobody measured it.
+    """
+
+    forward: float
+    step: float
+    product: float
+    seconds: float = math.nan
+
+
+def nominal_prices(problem: Problem, batch_size: int) -> Prices:
+    """Prices by the count of examples: what a budget of gradients is kept by."""
+    return Prices(forward=1 / 3, step=batch_size / problem.num_examples, product=2.0)
+
+
+def measured_prices(problem: Problem, batch_size: int, seed: int) -> Prices:
+    """Prices by the clock, at the cost of about four gradients: what a budget of time is kept by.
+
+    A small batch costs more than its share of the examples.
+    """
+    problem.gradient()  # the first one of a process takes longer than any other
+    gradient = _seconds(problem.gradient)
+    forward = _seconds(problem.loss_at)
+    small = problem.small_batch(batch_size)
+    parameters = problem.parameters()
+    step = _seconds(lambda: problem.batch_gradient(parameters, small))
+    return Prices(
+        forward=forward / gradient,
+        step=max(1.5 * step / gradient, batch_size / problem.num_examples),  # its update, and its draw
+        product=2.0,
+        seconds=gradient,
+    )
+
+
+def seconds_of_gradient(problem: Problem) -> float:
+    """Roughly how long a gradient over all the data takes, from one over its first examples."""
+    batch = problem.small_batch(64)
+    parameters = problem.parameters()
+    problem.batch_gradient(parameters, batch)
+    return _seconds(lambda: problem.batch_gradient(parameters, batch)) * problem.num_examples / 64
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    taken = []
+    for _ in range(3):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+        if sum(taken) > 2:
+            break
+    return max(statistics.median(taken), 1e-6)

@@ -191,7 +191,7 @@ def student_interval(samples: np.ndarray) -> tuple[float, float]:
     return float(samples.mean()), float(half)
 
 
-def clopper_pearson(hits: np.ndarray, runs: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+def clopper_pearson(hits: np.ndarray, runs: float, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Exact binomial intervals of ``hits`` out of ``runs``: at least ``level`` of them hold the truth."""
     from scipy.stats import beta
 

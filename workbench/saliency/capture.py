@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.choices import suggestion
-from workbench.saliency.hooks import of_this_thread
+from workbench.hooks import of_this_thread
 
 _RANDOM = (
     "random numbers were drawn during a forward pass, so the maps may be random, too: F.dropout needs "

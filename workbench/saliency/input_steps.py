@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, grad_and_value, jvp, vmap
 
+from workbench.hooks import of_this_thread
 from workbench.progress import progress
 from workbench.saliency.capture import INPUT, capture, find_layers, refuse_inference_model
-from workbench.saliency.hooks import of_this_thread
 from workbench.saliency.layer_inputs import check_rows
 from workbench.saliency.scores import target_scores
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.hooks import of_this_thread
 from workbench.saliency.capture import INPUT, capture, find_layers
-from workbench.saliency.hooks import of_this_thread
 from workbench.saliency.scores import check_logits, target_scores
 
 

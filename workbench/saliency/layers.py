@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from workbench.hooks import of_this_thread
 from workbench.saliency.capture import INPUT
-from workbench.saliency.hooks import of_this_thread
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 

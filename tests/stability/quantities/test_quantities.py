@@ -10,10 +10,10 @@ from torch import nn
 
 import workbench as wb
 from workbench.moment import Moment, as_readings
+from workbench.noise_scales import noise_scale
 from workbench.progress import listening
 from workbench.stability import quantities as q
 from workbench.stability.quantities.curvature_of import loss_hessian
-from workbench.stability.quantities.gradient_noise_scale import noise_scale
 from workbench.stability.scales import Radii
 
 SIZES = (5, 4)

@@ -10,12 +10,12 @@ import pandas as pd
 from workbench.choices import check_choice, check_number
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.curvature import BatchSpectra, batch_spectra
+from workbench.minibatches import fitting_size, minibatches
 from workbench.moment import Reading
+from workbench.noise_scales import noise_scale
 from workbench.problem import Problem
 from workbench.result import Result, new_axes
 from workbench.stability.batch_size.rate_laws import adaptive_share, minimal_damping, sgd_rate
-from workbench.stability.quantities.gradient_noise_scale import noise_scale
-from workbench.stability.quantities.minibatches import fitting_size, minibatches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

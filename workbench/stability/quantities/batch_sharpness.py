@@ -10,12 +10,12 @@ from torch import Tensor
 
 from workbench.batches import Batch
 from workbench.layout import layers_of
+from workbench.minibatches import check_minibatches, fitting_size, minibatches
 from workbench.moment import Moment, Reading
 from workbench.problem import Problem
 from workbench.result import standard_error
 from workbench.stability.quantities.curvature_of import PRODUCT, check_hessian
 from workbench.stability.quantities.layers import Layered, count_layers, named_by_layer
-from workbench.stability.quantities.minibatches import check_minibatches, fitting_size, minibatches
 
 _USUAL = 64  # examples of a batch
 

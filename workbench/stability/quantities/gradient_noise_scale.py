@@ -1,16 +1,15 @@
 r"""``GradientNoiseScale``: the batch size at which noise and signal of the gradient are alike."""
 
-import math
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from workbench.minibatches import check_minibatches, fitting_size, minibatches
 from workbench.moment import Moment, Reading
+from workbench.noise_scales import noise_scale
 from workbench.problem import Problem
-from workbench.result import standard_error
 from workbench.stability.quantities.layers import Layered, layer_parts, named_by_layer
-from workbench.stability.quantities.minibatches import check_minibatches, fitting_size, minibatches
 
 _USUAL = 16  # examples of a batch
 
@@ -78,15 +77,3 @@ class GradientNoiseScale(Layered):
         """Squared length of a vector, or of each layer's part."""
         parts = layer_parts(problem, vector) if self.by_layer else {"": vector}
         return {name: part.square().sum().item() for name, part in parts.items()}
-
-
-def noise_scale(distances: np.ndarray, square: float, size: int, examples: int) -> dict[str, Reading]:
-    """Noise scale, noise and signal from |g_B - g|² (batches,), |g|², B and N; errors to first order."""
-    samples = distances / (1 / size - 1 / examples)
-    noise, error = float(samples.mean()), float(standard_error(samples))
-    signal = square - noise / examples
-    ratio = Reading(math.inf, math.nan)
-    if signal > 0:
-        # d(noise / signal) / d(noise), as the signal falls with the noise
-        ratio = Reading(noise / signal, error * square / signal**2)
-    return {"": ratio, "noise": Reading(noise, error), "signal": Reading(signal, error / examples)}

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from workbench.chance import chance_loss
 from workbench.choices import check_count, check_number
 from workbench.colors import BLUE, VERMILION
 from workbench.curvature import eigenpairs, hessian
 from workbench.problem import Problem
 from workbench.progress import Advance, progress
 from workbench.result import Result, new_axes, student_interval
-from workbench.stability.rate_advice.chance import chance_loss
 from workbench.stability.rate_advice.short_runs import MakeOptimizer, ShortRuns, find_optimizer
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from workbench.choices import check_choice, check_count
+from workbench.minibatches import minibatches
 from workbench.problem import Problem
 from workbench.progress import still_at_work
-from workbench.stability.quantities.minibatches import minibatches
 from workbench.stability.updates import needs_closure
 
 MakeOptimizer = Callable[[Iterable[Tensor], float], Optimizer]

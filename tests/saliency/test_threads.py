@@ -1,4 +1,4 @@
-"""Hooks of one thread."""
+"""Threads that explain one model at the same time."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,6 @@ from saliency_cases import images, network
 from torch import Tensor, nn
 
 from workbench.saliency import explain, integrated_gradients
-from workbench.saliency.hooks import of_this_thread
 
 
 def in_another_thread(function: Callable[[], Any]) -> Any:
@@ -18,12 +17,6 @@ def in_another_thread(function: Callable[[], Any]) -> Any:
     thread.start()
     thread.join()
     return found[0]
-
-
-def test_a_hook_answers_to_its_own_thread_alone() -> None:
-    hook = of_this_thread(lambda value: value + 1)
-    assert hook(1) == 2
-    assert in_another_thread(lambda: hook(1)) is None
 
 
 class Pausing(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import workbench as wb
-from workbench.stability.rate_advice import chance_loss
+from workbench.chance import chance_loss
 
 
 def test_of_a_classifier_it_is_the_entropy_of_the_classes() -> None:

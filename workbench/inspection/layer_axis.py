@@ -1,0 +1,32 @@
+"""``layer_axis``: layers from top to bottom of a picture, with as many names as there is room for."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_NAMES = 30  # of layers that can be read one below the other
+_LETTERS = 32
+
+
+def layer_axis(ax: "Axes", layers: Sequence[str]) -> np.ndarray:
+    """Name the layers along the vertical axis, the first at the top, and return their places (L,).
+
+    Of many layers every second, third, … is named; the middle of a long name is left out.
+    """
+    every = -(-len(layers) // _NAMES)
+    places = np.arange(len(layers))
+    size = "small" if len(layers) <= 15 else "x-small"
+    ax.set_yticks(places[::every], [_shorten(name) for name in layers[::every]], fontsize=size)
+    ax.set_ylim(len(layers) - 0.5, -0.5)
+    return places
+
+
+def _shorten(name: str) -> str:
+    if len(name) <= _LETTERS:
+        return name or "(the model)"
+    half = _LETTERS // 2
+    return f"{name[: half - 1]}…{name[-half:]}"

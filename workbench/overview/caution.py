@@ -32,6 +32,11 @@ class Caution(Result):
     value: float
     threshold: float = math.nan
 
+    @property
+    def number(self) -> str:
+        """The number, and where the warning begins."""
+        return f"{self.value:.3g}" + ("" if math.isnan(self.threshold) else f", warned of at {self.threshold:.3g}")
+
     def frame(self) -> pd.DataFrame:
         """One row."""
         return pd.DataFrame([dataclasses.asdict(self)])
@@ -47,5 +52,4 @@ class Caution(Result):
 
     def summary(self) -> str:
         """The warning and its number."""
-        bound = "" if math.isnan(self.threshold) else f", warned of from {self.threshold:.3g}"
-        return f"{self.text} ({self.source}: {self.value:.3g}{bound})"
+        return f"{self.text} ({self.source}: {self.number})"

@@ -1,7 +1,6 @@
 """``Section``: one part of an overview; what all parts share."""
 
 import dataclasses
-import html
 import math
 from typing import TYPE_CHECKING, ClassVar
 
@@ -100,16 +99,10 @@ class Section(Result):
         note = ", INTERRUPTED" if self.interrupted else ""
         return "\n".join([*lines, f"  {self.gradients:.3g} gradients, {self.seconds:.1f} s{note}"])
 
-    def to_html(self) -> str:
-        """The section as a piece of a page: sentence, picture, caption, figures, cautions, what is missing."""
-        from workbench.overview.pages import section_html
-
-        return section_html(self)
-
     def _repr_html_(self) -> str:
-        from workbench.overview.pages import with_style
+        from workbench.overview.pages import section_html, with_style
 
-        return with_style(self.to_html())
+        return with_style(section_html(self))
 
 
 def known(value: float | None) -> bool:
@@ -125,8 +118,3 @@ def plural(count: int, word: str, words: str = "") -> str:
 def join(words: list[str]) -> str:
     """``"a, b and c"``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def escape(text: str) -> str:
-    """Text that HTML reads as it is."""
-    return html.escape(text)

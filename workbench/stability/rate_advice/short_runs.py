@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from workbench.choices import check_choice, check_count
-from workbench.minibatches import minibatches
+from workbench.minibatches import draw_batches, join_examples
 from workbench.problem import Problem
 from workbench.progress import still_at_work
 from workbench.stability.updates import needs_closure
@@ -69,7 +69,7 @@ class ShortRuns:
                 f"weighted by {problem.weighting.rule}"
             )
         try:
-            next(minibatches(problem, batch_size, 1, 0))
+            self._joined = join_examples(problem)
         except RuntimeError as error:
             raise ValueError(
                 f"{problem.name}: batches of different shapes cannot be joined: pad them to one"
@@ -95,7 +95,7 @@ class ShortRuns:
         }
         optimizer = self._optimizer(list(parameters.values()), rate)
         with torch.enable_grad():
-            for batch in minibatches(self.problem, self.batch_size, self.steps, seed):
+            for batch in draw_batches(self._joined, self.batch_size, self.steps, seed):
                 still_at_work()
                 optimizer.zero_grad()
                 loss = self.problem.evaluate(parameters, batch)[1] + self.problem.regularization(parameters)

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import re
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from workbench.problem import Problem
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 _ADVICE = "write a time such as '30s', '1min' or '10min', or a number of gradients over the data"
+_TIMING = 0.3  # seconds that finding out how long something takes may take, or twice its time
 _LEAST = 10.0  # seconds: pictures and the compilation of graphs take some of them
 
 
@@ -85,8 +85,8 @@ def nominal_prices(problem: Problem, batch_size: int) -> Prices:
     return Prices(forward=1 / 3, step=batch_size / problem.num_examples, product=2.0)
 
 
-def measured_prices(problem: Problem, batch_size: int, seed: int) -> Prices:
-    """Prices by the clock, at the cost of about four gradients: what a budget of time is kept by.
+def measured_prices(problem: Problem, batch_size: int) -> Prices:
+    """Prices by the clock, at the cost of some gradients: what a budget of time is kept by.
 
     A small batch costs more than its share of the examples.
     """
@@ -113,11 +113,10 @@ def seconds_of_gradient(problem: Problem) -> float:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    taken = []
-    for _ in range(3):
+    """The shortest of several times, on which others that use the machine have the least influence."""
+    taken: list[float] = []
+    while len(taken) < 2 or (len(taken) < 10 and sum(taken) < _TIMING):
         started = time.perf_counter()
         work()
         taken.append(time.perf_counter() - started)
-        if sum(taken) > 2:
-            break
-    return max(statistics.median(taken), 1e-6)
+    return max(min(taken), 1e-6)

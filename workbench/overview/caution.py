@@ -33,6 +33,11 @@ class Caution(Result):
     threshold: float = math.nan
 
     @property
+    def sentence(self) -> str:
+        """The text as a sentence."""
+        return f"{self.text[:1].upper()}{self.text[1:]}."
+
+    @property
     def number(self) -> str:
         """The number, and where the warning begins."""
         return f"{self.value:.3g}" + ("" if math.isnan(self.threshold) else f", warned of at {self.threshold:.3g}")

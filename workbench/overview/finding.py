@@ -52,10 +52,12 @@ class Finding(Result):
         """Value, interval and unit, as people write them."""
         value = self._write(self.value)
         if self.kind == "exact" or math.isnan(self.low):
-            return value
-        if self.kind.startswith("±"):
-            return f"{value} ± {self._write(self.high - self.value, digits=2)}"
-        return f"{value} [{self._write(self.low)}, {self._write(self.high)}]"
+            written = value
+        elif self.kind.startswith("±"):
+            written = f"{value} ± {self._write(self.high - self.value, digits=2)}"
+        else:
+            written = f"{value} [{self._write(self.low)}, {self._write(self.high)}]"
+        return f"{written} {self.unit}".strip()
 
     def frame(self) -> pd.DataFrame:
         """One row."""
@@ -77,6 +79,5 @@ class Finding(Result):
 
     def _write(self, value: float, digits: int = 3) -> str:
         if self.unit == "%":
-            return f"{100 * value:.{digits}g} %"
-        written = f"{value:,.0f}" if value == round(value) and 1000 <= abs(value) < 1e9 else f"{value:.{digits}g}"
-        return f"{written} {self.unit}".strip()
+            value *= 100
+        return f"{value:,.0f}" if 100 <= abs(value) < 1e9 else f"{value:.{digits}g}"

@@ -13,6 +13,7 @@ from workbench.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -82,8 +83,12 @@ class Section(Result):
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=self.size, layout="constrained")
-        self.plot(figure.subplots())
+        self.draw(figure)
         return picture_address(figure)
+
+    def draw(self, figure: "Figure") -> None:
+        """Draw all panels of the picture into an empty figure; ``plot`` draws the first of them."""
+        self.plot(figure.subplots())
 
     def frame(self) -> pd.DataFrame:
         """One row per figure."""

@@ -4,12 +4,12 @@ import dataclasses
 import math
 from typing import Any
 
-import torch
 from torch.optim import Optimizer
 
 from workbench.choices import check_count, check_number
 from workbench.problem import Problem
-from workbench.stability.rate_advice import MakeOptimizer, find_optimizer, read_optimizer
+from workbench.stability.rate_advice import find_maker
+from workbench.stability.rate_advice.makers import MakeOptimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Setting:
     @property
     def optimizer_rate(self) -> float:
         """The learning rate that the optimizer here has, today's or just some one."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
 
 _SOME_RATE = 1e-3  # of an optimizer whose learning rate nobody gave: its update is only scaled
@@ -71,21 +71,19 @@ def make_setting(
     check_count("seed", seed, 0)
     if learning_rate is not None:
         check_number("learning_rate", learning_rate, above=0, below=math.inf)
-    rate: float | None
+    maker = find_maker(problem, "sgd" if optimizer is None else optimizer)
+    rate = maker.today
     if isinstance(optimizer, Optimizer):
         if learning_rate is not None:
             raise ValueError(f"learning_rate={learning_rate}: the optimizer has one already")
-        name, make, rate = read_optimizer(optimizer)
     else:
-        name, make = find_optimizer("sgd" if optimizer is None else optimizer)
         rate = None if learning_rate is None else float(learning_rate)
         own = [problem.model.get_parameter(part.name) for part in problem.layout]
-        with torch.no_grad():
-            optimizer = make(own, rate or _SOME_RATE)
+        optimizer = maker.make(own, rate or _SOME_RATE)
     return Setting(
         problem=problem,
-        name=name,
-        make=make,
+        name=maker.name,
+        make=maker.make,
         optimizer=optimizer,
         rate=rate,
         batch_size=min(batch_size, problem.num_examples),

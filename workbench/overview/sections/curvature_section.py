@@ -19,6 +19,7 @@ from workbench.result import new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _NEGATIVE = 0.1  # of the largest eigenvalue: more negative curvature than that is warned of
 _LAYERS = 12  # bars of a picture
@@ -148,19 +149,19 @@ class CurvatureSection(Section):
         return tuple(found)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """The spectrum beside the layers."""
+        """The spectrum."""
         ax = new_axes(ax)
-        ax.set_axis_off()
-        left = ax.inset_axes((0.0, 0.0, 0.48, 1.0))
-        right = ax.inset_axes((0.76, 0.0, 0.24, 1.0))
-        if self.spectrum is not None:
-            self.spectrum.plot(left)
-            left.set_title("")
-        elif self.top is not None:
-            self.top.plot(left)
-            left.set_title("")
-        self._plot_layers(right)
+        found = self.spectrum if self.spectrum is not None else self.top
+        if found is not None:
+            found.plot(ax)
+            ax.set_title("")
         return ax
+
+    def draw(self, figure: "Figure") -> None:
+        """The spectrum beside the layers."""
+        left, right = figure.subplots(1, 2, width_ratios=(2, 1))
+        self.plot(left)
+        self._plot_layers(right)
 
     def _plot_layers(self, ax: "Axes") -> None:
         if self.layers is not None:

@@ -2,9 +2,9 @@
 
 import dataclasses
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench.colors import GREEN
 from workbench.curvature import Directions, LossSlice, hessian, main_directions, slice_loss
 from workbench.inspection import Barriers, barriers
 from workbench.overview.caution import Caution
@@ -19,6 +19,7 @@ from workbench.stability import update_vector
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _FARTHEST = 1e6  # steps of today's length along which the loss is followed
 _BARRIER = 0.1  # of the loss at the ends: a barrier above that is warned of
@@ -126,7 +127,7 @@ class LossSection(Section):
         """A barrier between the first and the last checkpoint."""
         if self.walls is None:
             return ()
-        row = _highest(self.walls)
+        row = _highest(self.walls, neighbours=True)  # from the start to the end a barrier is usual
         if row is None or not row["barrier"] > _BARRIER * max(abs(row["loss_start"]), abs(row["loss_stop"])):
             return ()
         return (
@@ -140,28 +141,37 @@ class LossSection(Section):
         )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """The slice along the step, beside the plane or the lines between checkpoints."""
+        """The slice along the step; without one, the plane or the lines between checkpoints."""
         ax = new_axes(ax)
-        ax.set_axis_off()
-        second = self.plane if self.plane is not None else self.walls
         if self.along is not None:
-            left = ax.inset_axes((0.0, 0.0, 0.44 if second is not None else 0.7, 1.0))
-            self._plot_along(left)
-        if second is not None:
-            right = ax.inset_axes((0.56, 0.0, 0.44, 1.0))
-            second.plot(right)
-            right.set_title("")
+            self._plot_along(self.along, ax)
+        elif self._path is not None:
+            self._path.plot(ax)
         return ax
 
-    def _plot_along(self, ax: "Axes") -> None:
-        assert self.along is not None
-        self.along.plot(ax)
+    def draw(self, figure: "Figure") -> None:
+        """The slice along the step beside the plane or the lines between checkpoints."""
+        if self.along is None or self._path is None:
+            self.plot(figure.subplots())
+            return
+        left, right = figure.subplots(1, 2)
+        self.plot(left)
+        self._path.plot(right)
+        right.set_title("")
+
+    @property
+    def _path(self) -> LossSlice | Barriers | None:
+        """Where the training went."""
+        return self.plane if self.plane is not None else self.walls
+
+    def _plot_along(self, along: LossSlice, ax: "Axes") -> None:
+        along.plot(ax)
         ax.set_title("")
-        ticks = ax.get_xticks()
-        ax.set_xlim(self.along.axes[0][0], self.along.axes[0][-1])
-        inside = [tick for tick in ticks if self.along.axes[0][0] <= tick <= self.along.axes[0][-1]]
+        first, last = along.axes[0][0], along.axes[0][-1]
+        ax.set_xlim(first, last)
+        inside = [tick for tick in ax.get_xticks() if first <= tick <= last]
         ax.set_xticks(inside, [f"{tick * self.rate:.2g}" for tick in inside], fontsize="small")
-        ax.axvline(0, color=GREEN, linewidth=0.8, linestyle=":")
+        ax.axvline(0, color="0.4", linewidth=0.8, linestyle=":")
         ax.set_xlabel(f"learning rate of one step of {self.optimizer}")
 
 
@@ -225,9 +235,13 @@ def _slice_plane(problem: Problem, grid: int) -> LossSlice:
     return slice_loss(problem, main_directions(problem), points=grid, quadratic=False)
 
 
-def _highest(walls: Barriers) -> Any:
-    """The row of the highest barrier; None if there is none."""
-    return None if walls.highest is None else walls.frame().iloc[walls.highest]
+def _highest(walls: Barriers, *, neighbours: bool = False) -> Any:
+    """The row of the highest barrier, of all lines or those to the next checkpoint; None if there is none."""
+    table = walls.frame()
+    if neighbours:
+        table = table[[pair in set(pairwise(walls.labels)) for pair in zip(table["start"], table["stop"], strict=True)]]
+    table = table[table["barrier"].notna()] if len(table) else table
+    return table.loc[table["barrier"].idxmax()] if len(table) else None
 
 
 def _connection(walls: Barriers) -> str:

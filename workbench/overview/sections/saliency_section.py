@@ -1,6 +1,7 @@
 """The section on reasons: where in six examples a prediction has them, and whether to believe it."""
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 6
 _METRICS = ("class_sensitivity", "independent_randomisation", "deletion")
+_FAITHFUL = ("deletion", "agreement with replacement")  # in which a map that knows nothing may be beaten
+_SIMILAR = {"class_sensitivity": "class", "independent_randomisation": "weights of the network"}
+_SAME = 0.8  # correlation of maps: above that they are called the same
 _PASSES = 900.0  # examples' worth of gradients that the evidence of pictures takes
 _TEXT_PASSES = 40.0  # the same of texts, for each token
 
@@ -35,6 +39,8 @@ class SaliencySection(Section):
 
     Attributes
     ----------
+    names : tuple of str
+        What each of the maps of pictures is called.
     maps : tuple of SaliencyMaps
         Of pictures: the last map of each is shown.
     tokens : TokenMaps or None
@@ -47,23 +53,24 @@ class SaliencySection(Section):
     notebook: ClassVar[str] = "saliency"
     size: ClassVar[tuple[float, float]] = (8.0, 4.6)
 
+    names: tuple[str, ...] = ()
     maps: tuple[SaliencyMaps, ...] = ()
     tokens: TokenMaps | None = None
     evidence: EvidenceTable | None = None
 
     @property
     def sentence(self) -> str:
-        """Which maps do better than ones that know nothing of the network."""
+        """Which maps say more than ones that know nothing of the network."""
         if not self.drawable:
             return "There are no pictures or texts whose reasons could be shown."
         what = "pictures" if self.maps else "texts"
         text = f"Maps of six {what} show where their predictions have their reasons"
         if self.evidence is None:
             return f"{text}; whether to believe them was not measured."
-        beaten = [f"{name} in {metric.replace('_', ' ')}" for name, metric, beats in self._comparisons if beats]
+        beaten = [name for name, _, beats in self._comparisons if beats]
         if not beaten:
-            return f"{text}, but by no measure do they say more than maps that know nothing of the network."
-        return f"{text}. More than maps that know nothing of the network says {join(beaten)}."
+            return f"{text}, but what they mark counts no more than what maps mark that know nothing of the network."
+        return f"{text}; what {join(beaten)} marks counts more than what maps mark that know nothing of the network."
 
     @property
     def caption(self) -> str:
@@ -73,10 +80,12 @@ class SaliencySection(Section):
                 "Six texts of the data; the darker a token, the more the likeliest next one changes with it. "
                 "Below, the evidence: how such maps rank against what replacing each token does."
             )
-        rows = join([f"row {row}: {self._name(maps)}" for row, maps in enumerate(self.maps, start=2)])
+        rows = join([f"row {row}: {name}" for row, name in enumerate(self.names, start=2)])
         return (
             f"Row 1: six examples with the class that was predicted; {rows}. Bright places raise the score of that "
-            "class. The figures compare the maps with a random one, one of the centre and one of edges, on these six."
+            "class. Deletion is the share of the score that is left as what they mark is taken away, beside the best of a "
+            "random map, one of the centre and one of edges; similarities are of maps of two classes, or of two networks, "
+            "one with random weights: all lower if better, on these six examples."
         )
 
     @property
@@ -85,10 +94,16 @@ class SaliencySection(Section):
         if self.evidence is None:
             return ()
         return tuple(
-            Finding(f"{metric.replace('_', ' ')}, {name}", each.mean, each.low, each.high, "95 %")
+            Finding(
+                f"{metric.replace('_', ' ')}, {name}",
+                each.mean,
+                each.low,
+                each.high,
+                "95 %" if math.isfinite(each.low) else "of too few examples for an interval",
+            )
             for name, metrics in self.evidence.evidence.items()
             for metric, each in metrics.items()
-            if each.n and (name not in self.evidence.floors or name == self._best_floor(metric))
+            if each.n and (name not in self.evidence.floors or (metric in _FAITHFUL and name == self._best_floor(metric)))
         )
 
     @property
@@ -96,12 +111,12 @@ class SaliencySection(Section):
         """Maps that cannot depend on the class, and maps that no evidence speaks for."""
         found = [
             Caution(
-                f"{self._name(maps)} could not have been another map for any class: {maps.maps[-1].reason}",
+                f"{name} could not have been another map for any class: {maps.maps[-1].reason}",
                 "class-blind maps",
                 1,
                 1,
             )
-            for maps in self.maps
+            for name, maps in zip(self.names, self.maps, strict=True)
             if maps.maps[-1].class_blind
         ]
         for name, metric, beats in self._comparisons:
@@ -111,13 +126,25 @@ class SaliencySection(Section):
                 floor = self._best_floor(metric)
                 found.append(
                     Caution(
-                        f"by {metric.replace('_', ' ')} {name} says no more than the {floor}, which knows nothing of the "
-                        "network",
+                        f"by {metric.replace('_', ' ')} what {name} marks counts no more than what the {floor} marks",
                         f"{metric.replace('_', ' ')}, {name}",
                         mean,
                         self.evidence.evidence[floor][metric].mean,
                     )
                 )
+        own = {} if self.evidence is None else self.evidence.evidence
+        for name in [name for name in own if name not in self.evidence.floors]:
+            metrics = own[name]
+            for metric, what in _SIMILAR.items():
+                if metric in metrics and metrics[metric].n and metrics[metric].low > _SAME:
+                    found.append(
+                        Caution(
+                            f"maps of {name} hardly change with the {what}",
+                            f"{metric.replace('_', ' ')}, {name}",
+                            metrics[metric].low,
+                            _SAME,
+                        )
+                    )
         return tuple(found)
 
     @property
@@ -166,7 +193,7 @@ class SaliencySection(Section):
         for name, metrics in self.evidence.evidence.items():
             for metric, each in metrics.items():
                 floor = self._best_floor(metric)
-                if name in self.evidence.floors or not each.n or not each.better or not floor:
+                if name in self.evidence.floors or metric not in _FAITHFUL or not each.n or not floor:
                     continue
                 sign = -1 if each.better == "lower" else 1
                 beats = sign * each.mean > sign * self.evidence.evidence[floor][metric].mean
@@ -186,11 +213,6 @@ class SaliencySection(Section):
         sign = -1 if next(iter(known.values())).better == "lower" else 1
         return max(known, key=lambda name: sign * known[name].mean)
 
-    @staticmethod
-    def _name(maps: SaliencyMaps) -> str:
-        shown = maps.maps[-1]
-        return f"{shown.method.replace('_', '-')} at {shown.layer}"
-
 
 def offer(setting: Setting) -> list[Level]:
     """Return whether only maps are made, or the evidence for them, too."""
@@ -207,7 +229,7 @@ def measure(setting: Setting, watch: Watch, *, evidence: int) -> SaliencySection
     """Explain the predictions of six examples."""
     problem = setting.problem
     inputs = _inputs(problem)
-    maps: list[SaliencyMaps] = []
+    maps: dict[str, SaliencyMaps] = {}
     tokens = table = None
     if inputs is None:
         watch.skip("maps", "the inputs are neither pictures (N, 1 or 3, H, W) nor tokens (N, T)")
@@ -220,9 +242,10 @@ def measure(setting: Setting, watch: Watch, *, evidence: int) -> SaliencySection
         chosen = _choose_maps(layers)
         for name, (method, places, combine) in chosen.items():
             made = watch.measure(
-                f"{name}", explain, problem.model, inputs, None, method, places, combine=combine, keep_inputs=not maps
+                name, explain, problem.model, inputs, None, method, places, combine=combine, keep_inputs=not maps
             )  # fmt: skip
-            maps += [] if made is None else [made]
+            if made is not None:
+                maps[name] = made
         if maps and evidence:
             explainers = {
                 name: explainer(method, places, combine=combine) for name, (method, places, combine) in chosen.items()
@@ -236,7 +259,8 @@ def measure(setting: Setting, watch: Watch, *, evidence: int) -> SaliencySection
         gradients=(passes + 4 * _EXAMPLES * bool(maps or tokens)) / problem.num_examples,
         seconds=watch.seconds,
         interrupted=watch.interrupted,
-        maps=tuple(maps),
+        names=tuple(maps),
+        maps=tuple(maps.values()),
         tokens=tokens,
         evidence=table,
     )
@@ -247,8 +271,8 @@ def _choose_maps(layers: tuple[str, ...]) -> dict[str, tuple[str, Any, str | Non
     if len(layers) < 2:
         return {"gradient": ("gradient", "input", None), "gradient × input": ("gradient_times_input", "input", None)}
     return {
-        "Grad-CAM": ("grad_cam", layers[-1], None),
-        "NormGrad": ("norm_grad", list(layers[1:]), "product"),
+        f"Grad-CAM at {layers[-1]}": ("grad_cam", layers[-1], None),
+        "NormGrad of all layers": ("norm_grad", list(layers[1:]), "product"),
     }
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
+import numpy as np
+
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature import BatchSpectra, batch_spectra
 from workbench.overview.caution import Caution
@@ -34,6 +36,7 @@ class _Row(NamedTuple):
     high: float
     color: str
     marker: str
+    kind: str
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -83,7 +86,7 @@ class StepSection(Section):
         """The range of rates worth trying; None if no limit was found."""
         if self.limit is None or self.limit.hardly_trains:
             return None
-        return self.limit.worth_trying
+        return _worth_trying(self.limit)
 
     @property
     def sentence(self) -> str:
@@ -116,14 +119,13 @@ class StepSection(Section):
     def findings(self) -> tuple[Finding, ...]:
         """The rows of the ladder, and the radius."""
         found = [
-            Finding(row.label, row.value, row.low, row.high, "95 %" if row.marker == "*" else "± error")
-            for row in self._rows
+            Finding(row.label, row.value, row.low, row.high, row.kind) for row in self._rows
         ]
         if self.rate is not None:
             found.insert(0, Finding.exact("today's learning rate", self.rate))
         if self.advised is not None:
             low, high = self.advised
-            found.append(Finding("half of the tested limit: try up to", high, low, high, "worth trying"))
+            found.append(Finding("rates worth trying, up to half of the limit", high, low, high, "range"))
         return tuple(found)
 
     @property
@@ -193,20 +195,20 @@ class StepSection(Section):
     def _rows(self) -> list[_Row]:
         rows = []
         if self.limit is not None and not self.limit.hardly_trains:
-            rows.append(_Row("tested: short trainings survive", self.limit.advised, *self.limit.interval, BLUE, "*"))
+            rows.append(_Row("tested: short trainings survive", self.limit.advised, *self.limit.interval, BLUE, "*", "95 %"))
         if self.curve / self.sharpness > 0:
             value = self.curve / self.sharpness
             error = value * self.sharpness_error / self.sharpness
-            rows.append(_Row(f"formula {self.rule}, all data", value, value - error, value + error, "0.4", "o"))
+            rows.append(_Row(f"formula {self.rule}, all data", value, value - error, value + error, "0.4", "o", "± error"))
         if self.batch is not None and len(self.batch.measured) and self.curve > 0:
             largest, error = float(self.batch.measured[0, 0]), 2 * float(self.batch.measured_stderr[0, 0])
             value = self.curve / largest
             low, high = self.curve / (largest + error), self.curve / max(largest - error, 1e-300)
             label = f"formula {self.rule}, λ of batches of {self.batch_size}"
-            rows.append(_Row(label, value, low, high, "0.4", "o"))
+            rows.append(_Row(label, value, low, high, "0.4", "o", "two standard errors"))
         if self.radius is not None and math.isfinite(self.radius.radius):
             value = self.update_rate / self.radius.ratio
-            rows.append(_Row("update as long as its Taylor radius", value, value, value, "0.4", "o"))
+            rows.append(_Row("update as long as its Taylor radius", value, value, value, "0.4", "o", "exact"))
         return rows
 
     def _standing(self, rate: float) -> str:
@@ -288,6 +290,19 @@ def _formula(setting: Setting, watch: Watch) -> tuple[float, str]:
         )
         return math.nan, ""
     return threshold.value * setting.optimizer_rate, threshold.rule.replace("/η", "/λ")
+
+
+def _worth_trying(limit: RateLimit) -> tuple[float, float]:
+    """From the least rate that gets half as far as the best one, to half the limit.
+
+    How far is how much the loss ends under the threshold; the least rate is a geometric mean over the seeds.
+    """
+    runs = limit.frame()
+    runs["progress"] = limit.threshold - runs["loss"]
+    far = runs[runs["progress"] >= runs.groupby("seed")["progress"].transform("max") / 2]
+    high = _SAFE * limit.advised
+    low = float(np.exp(np.log(far.groupby("seed")["rate"].min()).mean()))
+    return min(low, high / 2), high
 
 
 def _guess(name: str, sharpness: float) -> float | None:

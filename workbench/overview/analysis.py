@@ -122,7 +122,9 @@ def analyze(
             key, level = next(iter(chosen.items()))  # the others are planned anew with what is left then
             del waiting[key]
             with Watch(key, _ends(started, asked, level, prices), advance) as watch:
-                sections[key] = _SECTIONS[key].measure(setting, watch, **level.settings, **_known(key, sections))
+                sections[key] = _SECTIONS[key].measure(
+                    setting, watch, **level.settings, **_known(key, sections)
+                )
                 interrupted = watch.stopped
             advance(1)
     sections = {key: sections[key] for key in _SECTIONS if key in sections}

@@ -40,7 +40,9 @@ class Caution(Result):
     @property
     def number(self) -> str:
         """The number, and where the warning begins."""
-        return f"{self.value:.3g}" + ("" if math.isnan(self.threshold) else f", warned of at {self.threshold:.3g}")
+        return f"{self.value:.3g}" + (
+            "" if math.isnan(self.threshold) else f", warned of at {self.threshold:.3g}"
+        )
 
     def frame(self) -> pd.DataFrame:
         """One row."""

@@ -80,7 +80,11 @@ class Overview(Result):
     @property
     def account(self) -> str:
         """What was spent of what, on which examples."""
-        some = "" if self.examples == self.of_examples else f", on {self.examples:,} of {self.of_examples:,} examples"
+        some = (
+            ""
+            if self.examples == self.of_examples
+            else f", on {self.examples:,} of {self.of_examples:,} examples"
+        )
         each = "" if math.isnan(self.gradient_seconds) else f" of {1000 * self.gradient_seconds:.3g} ms"
         note = ", INTERRUPTED" if self.interrupted else ""
         return (
@@ -110,7 +114,12 @@ class Overview(Result):
         """All sections as text."""
         missing = [f"beyond the budget: {each}" for each in self.missing]
         return "\n".join(
-            [self.sentence, *(section.summary() for section in self.sections.values()), *missing, self.account]
+            [
+                self.sentence,
+                *(section.summary() for section in self.sections.values()),
+                *missing,
+                self.account,
+            ]
         )
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:

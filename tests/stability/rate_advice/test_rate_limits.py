@@ -181,3 +181,29 @@ def test_bad_arguments_are_refused(quadratic: tuple[wb.Problem, float]) -> None:
         rate_shares(problem, limit, factors=())
     with pytest.raises(ValueError, match="factor=0 is out of range"):
         rate_shares(problem, limit, factors=(0,))
+
+
+def test_losses_of_some_examples_are_held_against_the_chance_of_the_same(
+    quadratic: tuple[wb.Problem, float],
+) -> None:
+    problem, _ = quadratic
+    found = rate_limit(problem, batch_size=30, steps=100, seeds=1, guess=0.1, examples=12)
+    runs = ShortRuns(problem, lambda parameters, rate: torch.optim.SGD(parameters, rate), 30, 100, 12)
+    targets = torch.cat([y for (_, y), _ in runs.judged.batches()])
+    assert found.threshold == pytest.approx(targets.var(correction=0).item(), rel=1e-6)
+    assert found.examples == len(targets) == 12
+    assert found.trials[0, 2] == runs.final_loss(found.trials[0, 1], seed=0)
+    assert "losses of 12 examples" in found.summary()
+    shares = rate_shares(problem, found, factors=(1,), seeds=1)
+    assert shares.losses[0, 0] == pytest.approx(runs.final_loss(found.advised, seed=1), rel=1e-9)
+
+
+def test_the_rate_of_an_optimizer_is_placed(quadratic: tuple[wb.Problem, float]) -> None:
+    problem, sharpness = quadratic
+    optimizer = torch.optim.SGD(problem.model.parameters(), lr=1.0 / sharpness, momentum=0.5)
+    found = rate_limit(problem, optimizer, batch_size=30, steps=200, seeds=1, threshold=problem.loss_at())
+    assert (found.optimizer, found.today) == ("SGD", 1.0 / sharpness)
+    assert 3 / sharpness / math.sqrt(2) < found.advised < 3 / sharpness  # (2 + 2 · 0.5) / λ
+    assert f"today's {1 / sharpness:.3g} is" in found.summary()
+    assert len(found.plot().lines) == 4  # runs, threshold, limit, today
+    assert rate_shares(problem, found, optimizer, factors=(2,), seeds=1).survived.tolist() == [0]

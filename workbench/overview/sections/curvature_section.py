@@ -7,7 +7,15 @@ import numpy as np
 import torch
 
 from workbench.colors import BLUE, VERMILION
-from workbench.curvature import Eigenpairs, LayerCurvature, Spectrum, eigenpairs, hessian, layer_curvature, spectrum
+from workbench.curvature import (
+    Eigenpairs,
+    LayerCurvature,
+    Spectrum,
+    eigenpairs,
+    hessian,
+    layer_curvature,
+    spectrum,
+)
 from workbench.layout import layers_of
 from workbench.overview.caution import Caution
 from workbench.overview.finding import Finding
@@ -177,7 +185,9 @@ class CurvatureSection(Section):
             ax.axvline(self.top.values[0].item(), color=VERMILION, linestyle="--")
         ax.set_yticks(range(len(shown)), [short(name) for name in shown], fontsize="x-small")
         ax.invert_yaxis()
-        ax.set_xlabel(label + (f" ({len(shown)} of {len(blocks)} layers)" if len(blocks) > len(shown) else ""))
+        ax.set_xlabel(
+            label + (f" ({len(shown)} of {len(blocks)} layers)" if len(blocks) > len(shown) else "")
+        )
 
     def _of_spectrum(self, found: Spectrum) -> list[Finding]:
         edge, residual = found.bulk_edge

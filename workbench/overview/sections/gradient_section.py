@@ -163,7 +163,12 @@ def activity_cautions(found: Activity) -> list[Caution]:
     unfinite = int(found.unfinite.sum() + found.gradient_unfinite.sum())
     if unfinite:
         cautions.append(
-            Caution(f"{plural(unfinite, 'value')} inside the network are not finite", "values not finite", unfinite, 1)
+            Caution(
+                f"{plural(unfinite, 'value')} inside the network are not finite",
+                "values not finite",
+                unfinite,
+                1,
+            )
         )
     return cautions
 
@@ -172,7 +177,10 @@ def offer(setting: Setting) -> list[Level]:
     """Return from how many batches the gradient may be measured."""
     share = min(setting.batch_size, setting.problem.num_examples) / setting.problem.num_examples
     return [
-        Level(Cost(gradients=1 + min(1.0, _SEEN / setting.problem.num_examples) + batches * share), {"batches": batches})
+        Level(
+            Cost(gradients=1 + min(1.0, _SEEN / setting.problem.num_examples) + batches * share),
+            {"batches": batches},
+        )
         for batches in (10, 20, 30)
     ]
 

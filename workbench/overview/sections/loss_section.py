@@ -239,7 +239,9 @@ def _highest(walls: Barriers, *, neighbours: bool = False) -> Any:
     """The row of the highest barrier, of all lines or those to the next checkpoint; None if there is none."""
     table = walls.frame()
     if neighbours:
-        table = table[[pair in set(pairwise(walls.labels)) for pair in zip(table["start"], table["stop"], strict=True)]]
+        table = table[
+            [pair in set(pairwise(walls.labels)) for pair in zip(table["start"], table["stop"], strict=True)]
+        ]
     table = table[table["barrier"].notna()] if len(table) else table
     return table.loc[table["barrier"].idxmax()] if len(table) else None
 

@@ -103,7 +103,10 @@ class SaliencySection(Section):
             )
             for name, metrics in self.evidence.evidence.items()
             for metric, each in metrics.items()
-            if each.n and (name not in self.evidence.floors or (metric in _FAITHFUL and name == self._best_floor(metric)))
+            if each.n
+            and (
+                name not in self.evidence.floors or (metric in _FAITHFUL and name == self._best_floor(metric))
+            )
         )
 
     @property
@@ -248,12 +251,15 @@ def measure(setting: Setting, watch: Watch, *, evidence: int) -> SaliencySection
                 maps[name] = made
         if maps and evidence:
             explainers = {
-                name: explainer(method, places, combine=combine) for name, (method, places, combine) in chosen.items()
+                name: explainer(method, places, combine=combine)
+                for name, (method, places, combine) in chosen.items()
             }
             table = watch.measure(
                 "evidence", evidence_table, problem.model, inputs, None, explainers, _METRICS, seed=setting.seed
             )  # fmt: skip
-    passes = (_PASSES if inputs is None or inputs.dim() != 2 else _TEXT_PASSES * inputs.shape[1]) if table else 0
+    passes = (
+        (_PASSES if inputs is None or inputs.dim() != 2 else _TEXT_PASSES * inputs.shape[1]) if table else 0
+    )
     return SaliencySection(
         left_out=tuple(watch.left_out),
         gradients=(passes + 4 * _EXAMPLES * bool(maps or tokens)) / problem.num_examples,
@@ -269,7 +275,10 @@ def measure(setting: Setting, watch: Watch, *, evidence: int) -> SaliencySection
 def _choose_maps(layers: tuple[str, ...]) -> dict[str, tuple[str, Any, str | None]]:
     """Method, layers and combination by the name to show; a network without maps inside has its input's."""
     if len(layers) < 2:
-        return {"gradient": ("gradient", "input", None), "gradient × input": ("gradient_times_input", "input", None)}
+        return {
+            "gradient": ("gradient", "input", None),
+            "gradient × input": ("gradient_times_input", "input", None),
+        }
     return {
         f"Grad-CAM at {layers[-1]}": ("grad_cam", layers[-1], None),
         "NormGrad of all layers": ("norm_grad", list(layers[1:]), "product"),
@@ -291,4 +300,6 @@ def _inputs(problem: Problem) -> Tensor | None:
 
 def _explain_texts(problem: Problem, codes: Tensor) -> TokenMaps:
     layers = default_token_layers(problem.model)[:1]
-    return explain_tokens(problem.model, codes, methods=("norm_grad",), layers=layers, names=token_names(problem))
+    return explain_tokens(
+        problem.model, codes, methods=("norm_grad",), layers=layers, names=token_names(problem)
+    )

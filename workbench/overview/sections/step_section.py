@@ -92,7 +92,9 @@ class StepSection(Section):
     def sentence(self) -> str:
         """What to try, and where today's rate stands."""
         if self.limit is None:
-            return "No learning rate could be tested, so none is advised; formulas alone do not say what holds."
+            return (
+                "No learning rate could be tested, so none is advised; formulas alone do not say what holds."
+            )
         if self.advised is None:
             return (
                 f"{self._tested} hardly get under the loss of a constant output, so they say nothing of "
@@ -118,9 +120,7 @@ class StepSection(Section):
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The rows of the ladder, and the radius."""
-        found = [
-            Finding(row.label, row.value, row.low, row.high, row.kind) for row in self._rows
-        ]
+        found = [Finding(row.label, row.value, row.low, row.high, row.kind) for row in self._rows]
         if self.rate is not None:
             found.insert(0, Finding.exact("today's learning rate", self.rate))
         if self.advised is not None:
@@ -195,11 +195,30 @@ class StepSection(Section):
     def _rows(self) -> list[_Row]:
         rows = []
         if self.limit is not None and not self.limit.hardly_trains:
-            rows.append(_Row("tested: short trainings survive", self.limit.advised, *self.limit.interval, BLUE, "*", "95 %"))
+            rows.append(
+                _Row(
+                    "tested: short trainings survive",
+                    self.limit.advised,
+                    *self.limit.interval,
+                    BLUE,
+                    "*",
+                    "95 %",
+                )
+            )
         if self.curve / self.sharpness > 0:
             value = self.curve / self.sharpness
             error = value * self.sharpness_error / self.sharpness
-            rows.append(_Row(f"formula {self.rule}, all data", value, value - error, value + error, "0.4", "o", "± error"))
+            rows.append(
+                _Row(
+                    f"formula {self.rule}, all data",
+                    value,
+                    value - error,
+                    value + error,
+                    "0.4",
+                    "o",
+                    "± error",
+                )
+            )
         if self.batch is not None and len(self.batch.measured) and self.curve > 0:
             largest, error = float(self.batch.measured[0, 0]), 2 * float(self.batch.measured_stderr[0, 0])
             value = self.curve / largest
@@ -309,5 +328,3 @@ def _guess(name: str, sharpness: float) -> float | None:
     """Where a search for the limit starts; for adaptive methods curvature says nothing."""
     share = {"sgd": 2.0, "momentum": 0.2}.get(name)
     return None if share is None else share / sharpness
-
-

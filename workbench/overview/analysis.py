@@ -96,10 +96,11 @@ def analyze(
     -----
     Cost: within the budget. What each section costs is known beforehand in gradients over the data; every
     section gets its cheapest form first, the most informative ones before the others, then what is left goes
-    into deeper ones in the same order; what a section does not use is planned anew for the next. Sections that do not fit are named, with what they would have cost. A
-    budget of time is turned into gradients by timing one; sections that take much longer than planned are
-    stopped, with what they have. Where even the cheapest forms do not fit into the time, all is measured on a
-    random part of the examples, and the overview says so.
+    into deeper ones in the same order; what a section does not use is planned anew for the next. Sections
+    that do not fit are named, with what they would have cost. A budget of time is turned into gradients by
+    timing one; sections that take much longer than planned are stopped, with what they have. Where even the
+    cheapest forms do not fit into the time, all is measured on a random part of the examples, and the
+    overview says so.
     """
     started = time.monotonic()
     asked = read_budget(budget)
@@ -116,14 +117,15 @@ def analyze(
     with progress(f"overview of {problem.name}", len(waiting)) as advance:
         while not interrupted:
             spent = sum(section.gradients for section in sections.values())
-            chosen, missing = choose_levels(waiting, prices, _left(asked, prices, spent, started))
+            left = _left(asked, prices, spent, started)
+            chosen, missing = choose_levels(waiting, prices, left)
             if not chosen:
                 break
             key, level = next(iter(chosen.items()))  # the others are planned anew with what is left then
             del waiting[key]
             with Watch(key, _ends(started, asked, level, prices), advance) as watch:
                 sections[key] = _SECTIONS[key].measure(
-                    setting, watch, **level.settings, **_known(key, sections)
+                    setting, watch, **level.settings, **_known(key, sections, left)
                 )
                 interrupted = watch.stopped
             advance(1)
@@ -179,13 +181,13 @@ def _ends(started: float, budget: Budget, level: Level, prices: Prices) -> float
     return min(time.monotonic() + planned, started + budget.seconds)
 
 
-def _known(key: str, sections: Mapping[str, Section]) -> dict[str, Any]:
-    """What a section takes from those before it."""
+def _known(key: str, sections: Mapping[str, Section], left: float) -> dict[str, Any]:
+    """What a section takes from those before it, and from the budget."""
     if key != "step":
         return {}
-    found = sections.get("curvature")
-    top = getattr(found, "top", None)
-    return {"sharpness": None if top is None else (top.values[0].item(), top.residuals[0].item())}
+    top = getattr(sections.get("curvature"), "top", None)
+    sharpness = None if top is None else (top.values[0].item(), top.residuals[0].item())
+    return {"sharpness": sharpness, "most": left}
 
 
 def _title(key: str) -> str:

@@ -88,8 +88,8 @@ class Overview(Result):
         each = "" if math.isnan(self.gradient_seconds) else f" of {1000 * self.gradient_seconds:.3g} ms"
         note = ", INTERRUPTED" if self.interrupted else ""
         return (
-            f"Budget {self.budget}: {self.gradients:,.0f} of {self.allowed:,.0f} gradients{each} over the data, "
-            f"{self.seconds:.0f} s{some}{note}."
+            f"Budget {self.budget}: {self.gradients:,.0f} of {self.allowed:,.0f} gradients{each} over the "
+            f"data, {self.seconds:.0f} s{some}{note}."
         )
 
     def frame(self) -> pd.DataFrame:

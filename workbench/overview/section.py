@@ -12,7 +12,6 @@ from workbench.overview.picture import picture_address
 from workbench.result import Result
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 

@@ -9,7 +9,6 @@ from torch.optim import Optimizer
 from workbench.choices import check_count, check_number
 from workbench.problem import Problem
 from workbench.stability.rate_advice import find_maker
-from workbench.stability.rate_advice.makers import MakeOptimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +21,8 @@ class Setting:
         The examples that are measured on.
     name : str
         Of the optimizer.
-    make : callable
-        ``make(parameters, rate)`` makes one.
+    given : object
+        What was given as one: a name, a function or an optimizer.
     optimizer : Optimizer
         One that holds the parameters of the problem's model: the user's with its state, or a new one.
     rate : float or None
@@ -36,7 +35,7 @@ class Setting:
 
     problem: Problem
     name: str
-    make: MakeOptimizer
+    given: Any
     optimizer: Optimizer
     rate: float | None
     batch_size: int
@@ -71,7 +70,8 @@ def make_setting(
     check_count("seed", seed, 0)
     if learning_rate is not None:
         check_number("learning_rate", learning_rate, above=0, below=math.inf)
-    maker = find_maker(problem, "sgd" if optimizer is None else optimizer)
+    given = "sgd" if optimizer is None else optimizer
+    maker = find_maker(problem, given)
     rate = maker.today
     if isinstance(optimizer, Optimizer):
         if learning_rate is not None:
@@ -83,7 +83,7 @@ def make_setting(
     return Setting(
         problem=problem,
         name=maker.name,
-        make=maker.make,
+        given=given,
         optimizer=optimizer,
         rate=rate,
         batch_size=min(batch_size, problem.num_examples),

@@ -72,7 +72,7 @@ class Watch:
             return None
         if getattr(result, "interrupted", False):
             self.interrupted = True
-            self.stopped = not self._expired
+            self.stopped = not (self._expired or getattr(result, "out_of_budget", False))
         return result
 
     def skip(self, what: str, reason: str) -> None:

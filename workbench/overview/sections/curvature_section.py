@@ -80,12 +80,10 @@ class CurvatureSection(Section):
             text = f"The steepest direction of the loss has a curvature of {largest:.3g}."
         elif self.spectrum.outliers:
             edge = self.spectrum.bulk_edge[0]
+            times = f", {largest / edge:.3g} times that of all others" if edge > 0 else ""
             text = (
                 f"The loss is steep along {plural(self.spectrum.outliers, 'direction')} out of "
-                f"{self.spectrum.size:,}: their curvatures reach {largest:.3g}, "
-                f"{largest / edge:.3g} times that of all others."
-                if edge > 0
-                else f"The loss is steep along {plural(self.spectrum.outliers, 'direction')}, up to {largest:.3g}."
+                f"{self.spectrum.size:,}: their curvatures reach {largest:.3g}{times}."
             )
         else:
             text = f"No direction stands out: curvatures reach {largest:.3g} and fall off gradually."
@@ -105,8 +103,8 @@ class CurvatureSection(Section):
             else "Left: the largest eigenvalues of the Hessian with their residuals."
         )
         right = (
-            "Right: the largest curvature that each layer has by itself, the others held fixed; none is larger "
-            "than that of the whole (dashed)."
+            "Right: the largest curvature that each layer has by itself, the others held fixed; none is "
+            "larger than that of the whole (dashed)."
             if self.layers is not None
             else "Right: how much of the steepest direction lies in each layer."
         )
@@ -120,9 +118,10 @@ class CurvatureSection(Section):
         found = [_pair("largest eigenvalue", self.top)]
         if self.spectrum is not None:
             found += self._of_spectrum(self.spectrum)
-        if self.layers is not None and self.layers.blocks:
-            layer = max(self.layers.blocks, key=lambda name: self.layers.blocks[name].values[0].item())
-            found.append(_pair(f"largest of the sharpest layer, {layer}", self.layers.blocks[layer]))
+        blocks = {} if self.layers is None else self.layers.blocks
+        if blocks:
+            layer = max(blocks, key=lambda name: blocks[name].values[0].item())
+            found.append(_pair(f"largest of the sharpest layer, {layer}", blocks[layer]))
         return tuple(found)
 
     @property
@@ -135,8 +134,8 @@ class CurvatureSection(Section):
         if missed:
             found.append(
                 Caution(
-                    f"{missed} of the {len(self.top.converged)} largest eigenvalues have not converged: give a "
-                    "larger budget",
+                    f"{missed} of the {len(self.top.converged)} largest eigenvalues have not converged: "
+                    "give a larger budget",
                     "largest eigenvalues not converged",
                     missed,
                     1,
@@ -147,8 +146,8 @@ class CurvatureSection(Section):
             if ratio > _NEGATIVE:
                 found.append(
                     Caution(
-                        f"the loss bends down along some direction, {ratio:.0%} as strongly as it bends up: this is "
-                        "no minimum, and limits that take it for one do not hold",
+                        f"the loss bends down along some direction, {ratio:.0%} as strongly as it bends up: "
+                        "this is no minimum, and limits that take it for one do not hold",
                         "smallest eigenvalue over the largest, turned",
                         ratio,
                         _NEGATIVE,
@@ -239,9 +238,8 @@ def measure(setting: Setting, watch: Watch, *, k: int, probes: int, steps: int) 
             max_matvecs=max(3 * k, 40),
         )  # fmt: skip
         products += found.matvecs if found is not None else matrix.matvecs
-    if found is not None:
-        top = found.top
-    else:
+    top: Eigenpairs | None = None if found is None else found.top
+    if top is None:
         top = watch.measure(
             "eigenvalues", eigenpairs, matrix, min(2, matrix.shape[0]), tol=0.03, max_matvecs=24,
             method="lanczos", seed=setting.seed,

@@ -66,9 +66,10 @@ class GradientSection(Section):
     def caption(self) -> str:
         """How to read signal to noise and sizes."""
         return (
-            "Left: squared length of each layer's gradient over the noise of one batch, ± standard error; left of 1 a "
-            "single batch says little about that layer. Right: typical size of what each layer puts out, in the order "
-            "of the computation; a line that climbs or falls by orders of magnitude explodes or vanishes."
+            "Left: squared length of each layer's gradient over the noise of one batch, ± standard error; "
+            "left of 1 a single batch says little about that layer. Right: typical size of what each layer "
+            "puts out, in the order of the computation; a line that climbs or falls by orders of magnitude "
+            "explodes or vanishes."
         )
 
     @property
@@ -97,8 +98,8 @@ class GradientSection(Section):
             share = self.statistics.whole.conflicts.value
             found.append(
                 Caution(
-                    f"{share:.0%} of pairs of batches pull against each other: batches of this size hardly agree on a "
-                    "direction",
+                    f"{share:.0%} of pairs of batches pull against each other: batches of this size hardly "
+                    "agree on a direction",
                     "pairs of batches that conflict",
                     share,
                     _CONFLICTS,
@@ -154,7 +155,8 @@ def activity_cautions(found: Activity) -> list[Caution]:
         what = "grows" if jump.factor > 1 else "shrinks"
         cautions.append(
             Caution(
-                f"from {jump.before} to {jump.after} the typical output {what} by a factor of {jump.factor:.3g}",
+                f"from {jump.before} to {jump.after} the typical output {what} by a factor of "
+                f"{jump.factor:.3g}",
                 "largest jump between layers",
                 jump.factor,
                 _GROWTH if jump.factor > 1 else 1 / _GROWTH,

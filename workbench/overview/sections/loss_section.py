@@ -1,4 +1,6 @@
-"""The section on the loss around here: along the next step, along the path of the training, between checkpoints."""
+"""The section on the loss around here: along the next step, along the path of the training, between "
+"checkpoints.
+"""
 
 import dataclasses
 import math
@@ -72,11 +74,14 @@ class LossSection(Section):
             rate, loss = self.lowest
             here = self.along.origin_loss
             if rate == 0:
-                text = f"The next step of {self.optimizer} does not lower the loss of {here:.3g} at any length shown."
+                text = (
+                    f"The next step of {self.optimizer} does not lower the loss of {here:.3g} at any length "
+                    "shown."
+                )
             else:
                 text = (
-                    f"One step of {self.optimizer} lowers the loss from {here:.3g} to {loss:.3g} at best, with a "
-                    f"learning rate near {rate:.2g}."
+                    f"One step of {self.optimizer} lowers the loss from {here:.3g} to {loss:.3g} at best, "
+                    f"with a learning rate near {rate:.2g}."
                 )
         if self.walls is not None:
             text += f" {_connection(self.walls)}"
@@ -86,13 +91,14 @@ class LossSection(Section):
     def caption(self) -> str:
         """How to read the slice and the plane."""
         left = (
-            "Left: the loss if only this one step were taken, with any learning rate, and the parabola that the "
-            "curvature here predicts; where they part (green until then), curvature says nothing more."
+            "Left: the loss if only this one step were taken, with any learning rate, and the parabola that "
+            "the curvature here predicts; where they part (green until then), curvature says nothing more."
         )
         if self.plane is not None:
             return (
-                f"{left} Right: the loss over the plane in which the training moved most, with the path of its "
-                "checkpoints. In many dimensions every path looks smooth here: read the shares of variance."
+                f"{left} Right: the loss over the plane in which the training moved most, with the path of "
+                "its checkpoints. In many dimensions every path looks smooth here: read the shares of "
+                "variance."
             )
         if self.walls is not None:
             return f"{left} Right: the loss on straight lines between checkpoints."
@@ -132,8 +138,8 @@ class LossSection(Section):
             return ()
         return (
             Caution(
-                f"from checkpoint {row['start']} to {row['stop']} the loss rises by {row['barrier']:.3g} above the line "
-                "between: averages of such weights are worse than either",
+                f"from checkpoint {row['start']} to {row['stop']} the loss rises by {row['barrier']:.3g} "
+                "above the line between: averages of such weights are worse than either",
                 "highest barrier",
                 row["barrier"],
                 _BARRIER * max(abs(row["loss_start"]), abs(row["loss_stop"])),
@@ -237,13 +243,11 @@ def _slice_plane(problem: Problem, grid: int) -> LossSlice:
 
 def _highest(walls: Barriers, *, neighbours: bool = False) -> Any:
     """The row of the highest barrier, of all lines or those to the next checkpoint; None if there is none."""
-    table = walls.frame()
-    if neighbours:
-        table = table[
-            [pair in set(pairwise(walls.labels)) for pair in zip(table["start"], table["stop"], strict=True)]
-        ]
-    table = table[table["barrier"].notna()] if len(table) else table
-    return table.loc[table["barrier"].idxmax()] if len(table) else None
+    ends = list(zip(walls.starts, walls.stops, strict=True))
+    allowed = list(pairwise(walls.labels)) if neighbours else ends
+    rows = [row for pair, (_, row) in zip(ends, walls.frame().iterrows(), strict=True) if pair in allowed]
+    finite = [row for row in rows if not math.isnan(row["barrier"])]
+    return max(finite, key=lambda row: float(row["barrier"]), default=None)
 
 
 def _connection(walls: Barriers) -> str:
@@ -253,8 +257,8 @@ def _connection(walls: Barriers) -> str:
     if not row["above_error"]:
         return "Between checkpoints the loss never rises: they lie in one valley."
     return (
-        f"Between checkpoints {row['start']} and {row['stop']} it rises by {row['barrier']:.2g} above the straight "
-        "line between its ends, the highest barrier of the path."
+        f"Between checkpoints {row['start']} and {row['stop']} it rises by {row['barrier']:.2g} above the "
+        "straight line between its ends, the highest barrier of the path."
     )
 
 

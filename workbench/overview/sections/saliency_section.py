@@ -16,7 +16,7 @@ from workbench.overview.watch import Watch
 from workbench.problem import Problem
 from workbench.result import new_axes
 from workbench.saliency import SaliencyMaps, TokenMaps, explain, explain_tokens, explainer
-from workbench.saliency.evidence import EvidenceTable, evidence_table
+from workbench.saliency.evidence import Evidence, EvidenceTable, evidence_table
 from workbench.saliency.experiments import text_evidence, token_names, usual_layers
 from workbench.saliency.pictures import as_picture
 from workbench.saliency.token_explanation import default_token_layers
@@ -69,8 +69,14 @@ class SaliencySection(Section):
             return f"{text}; whether to believe them was not measured."
         beaten = [name for name, _, beats in self._comparisons if beats]
         if not beaten:
-            return f"{text}, but what they mark counts no more than what maps mark that know nothing of the network."
-        return f"{text}; what {join(beaten)} marks counts more than what maps mark that know nothing of the network."
+            return (
+                f"{text}, but what they mark counts no more than what maps mark that know nothing of the "
+                "network."
+            )
+        return (
+            f"{text}; what {join(beaten)} marks counts more than what maps mark that know nothing of the "
+            "network."
+        )
 
     @property
     def caption(self) -> str:
@@ -82,10 +88,11 @@ class SaliencySection(Section):
             )
         rows = join([f"row {row}: {name}" for row, name in enumerate(self.names, start=2)])
         return (
-            f"Row 1: six examples with the class that was predicted; {rows}. Bright places raise the score of that "
-            "class. Deletion is the share of the score that is left as what they mark is taken away, beside the best of a "
-            "random map, one of the centre and one of edges; similarities are of maps of two classes, or of two networks, "
-            "one with random weights: all lower if better, on these six examples."
+            f"Row 1: six examples with the class that was predicted; {rows}. Bright places raise the score "
+            "of that class. Deletion is the share of the score that is left as what they mark is taken "
+            "away, beside the best of a random map, one of the centre and one of edges; similarities are of "
+            "maps of two classes, or of two networks, one with random weights: all lower if better, on "
+            "these six examples."
         )
 
     @property
@@ -129,15 +136,14 @@ class SaliencySection(Section):
                 floor = self._best_floor(metric)
                 found.append(
                     Caution(
-                        f"by {metric.replace('_', ' ')} what {name} marks counts no more than what the {floor} marks",
+                        f"by {metric.replace('_', ' ')} what {name} marks counts no more than what the "
+                        f"{floor} marks",
                         f"{metric.replace('_', ' ')}, {name}",
                         mean,
                         self.evidence.evidence[floor][metric].mean,
                     )
                 )
-        own = {} if self.evidence is None else self.evidence.evidence
-        for name in [name for name in own if name not in self.evidence.floors]:
-            metrics = own[name]
+        for name, metrics in self._own.items():
             for metric, what in _SIMILAR.items():
                 if metric in metrics and metrics[metric].n and metrics[metric].low > _SAME:
                     found.append(
@@ -183,21 +189,33 @@ class SaliencySection(Section):
                     self.maps[row - 1].maps[-1].plot(panel, sample=column)
                     panel.set_title("")
                     continue
-                panel.imshow(as_picture(inputs[column]), cmap="gray")
+                picture = as_picture(inputs[column])
+                assert picture is not None  # it has one or three channels
+                panel.imshow(picture, cmap="gray")
                 panel.set_axis_off()
                 panel.set_title(f"class {int(self.maps[0].targets[column, 0])}", fontsize="small")
 
     @property
+    def _own(self) -> dict[str, dict[str, Evidence]]:
+        """Evidence for the maps, without that for the floors."""
+        if self.evidence is None:
+            return {}
+        return {
+            name: metrics
+            for name, metrics in self.evidence.evidence.items()
+            if name not in self.evidence.floors
+        }
+
+    @property
     def _comparisons(self) -> list[tuple[str, str, bool]]:
         """Each map and metric that has a better side, and whether it beats every floor."""
-        if self.evidence is None:
-            return []
         found = []
-        for name, metrics in self.evidence.evidence.items():
+        for name, metrics in self._own.items():
             for metric, each in metrics.items():
                 floor = self._best_floor(metric)
-                if name in self.evidence.floors or metric not in _FAITHFUL or not each.n or not floor:
+                if metric not in _FAITHFUL or not each.n or not floor:
                     continue
+                assert self.evidence is not None
                 sign = -1 if each.better == "lower" else 1
                 beats = sign * each.mean > sign * self.evidence.evidence[floor][metric].mean
                 found.append((name, metric, bool(beats)))
@@ -245,7 +263,8 @@ def measure(setting: Setting, watch: Watch, *, evidence: int) -> SaliencySection
         chosen = _choose_maps(layers)
         for name, (method, places, combine) in chosen.items():
             made = watch.measure(
-                name, explain, problem.model, inputs, None, method, places, combine=combine, keep_inputs=not maps
+                name, explain, problem.model, inputs, None, method, places, combine=combine,
+                keep_inputs=not maps,
             )  # fmt: skip
             if made is not None:
                 maps[name] = made
@@ -255,7 +274,8 @@ def measure(setting: Setting, watch: Watch, *, evidence: int) -> SaliencySection
                 for name, (method, places, combine) in chosen.items()
             }
             table = watch.measure(
-                "evidence", evidence_table, problem.model, inputs, None, explainers, _METRICS, seed=setting.seed
+                "evidence", evidence_table, problem.model, inputs, None, explainers, _METRICS,
+                seed=setting.seed,
             )  # fmt: skip
     passes = (
         (_PASSES if inputs is None or inputs.dim() != 2 else _TEXT_PASSES * inputs.shape[1]) if table else 0

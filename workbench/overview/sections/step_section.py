@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-import numpy as np
-
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature import BatchSpectra, batch_spectra
 from workbench.overview.caution import Caution
@@ -18,13 +16,14 @@ from workbench.overview.setting import Setting
 from workbench.overview.watch import Watch
 from workbench.result import new_axes
 from workbench.stability import RateLimit, TaylorRadius, rate_limit, sharpness_threshold, taylor_radius
+from workbench.stability.rate_advice import USUAL_RUNS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SAFE = 0.5  # share of the tested limit up to which a rate is advised
-_TRIALS = 10  # runs of each seed, on average
 _SEEDS = 5
+_JUDGED = 5000  # examples on which the loss at the end of a run is measured, at most
 
 
 class _Row(NamedTuple):
@@ -112,9 +111,9 @@ class StepSection(Section):
         """How to read the ladder."""
         today = ", the red line is today's rate" if self.rate is not None else ""
         return (
-            "Learning rates on one logarithmic axis. The star is where short trainings stop to survive, with its "
-            f"95 % interval; the green band is worth trying{today}. Dots are formulas: they start from "
-            "the curvature here, and tell where a limit comes from rather than where it is."
+            "Learning rates on one logarithmic axis. The star is where short trainings stop to survive, "
+            f"with its 95 % interval; the green band is worth trying{today}. Dots are formulas: they start "
+            "from the curvature here, and tell where a limit comes from rather than where it is."
         )
 
     @property
@@ -231,7 +230,8 @@ class StepSection(Section):
         return rows
 
     def _standing(self, rate: float) -> str:
-        assert self.limit is not None and self.advised is not None
+        assert self.limit is not None
+        assert self.advised is not None
         low, high = self.advised
         if rate > self.limit.advised:
             return f"{rate / self.limit.advised:.2g} times that limit: most such trainings fail"
@@ -246,35 +246,45 @@ def offer(setting: Setting) -> list[Level]:
     """Return how thoroughly learning rates may be tried."""
     levels = []
     for steps, batches in ((20, 0), (50, 0), (100, 4), (200, 8)):
-        runs = _SEEDS * _TRIALS
+        runs = _SEEDS * USUAL_RUNS
+        judged = min(_JUDGED, setting.problem.num_examples) / setting.problem.num_examples
         cost = Cost(
             gradients=2,
-            forwards=runs + 2,
+            forwards=runs * judged + 2,
             steps=runs * steps + 30 * batches,
-            products=20 if not batches else 50,
+            products=10 if not batches else 50,
         )
         levels.append(Level(cost, {"steps": steps, "batches": batches}))
     return levels
 
 
 def measure(
-    setting: Setting, watch: Watch, *, sharpness: tuple[float, float] | None, steps: int, batches: int
+    setting: Setting,
+    watch: Watch,
+    *,
+    sharpness: tuple[float, float] | None,
+    most: float,
+    steps: int,
+    batches: int,
 ) -> StepSection:
-    """Try learning rates, and say what formulas make of them; λ and its error may be known already."""
+    """Try learning rates, and say what formulas make of them.
+
+    λ and its error may be known already; ``most`` gradients are left to be spent.
+    """
     problem, spent = setting.problem, 2.0
     curve, rule = _formula(setting, watch)
     radius = watch.measure("Taylor radius along the update", taylor_radius, problem, setting.optimizer)
     known = sharpness is not None and sharpness[0] > 0
     limit = watch.measure(
-        "trying learning rates", rate_limit, problem, setting.make, batch_size=setting.batch_size, steps=steps,
-        seeds=_SEEDS, seed=setting.seed,
-        guess=_guess(setting.name, sharpness[0]) if known and sharpness is not None else None,
+        "trying learning rates", rate_limit, problem, setting.given, batch_size=setting.batch_size,
+        steps=steps, seeds=_SEEDS, seed=setting.seed, examples=min(_JUDGED, problem.num_examples),
+        budget=most, guess=_guess(setting.name, sharpness[0]) if known and sharpness is not None else None,
     )  # fmt: skip
     batch = None
     if batches and math.isfinite(curve) and setting.batch_size < problem.num_examples:
         batch = watch.measure(
-            "curvature of batches", batch_spectra, problem, [setting.batch_size], 1, batches=batches, probes=2,
-            seed=setting.seed,
+            "curvature of batches", batch_spectra, problem, [setting.batch_size], 1, batches=batches,
+            probes=2, seed=setting.seed,
         )  # fmt: skip
     spent += (limit.gradients if limit is not None else 0) + (2 * batch.matvecs if batch is not None else 0)
     return StepSection(
@@ -297,15 +307,15 @@ def measure(
 
 
 def _formula(setting: Setting, watch: Watch) -> tuple[float, str]:
-    """c of the largest stable rate c/λ of full batches, and how to write it."""
+    """Numerator c of the largest stable rate c/λ of full batches, and how to write it."""
     threshold = watch.measure("formula for the largest rate", sharpness_threshold, setting.optimizer)
     if threshold is None:
         return math.nan, ""
     if threshold.preconditioned:
         watch.skip(
             "formula for the largest rate",
-            f"{type(setting.optimizer).__name__} divides by its own scale of each gradient, which a training has "
-            "yet to find",
+            f"{type(setting.optimizer).__name__} divides by its own scale of each gradient, which a "
+            "training has yet to find",
         )
         return math.nan, ""
     return threshold.value * setting.optimizer_rate, threshold.rule.replace("/η", "/λ")

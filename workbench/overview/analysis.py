@@ -1,5 +1,6 @@
 """``analyze``: one call that tells how a training problem stands."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -11,12 +12,15 @@ from torch.optim import Optimizer
 
 from workbench.checkpoints import Checkpoint
 from workbench.overview.budget import (
+    VECTORS,
     Budget,
     Prices,
     measured_prices,
     nominal_prices,
     read_budget,
     seconds_of_gradient,
+    seconds_of_step,
+    seconds_of_vector,
 )
 from workbench.overview.overview_result import Overview
 from workbench.overview.planning import Level, choose_levels
@@ -45,7 +49,8 @@ _SECTIONS: dict[str, ModuleType] = {  # the most informative first
 }
 _LEAST = 64  # examples that a budget of time cuts the data down to, at least
 _PLANNED = 0.8  # of a budget of time: pictures and surprises take the rest
-_SLACK = 2.0  # times its planned time that a section may take
+_GRACE = 5.0  # seconds more, for what a first call takes
+_SLACK = 2.0  # times its planned time that a section may take, if the others have theirs
 
 
 def analyze(
@@ -122,12 +127,13 @@ def analyze(
             if not chosen:
                 break
             key, level = next(iter(chosen.items()))  # the others are planned anew with what is left then
-            del waiting[key]
-            with Watch(key, _ends(started, asked, level, prices), advance) as watch:
+            others = [waiting[each][0] for each in chosen if each != key]
+            with Watch(key, _ends(started, asked, level, others, prices), advance) as watch:
                 sections[key] = _SECTIONS[key].measure(
                     setting, watch, **level.settings, **_known(key, sections, left)
                 )
                 interrupted = watch.stopped
+            del waiting[key]
             advance(1)
     sections = {key: sections[key] for key in _SECTIONS if key in sections}
     return Overview(
@@ -162,23 +168,29 @@ def _fitting(problem: Problem, budget: Budget, batch_size: int, seed: int) -> Pr
     """The problem on so many random examples that the cheapest form of each section fits into the time."""
     if math.isinf(budget.seconds) or not problem.can_split or problem.num_examples <= _LEAST:
         return problem
-    most = _PLANNED * budget.seconds / seconds_of_gradient(problem)  # gradients over all examples
     setting = make_setting(problem, None, None, batch_size, None, seed)
-    prices = nominal_prices(problem, batch_size)
-    least = sum(module.offer(setting)[0].cost.at(prices) for module in _SECTIONS.values())
-    if least <= most:
+    costs = [module.offer(setting)[0].cost for module in _SECTIONS.values()]
+    gradient, step = seconds_of_gradient(problem), seconds_of_step(problem, batch_size)
+    vector, time_left = seconds_of_vector(problem), _PLANNED * budget.seconds
+    # What steps and vectors take does not fall with the examples: what takes too long by that is not counted.
+    fixed = [cost.steps * step + (VECTORS * cost.products + cost.vectors) * vector for cost in costs]
+    kept = [(cost, always) for cost, always in zip(costs, fixed, strict=True) if always < time_left]
+    passes = sum(dataclasses.replace(cost, steps=0.0).at(nominal_prices(problem, 1)) for cost, _ in kept)
+    most = max(time_left - sum(always for _, always in kept), 0.1 * time_left) / (passes * gradient)
+    if most >= 1:
         return problem
-    count = max(int(problem.num_examples * most / least), min(_LEAST, problem.num_examples))
+    count = max(int(problem.num_examples * most), min(_LEAST, problem.num_examples))
     chosen = torch.randperm(problem.num_examples, generator=generator(seed))[:count]
     return problem.subset(chosen.sort().values)
 
 
-def _ends(started: float, budget: Budget, level: Level, prices: Prices) -> float:
-    """When a section must stop, on the clock of ``time.monotonic``."""
+def _ends(started: float, budget: Budget, level: Level, others: Iterable[Level], prices: Prices) -> float:
+    """When a section must stop, on the clock of ``time.monotonic``: the cheapest others keep their time."""
     if math.isinf(budget.seconds):
         return math.inf
-    planned = _SLACK * level.cost.at(prices) * prices.seconds + 1
-    return min(time.monotonic() + planned, started + budget.seconds)
+    planned = time.monotonic() + _SLACK * level.cost.at(prices) * prices.seconds + _GRACE
+    kept = sum(other.cost.at(prices) for other in others) * prices.seconds
+    return min(planned, started + budget.seconds - kept)
 
 
 def _known(key: str, sections: Mapping[str, Section], left: float) -> dict[str, Any]:

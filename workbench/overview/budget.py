@@ -7,11 +7,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from workbench.choices import check_number
 from workbench.problem import Problem
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 _ADVICE = "write a time such as '30s', '1min' or '10min', or a number of gradients over the data"
+VECTORS = 60  # of vector work that go with a product: two orthogonalisations against some thirty others
+_WITH_UPDATE = 1.5  # a step over its gradient
+_FIRST = 64  # examples from which the time of a gradient is told
 _TIMING = 0.3  # seconds that finding out how long something takes may take, or twice its time
 _LEAST = 10.0  # seconds: pictures and the compilation of graphs take some of them
 
@@ -38,7 +43,7 @@ class Budget:
 
 
 def read_budget(budget: Any) -> Budget:
-    """Read a time, such as ``"1min"``, or a number of gradients.
+    """Read a time, such as ``"1min"``, or a number of gradients, also as text.
 
     Raises
     ------
@@ -48,7 +53,9 @@ def read_budget(budget: Any) -> Budget:
     if not isinstance(budget, str):
         check_number("budget", budget, above=0, below=math.inf, other=f"; {_ADVICE}")
         return Budget(float(budget))
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", budget.lower())
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", budget.lower())
+    if match is not None and not match[2]:
+        return read_budget(float(match[1]))
     unit = _SECONDS.get(match[2]) if match else None
     if match is None or unit is None:
         raise ValueError(f"budget={budget!r} cannot be read: {_ADVICE}")
@@ -70,6 +77,8 @@ class Prices:
         A step of training on a minibatch.
     product : float
         Of the Hessian with a vector.
+    vector : float
+        Adding to a vector as long as the parameters, and an inner product.
     seconds : float
         How long a gradient takes; nan if nobody measured it.
     """
@@ -77,6 +86,7 @@ class Prices:
     forward: float
     step: float
     product: float
+    vector: float = 0.0
     seconds: float = math.nan
 
 
@@ -88,28 +98,42 @@ def nominal_prices(problem: Problem, batch_size: int) -> Prices:
 def measured_prices(problem: Problem, batch_size: int) -> Prices:
     """Prices by the clock, at the cost of some gradients: what a budget of time is kept by.
 
-    A small batch costs more than its share of the examples.
+    A small batch costs more than its share of the examples, and a product, too: what comes after it, against
+    all vectors so far, may take longer than itself.
     """
     problem.gradient()  # the first one of a process takes longer than any other
     gradient = _seconds(problem.gradient)
     forward = _seconds(problem.loss_at)
-    small = problem.small_batch(batch_size)
-    parameters = problem.parameters()
-    step = _seconds(lambda: problem.batch_gradient(parameters, small))
+    vector = seconds_of_vector(problem)
     return Prices(
         forward=forward / gradient,
-        step=max(1.5 * step / gradient, batch_size / problem.num_examples),  # its update, and its draw
-        product=2.0,
+        step=max(seconds_of_step(problem, batch_size) / gradient, batch_size / problem.num_examples),
+        product=2 + VECTORS * vector / gradient,
+        vector=vector / gradient,
         seconds=gradient,
     )
 
 
+def seconds_of_vector(problem: Problem) -> float:
+    """How long it takes to add to a vector as long as the parameters, and to take an inner product."""
+    vector = torch.ones(problem.num_parameters, dtype=problem.dtype, device=problem.device)
+    return _seconds(lambda: vector.add_(vector, alpha=-0.5) @ vector)
+
+
+def seconds_of_step(problem: Problem, batch_size: int) -> float:
+    """Roughly how long a step of training takes: a gradient of a minibatch, its draw, and the update."""
+    return _WITH_UPDATE * _batch_seconds(problem, batch_size)
+
+
 def seconds_of_gradient(problem: Problem) -> float:
     """Roughly how long a gradient over all the data takes, from one over its first examples."""
-    batch = problem.small_batch(64)
-    parameters = problem.parameters()
-    problem.batch_gradient(parameters, batch)
-    return _seconds(lambda: problem.batch_gradient(parameters, batch)) * problem.num_examples / 64
+    return _batch_seconds(problem, _FIRST) * max(problem.num_examples / _FIRST, 1)
+
+
+def _batch_seconds(problem: Problem, examples: int) -> float:
+    batch, parameters = problem.small_batch(min(examples, problem.num_examples)), problem.parameters()
+    problem.batch_gradient(parameters, batch)  # the first one takes longer
+    return _seconds(lambda: problem.batch_gradient(parameters, batch))
 
 
 def _seconds(work: Callable[[], object]) -> float:

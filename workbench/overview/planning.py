@@ -8,12 +8,23 @@ from workbench.overview.budget import Prices
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a measurement takes: counts of passes over the data, and of steps on minibatches."""
+    """What a measurement takes.
+
+    Attributes
+    ----------
+    gradients, forwards, products : float
+        Passes over the data: backward, forward, and products with the Hessian.
+    steps : float
+        Of training on a minibatch.
+    vectors : float
+        Vector work beside these.
+    """
 
     gradients: float = 0.0
     forwards: float = 0.0
     steps: float = 0.0
     products: float = 0.0
+    vectors: float = 0.0
 
     def at(self, prices: Prices) -> float:
         """In gradients over the data."""
@@ -22,6 +33,7 @@ class Cost:
             + self.forwards * prices.forward
             + self.steps * prices.step
             + self.products * prices.product
+            + self.vectors * prices.vector
         )
 
 

@@ -47,18 +47,19 @@ class GradientSection(Section):
         """Whether batches of this size say more than noise, and whether they agree."""
         if self.statistics is None:
             return "The gradient could not be measured."
-        whole, size = self.statistics.whole, self.statistics.batch_size
+        whole, batch = self.statistics.whole, self.statistics.batch_size
         ratio = whole.signal_to_noise.value
         if not math.isfinite(ratio):
             return f"The gradient has a length of {whole.norm:.3g}; its noise could not be measured."
         scale = whole.noise_scale.value
         if math.isfinite(scale):
-            told = f"noise and signal are alike at batches of about {scale:,.0f} examples"
+            size = f"{scale:,.0f} examples" if scale >= 2 else "a single example"
+            told = f"noise and signal are alike at batches of about {size}"
         else:
             told = "no signal stands out of the noise of these examples"
         mostly = "mostly noise" if ratio < 1 else "mostly signal"
         return (
-            f"A batch of {size:.0f} sees {mostly}: {told}. "
+            f"A batch of {batch:.0f} sees {mostly}: {told}. "
             f"{whole.conflicts.value:.0%} of pairs of batches pull against each other."
         )
 
@@ -177,10 +178,15 @@ def activity_cautions(found: Activity) -> list[Caution]:
 
 def offer(setting: Setting) -> list[Level]:
     """Return from how many batches the gradient may be measured."""
-    share = min(setting.batch_size, setting.problem.num_examples) / setting.problem.num_examples
+    examples = setting.problem.num_examples
+    share = min(setting.batch_size, examples) / examples
+    seen = min(_SEEN, examples) / examples
     return [
         Level(
-            Cost(gradients=1 + min(1.0, _SEEN / setting.problem.num_examples) + batches * share),
+            Cost(
+                gradients=1 + seen + batches * share,
+                vectors=batches * (batches + 10),
+            ),
             {"batches": batches},
         )
         for batches in (10, 20, 30)

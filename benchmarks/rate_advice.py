@@ -1,10 +1,10 @@
 """Does advice on learning rates hold? Fresh runs at multiples of the advised limit, for built-in problems.
 
-Networks are at their initialisation, but for imagenet-mobilenet, which comes trained and is left out where its
-weights are not installed. A run survives if its loss over all the data ends under that of the best constant
-output; half of the advised rate should survive in 19 of 20 fresh runs, and 8 times it in few. One rule for all:
-batches of 32, or of half the examples if that is less; 100 steps, but 30 for text-gpt and digit-canvas and 5 for
-imagenet-mobilenet, whose steps take longest.
+Networks are at their initialisation, but for imagenet-mobilenet, which comes trained and is left out where
+its weights are not installed. A run survives if its loss over all the data ends under that of the best
+constant output; half of the advised rate should survive in 19 of 20 fresh runs, and 8 times it in few. One
+rule for all: batches of 32, or of half the examples if that is less; 100 steps, but 30 for text-gpt and
+digit-canvas and 5 for imagenet-mobilenet, whose steps take longest.
 
     python benchmarks/rate_advice.py [--problem NAME ...] [--seeds 5] [--fresh 20] [--rows FILE]
 """
@@ -101,8 +101,8 @@ def _print(name: str, row: dict) -> None:
     survived = " | ".join(f"{count}/{row['fresh']}" for count in row["survived"])
     print(
         f"| {name} | {row['optimizer']}{mark} | {row['advised']:.3g} [{low:.2g}, {high:.2g}] | "
-        f"{min(row['limits']):.2g}, {max(row['limits']):.2g} | {row['gradients']:.0f} ({row['expected']:.0f}) | "
-        f"{survived} | {row['cpu']:.0f} |",
+        f"{min(row['limits']):.2g}, {max(row['limits']):.2g} | "
+        f"{row['gradients']:.0f} ({row['expected']:.0f}) | {survived} | {row['cpu']:.0f} |",
         flush=True,
     )
 

@@ -28,8 +28,11 @@ class RateLimit(Result):
     """What short trainings said of learning rates.
 
     A run *survives* if its loss over the data, or over ``examples`` of it, ends under the threshold. The
-    limit of a seed is the last rate before the first that does not, on a grid of factors √2 that is climbed
-    from an eighth of where the limit was expected, or from the nearest rate that survives.
+    limit of a seed lies between the last rate before the first that does not and this one, on a grid of
+    factors √2 that is climbed from an eighth of where the limit was expected, or from the nearest rate that
+    survives. Where between them is not known: the middle is taken, by the logarithm. As each seed's grid has
+    a random phase, that errs by up to 2^¼ = 1.19 for one seed, by nothing in the mean over seeds, and by what
+    :attr:`interval` counts in a mean of few.
 
     Attributes
     ----------
@@ -39,7 +42,7 @@ class RateLimit(Result):
     threshold : float
         Loss that a run ends under if it survives.
     limits : ndarray (seeds,)
-        By seed of the minibatches.
+        By seed of the minibatches: the middle of the rates on both sides.
     trials : ndarray (runs, 3)
         Seed, rate, and loss at the end of each run; after an interrupt also of the seed under way.
     examples : int
@@ -73,9 +76,9 @@ class RateLimit(Result):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of the geometric mean of rates of the grid, 95 % by Student's law of the logarithms.
+        """Of the geometric mean, 95 % by Student's law of the logarithms over seeds; nan for one seed.
 
-        That each limit is rounded down, by up to √2, is not in it.
+        It counts the spacing of the grid: seeds that share a limit have different middles, by their phases.
         """
         mean, half = student_interval(np.log(self.limits))
         return math.exp(mean - half), math.exp(mean + half)
@@ -124,8 +127,9 @@ class RateLimit(Result):
         return (
             f"{self.optimizer}, batches of {self.batch_size}: largest rate {self.advised:.3g} "
             f"[{low:.3g}, {high:.3g}]{today}\n"
-            f"{len(self.limits)} seeds from {self.limits.min():.3g} to {self.limits.max():.3g}, {self.steps} "
-            f"steps each, losses of {self.examples} examples, {self.gradients:.3g} gradients{note}"
+            f"{len(self.limits)} seeds from {self.limits.min():.3g} to {self.limits.max():.3g}, each known "
+            f"within a factor of 2^¼; {self.steps} steps a run, losses of {self.examples} examples, "
+            f"{self.gradients:.3g} gradients{note}"
         )
 
 

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import random
 
 from workbench.progress import Advance
 from workbench.stability.rate_advice.short_runs import ShortRuns
@@ -19,7 +20,10 @@ class OutOfBudget(Exception):
 
 
 class RateSearch:
-    """Limits of seeds on one grid of rates.
+    """Limits of seeds, each on a grid of its own.
+
+    The grids have the same spacing, and a random phase: what the spacing hides is another part of it for
+    each seed then, so that the middle of the two rates that enclose a limit is right in the mean.
 
     Parameters
     ----------
@@ -65,14 +69,17 @@ class RateSearch:
         while survives(place + 1):
             place += 1
             if place > start + _FARTHEST:
-                raise ValueError(f"every rate up to {self._guess * FACTOR**place:.3g} survives: is it used?")
+                raise ValueError(f"every rate up to {self._rate(seed, place):.3g} survives: is it used?")
         self._place = place
-        self.limits.append(self._guess * FACTOR**place)
+        self.limits.append(self._rate(seed, place + 0.5))
+
+    def _rate(self, seed: int, place: float) -> float:
+        return self._guess * FACTOR ** (place + random.Random(seed).random())
 
     def _survives(self, seed: int, place: int) -> bool:
         if self.limits and self._runs.gradients + self._runs.gradients_each > self._budget:
             raise OutOfBudget
-        rate = self._guess * FACTOR**place
+        rate = self._rate(seed, place)
         loss = self._runs.final_loss(rate, seed)
         self.trials.append((seed, rate, loss))
         self._advance(self._runs.steps, f"rate {rate:.2g}, loss {loss:.3g}")

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,13 +94,14 @@ class Overview(Result):
         )
 
     def frame(self) -> pd.DataFrame:
-        """One row per figure, with its section and interval."""
+        """One row per figure, with its section and interval; ``figure`` is its name as one word."""
         frames = [section.frame() for section in self.sections.values()]
         frames = [frame for frame in frames if len(frame)]
         if not frames:
-            return pd.DataFrame(columns=["section", "name", "value", "low", "high", "kind", "unit"])
+            return pd.DataFrame(columns=["figure", "section", "name", "value", "low", "high", "kind", "unit"])
         table = pd.concat(frames, ignore_index=True)
-        return table[["section", *(name for name in table if name != "section")]]
+        words = (table["section"] + "_" + table["name"]).map(_as_word)
+        return pd.concat([words.rename("figure"), table], axis=1)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the learning rates; if there are none, the first section that has a picture."""
@@ -140,3 +142,8 @@ class Overview(Result):
         from workbench.overview.pages import heading_html, with_style
 
         return with_style(heading_html(self))
+
+
+def _as_word(text: str) -> str:
+    """A name of letters, digits and single underscores."""
+    return re.sub(r"[^0-9a-zA-Zα-ωΑ-Ω]+", "_", text).strip("_")

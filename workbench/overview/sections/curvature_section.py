@@ -121,7 +121,7 @@ class CurvatureSection(Section):
         blocks = {} if self.layers is None else self.layers.blocks
         if blocks:
             layer = max(blocks, key=lambda name: blocks[name].values[0].item())
-            found.append(_pair(f"largest of the sharpest layer, {layer}", blocks[layer]))
+            found.append(_pair("largest of a single layer", blocks[layer]))
         return tuple(found)
 
     @property

@@ -83,7 +83,7 @@ class GradientSection(Section):
             found = [
                 Finding.exact("length of the gradient", whole.norm),
                 _reading("noise scale", whole.noise_scale, "examples"),
-                _reading(f"signal to noise at {self.statistics.batch_size:.0f}", whole.signal_to_noise),
+                _reading("signal to noise of a batch", whole.signal_to_noise),
                 Finding("pairs of batches that conflict", whole.conflicts.value, low, high, "95 %", "%"),
                 _reading("mean cosine between batches", whole.mean_cosine),
             ]
@@ -132,7 +132,7 @@ class GradientSection(Section):
         rows = [_reading("growth of outputs per layer", found.growth)]
         rows.append(_reading("growth of gradients per layer back", found.gradient_growth))
         if found.units.any():
-            rows.append(Finding.exact(f"dead units, on {found.examples:,} examples", found.dead_share, "%"))
+            rows.append(Finding.exact("dead units", found.dead_share, "%"))
         return rows
 
 

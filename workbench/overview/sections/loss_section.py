@@ -267,5 +267,5 @@ def _barrier_findings(walls: Barriers) -> list[Finding]:
     if row is None:
         return []
     height = row["barrier"]
-    name = f"highest barrier, from {row['start']} to {row['stop']}"
+    name = "highest barrier between checkpoints"
     return [Finding(name, height, height, height + row["barrier_error"], "between points")]

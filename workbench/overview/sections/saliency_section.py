@@ -100,21 +100,19 @@ class SaliencySection(Section):
         """Each metric of each map, with its bootstrap interval, and the best of the floors."""
         if self.evidence is None:
             return ()
-        return tuple(
-            Finding(
-                f"{metric.replace('_', ' ')}, {name}",
-                each.mean,
-                each.low,
-                each.high,
-                "95 %" if math.isfinite(each.low) else "of too few examples for an interval",
-            )
-            for name, metrics in self.evidence.evidence.items()
+        found = [
+            _finding(f"{metric.replace('_', ' ')}, {name}", each)
+            for name, metrics in self._own.items()
             for metric, each in metrics.items()
             if each.n
-            and (
-                name not in self.evidence.floors or (metric in _FAITHFUL and name == self._best_floor(metric))
-            )
-        )
+        ]
+        floors = {metric: self._best_floor(metric) for metric in self.evidence.metrics if metric in _FAITHFUL}
+        found += [
+            _finding(f"{metric.replace('_', ' ')}, best of the floors", self.evidence.evidence[floor][metric])
+            for metric, floor in floors.items()
+            if floor
+        ]
+        return tuple(found)
 
     @property
     def cautions(self) -> tuple[Caution, ...]:
@@ -290,6 +288,11 @@ def measure(setting: Setting, watch: Watch, *, evidence: int) -> SaliencySection
         tokens=tokens,
         evidence=table,
     )
+
+
+def _finding(name: str, found: Evidence) -> Finding:
+    kind = "95 %" if math.isfinite(found.low) else "of too few examples for an interval"
+    return Finding(name, found.mean, found.low, found.high, kind)
 
 
 def _choose_maps(layers: tuple[str, ...]) -> dict[str, tuple[str, Any, str | None]]:

@@ -26,16 +26,27 @@ _SEEDS = 5
 _JUDGED = 5000  # examples on which the loss at the end of a run is measured, at most
 
 
-class _Row(NamedTuple):
-    """A learning rate on the ladder."""
+class Mark(NamedTuple):
+    """A learning rate to be held against others.
+
+    Attributes
+    ----------
+    label : str
+        What it says.
+    value, low, high : float
+        The rate and the ends of its interval.
+    kind : str
+        What the interval is.
+    tested : bool
+        Whether trainings say so, or a formula.
+    """
 
     label: str
     value: float
     low: float
     high: float
-    color: str
-    marker: str
     kind: str
+    tested: bool = False
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -119,7 +130,7 @@ class StepSection(Section):
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The rows of the ladder, and the radius."""
-        found = [Finding(row.label, row.value, row.low, row.high, row.kind) for row in self._rows]
+        found = [Finding(row.label, row.value, row.low, row.high, row.kind) for row in self.marks]
         if self.rate is not None:
             found.insert(0, Finding.exact("today's learning rate", self.rate))
         if self.advised is not None:
@@ -157,16 +168,17 @@ class StepSection(Section):
     @property
     def drawable(self) -> bool:
         """Whether there is any learning rate to draw."""
-        return bool(self._rows)
+        return bool(self.marks)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """All learning rates on one axis."""
         ax = new_axes(ax)
-        rows = self._rows
+        rows = self.marks
         for place, row in enumerate(rows):
-            ax.plot(row.value, place, row.marker, color=row.color, markersize=13 if row.marker == "*" else 7)
+            color, marker, size = (BLUE, "*", 13) if row.tested else ("0.4", "o", 7)
+            ax.plot(row.value, place, marker, color=color, markersize=size)
             if math.isfinite(row.low) and math.isfinite(row.high) and row.low > 0:
-                ax.hlines(place, row.low, row.high, color=row.color)
+                ax.hlines(place, row.low, row.high, color=color)
             ax.annotate(
                 f"{row.value:.3g}", (row.value, place), (0, 8), textcoords="offset points", fontsize="small",
                 ha="center",
@@ -191,30 +203,27 @@ class StepSection(Section):
         return f"trainings of {self.limit.steps} steps with batches of {self.limit.batch_size}"
 
     @property
-    def _rows(self) -> list[_Row]:
+    def marks(self) -> list[Mark]:
         rows = []
         if self.limit is not None and not self.limit.hardly_trains:
             rows.append(
-                _Row(
+                Mark(
                     "tested: short trainings survive",
                     self.limit.advised,
                     *self.limit.interval,
-                    BLUE,
-                    "*",
                     "95 %",
+                    tested=True,
                 )
             )
         if self.curve / self.sharpness > 0:
             value = self.curve / self.sharpness
             error = value * self.sharpness_error / self.sharpness
             rows.append(
-                _Row(
+                Mark(
                     f"formula {self.rule}, all data",
                     value,
                     value - error,
                     value + error,
-                    "0.4",
-                    "o",
                     "± error",
                 )
             )
@@ -222,11 +231,11 @@ class StepSection(Section):
             largest, error = float(self.batch.measured[0, 0]), 2 * float(self.batch.measured_stderr[0, 0])
             value = self.curve / largest
             low, high = self.curve / (largest + error), self.curve / max(largest - error, 1e-300)
-            label = f"formula {self.rule}, λ of batches of {self.batch_size}"
-            rows.append(_Row(label, value, low, high, "0.4", "o", "two standard errors"))
+            label = f"formula {self.rule}, λ of batches"
+            rows.append(Mark(label, value, low, high, "two standard errors"))
         if self.radius is not None and math.isfinite(self.radius.radius):
             value = self.update_rate / self.radius.ratio
-            rows.append(_Row("update as long as its Taylor radius", value, value, value, "0.4", "o", "exact"))
+            rows.append(Mark("update as long as its Taylor radius", value, value, value, "exact"))
         return rows
 
     def _standing(self, rate: float) -> str:

@@ -64,9 +64,8 @@ def gradient_statistics(
     left_out = {"minibatches drawn at random": refusal} if refusal else {}
     if refusal:
         places = set(np.linspace(0, len(counts) - 1, min(batches, len(counts))).round().astype(int).tolist())
-        chosen: Iterator[Batch] = (
-            batch for place, (batch, _) in enumerate(problem.batches()) if place in places
-        )
+        own = enumerate(problem.batches())
+        chosen: Iterator[Batch] = (batch for place, (batch, _) in own if place in places)
         sizes = [counts[place] for place in sorted(places)]
     else:
         sizes = [min(batch_size, examples - 1)] * batches

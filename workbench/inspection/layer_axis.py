@@ -17,11 +17,11 @@ def layer_axis(ax: "Axes", layers: Sequence[str]) -> np.ndarray:
 
     Of many layers every second, third, … is named; the middle of a long name is left out.
     """
-    every = -(-len(layers) // _NAMES)
+    every = max(1, -(-len(layers) // _NAMES))
     places = np.arange(len(layers))
     size = "small" if len(layers) <= 15 else "x-small"
     ax.set_yticks(places[::every], [_shorten(name) for name in layers[::every]], fontsize=size)
-    ax.set_ylim(len(layers) - 0.5, -0.5)
+    ax.set_ylim(max(len(layers), 1) - 0.5, -0.5)
     return places
 
 

@@ -1,0 +1,124 @@
+"""``read_targets``: which output belongs to which target, and what would be a hit."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.batches import Batch, tensors
+from workbench.problem import Problem
+from workbench.weighting import identify_loss
+
+_SURE = 10.0  # score of the right class in outputs that are made up
+_OF_VALUES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+_OF_BITS = {nn.BCEWithLogitsLoss: 0.0, nn.BCELoss: 0.5}  # with the output where both are alike
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetReading:
+    """How outputs and targets belong together.
+
+    Attributes
+    ----------
+    kind : str
+        ``"classes"``: indices of classes; ``"bits"``: 0 or 1; ``"values"``; ``""`` if it is not known.
+    reason : str
+        Why it is not known.
+    dim : int
+        Dimension of the outputs with a score for each class.
+    classes : int
+        How many there are.
+    ignored : int
+        Index of a class that does not count; neither do negative ones.
+    threshold : float
+        Output above which a bit is 1.
+    """
+
+    kind: str
+    reason: str = ""
+    dim: int = -1
+    classes: int = 0
+    ignored: int = -1
+    threshold: float = 0.0
+
+    def kept(self, targets: Tensor) -> Tensor:
+        """Targets that count."""
+        return (targets >= 0) & (targets != self.ignored)
+
+    def hits(self, outputs: Any, targets: Tensor) -> Tensor:
+        """Whether the likeliest class, or the nearest bit, is the target's: in the shape of the targets."""
+        (scores,) = tensors(outputs)
+        if self.kind == "bits":
+            return (scores > self.threshold) == (targets > 0.5)
+        return scores.argmax(dim=self.dim).reshape(targets.shape) == targets
+
+
+def read_targets(problem: Problem, outputs: Any, batch: Batch) -> TargetReading:
+    """Find out how the outputs and targets of a batch belong together, by the loss where that is one's own.
+
+    A loss may shift its targets, or read the outputs in another order. So it is asked: outputs that are made
+    up to be right have to be better for it than outputs that know nothing.
+    """
+    found, given = tensors(outputs), tensors(problem.batch_targets(batch))
+    if len(found) != 1 or len(given) != 1 or not isinstance(problem.batch_targets(batch), Tensor):
+        return TargetReading("", f"there are {len(found)} tensors of outputs and {len(given)} of targets")
+    scores, targets = found[0], given[0]
+    kind, settings = identify_loss(problem.loss)
+    if not targets.is_floating_point() and not targets.is_complex() and targets.dtype != torch.bool:
+        return _read_classes(problem, batch, scores, targets, int(settings.get("ignore_index", -1)))
+    if scores.shape != targets.shape:
+        return TargetReading(
+            "", f"outputs {tuple(scores.shape)} and targets {tuple(targets.shape)} differ in shape"
+        )
+    if kind in _OF_BITS:
+        if bool(((targets == 0) | (targets == 1)).all()):
+            return TargetReading("bits", classes=2, threshold=_OF_BITS[kind])
+        return TargetReading("", "the targets are probabilities")
+    if kind is not None and kind not in _OF_VALUES:
+        return TargetReading("", f"with {kind.__name__} and such targets there is no accuracy and no R²")
+    made_up = targets.to(scores.dtype)
+    if kind is None and not _loss(problem, batch, made_up) <= _loss(problem, batch, scores):
+        return TargetReading("", "the loss is not least where the outputs are the targets")
+    return TargetReading("values")
+
+
+def _read_classes(
+    problem: Problem, batch: Batch, scores: Tensor, targets: Tensor, ignored: int
+) -> TargetReading:
+    for dim in _class_dimensions(scores, targets):
+        reading = TargetReading("classes", dim=dim, classes=scores.shape[dim], ignored=ignored)
+        kept = reading.kept(targets)
+        if not kept.any() or int(targets[kept].max()) >= reading.classes:
+            continue
+        index = targets.where(kept, 0).long()
+        index = index.unsqueeze(dim) if scores.dim() == targets.dim() + 1 else index.reshape(-1, 1)
+        nothing = torch.zeros_like(scores)
+        right = nothing.scatter(dim, index, _SURE)
+        if _loss(problem, batch, right) < _loss(problem, batch, nothing):
+            return reading
+    return TargetReading(
+        "", "the loss does not read these outputs as scores of these classes, place by place"
+    )
+
+
+def _class_dimensions(scores: Tensor, targets: Tensor) -> list[int]:
+    """Dimensions of the outputs that may hold the classes, as torch's losses have them first."""
+    found = []
+    if scores.dim() == targets.dim() + 1:
+        if scores.dim() > 1 and scores.shape[:1] + scores.shape[2:] == targets.shape:
+            found.append(1)
+        if scores.shape[:-1] == targets.shape:
+            found.append(-1)
+    elif scores.dim() == 2 and len(scores) == targets.numel():
+        found.append(-1)
+    return found
+
+
+def _loss(problem: Problem, batch: Batch, outputs: Tensor) -> float:
+    """Loss of outputs that are made up; nan if the loss does not take them."""
+    with torch.no_grad():
+        try:
+            return float(problem.batch_loss(outputs, batch, problem.parameters()))
+        except Exception:  # a loss of one's own may raise anything for outputs that no model made
+            return float("nan")

@@ -1,4 +1,4 @@
-"""An overview beside nngeom's ``analyze(depth="standard")``: time, gradients, and numbers against dense truth.
+"""An overview beside nngeom's ``analyze(depth="standard")``: time, gradients, errors against dense truth.
 
 The same model and the same examples, in one process, on one thread. nngeom is no dependency of ours:
 

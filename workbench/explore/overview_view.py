@@ -113,11 +113,11 @@ def _shapes(step: StepSection) -> list[dict[str, object]]:
     shapes: list[dict[str, object]] = []
     if step.advised is not None:
         low, high = step.advised
-        shapes.append({"type": "rect", "xref": "x", "x0": low, "x1": high, "fillcolor": GREEN, "opacity": 0.15,
-                       "line_width": 0, **across})  # fmt: skip
+        band = {"type": "rect", "xref": "x", "x0": low, "x1": high}
+        shapes.append({**band, "fillcolor": GREEN, "opacity": 0.15, "line_width": 0, **across})
     if step.rate is not None:
-        shapes.append({"type": "line", "xref": "x", "x0": step.rate, "x1": step.rate, "line_color": VERMILION,
-                       **across})  # fmt: skip
+        line = {"type": "line", "xref": "x", "x0": step.rate, "x1": step.rate}
+        shapes.append({**line, "line_color": VERMILION, **across})
     return shapes
 
 

@@ -128,6 +128,7 @@ def analyze(
                 break
             key, level = next(iter(chosen.items()))  # the others are planned anew with what is left then
             others = [waiting[each][0] for each in chosen if each != key]
+            most = left - sum(other.cost.at(prices) for other in others)
             with Watch(key, _ends(started, asked, level, others, prices), advance) as watch:
                 sections[key] = _SECTIONS[key].measure(
                     setting, watch, **level.settings, **_known(key, sections, left)
@@ -193,13 +194,13 @@ def _ends(started: float, budget: Budget, level: Level, others: Iterable[Level],
     return min(planned, started + budget.seconds - kept)
 
 
-def _known(key: str, sections: Mapping[str, Section], left: float) -> dict[str, Any]:
+def _known(key: str, sections: Mapping[str, Section], most: float) -> dict[str, Any]:
     """What a section takes from those before it, and from the budget."""
     if key != "step":
         return {}
     top = getattr(sections.get("curvature"), "top", None)
     sharpness = None if top is None else (top.values[0].item(), top.residuals[0].item())
-    return {"sharpness": sharpness, "most": left}
+    return {"sharpness": sharpness, "most": most}
 
 
 def _title(key: str) -> str:

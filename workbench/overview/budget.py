@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from workbench.batches import count_examples
 from workbench.choices import check_number
 from workbench.problem import Problem
 
@@ -127,11 +128,12 @@ def seconds_of_step(problem: Problem, batch_size: int) -> float:
 
 def seconds_of_gradient(problem: Problem) -> float:
     """Roughly how long a gradient over all the data takes, from one over its first examples."""
-    return _batch_seconds(problem, _FIRST) * max(problem.num_examples / _FIRST, 1)
+    examples = count_examples(problem.small_batch(_FIRST))
+    return _batch_seconds(problem, _FIRST) * problem.num_examples / examples
 
 
 def _batch_seconds(problem: Problem, examples: int) -> float:
-    batch, parameters = problem.small_batch(min(examples, problem.num_examples)), problem.parameters()
+    batch, parameters = problem.small_batch(examples), problem.parameters()
     problem.batch_gradient(parameters, batch)  # the first one takes longer
     return _seconds(lambda: problem.batch_gradient(parameters, batch))
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 
@@ -10,9 +10,6 @@ from workbench.overview.caution import Caution
 from workbench.overview.finding import Finding
 from workbench.overview.picture import picture_address
 from workbench.result import Result
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -84,10 +81,6 @@ class Section(Result):
         figure = Figure(figsize=self.size, layout="constrained")
         self.draw(figure)
         return picture_address(figure)
-
-    def draw(self, figure: "Figure") -> None:
-        """Draw all panels of the picture into an empty figure; ``plot`` draws the first of them."""
-        self.plot(figure.subplots())
 
     def frame(self) -> pd.DataFrame:
         """One row per figure."""

@@ -193,7 +193,7 @@ class CurvatureSection(Section):
         density = found.density
         rows = [
             Finding.exact("directions that stand out", found.outliers),
-            Finding.within("edge of the rest", edge, residual, "residual"),
+            *([Finding.within("edge of the rest", edge, residual, "residual")] if found.outliers else []),
             _pair("smallest eigenvalue", found.smallest),
             Finding.within("trace", density.trace, density.trace_stderr, "standard error"),
             Finding.within("share near zero", density.null_mass, density.null_stderr, "standard error", "%"),

@@ -53,10 +53,10 @@ class ModelSection(Section):
             other = found.held_out
             text += f"; held out: loss {other.loss:.3g}"
             text += f", {other.metric} {_metric(other)}" if other.metric else ""
-        elif found.metrics:
-            text += "; " + ", ".join(
-                f"{name.replace('_', ' ')} {value:.3g}" for name, value in found.metrics.items()
-            )
+        else:
+            others = {name: value for name, value in found.metrics.items() if not name.startswith("train")}
+            words = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in others.items()]
+            text += "".join(f"; {word}" for word in words)
         return f"{text}."
 
     @property
@@ -93,9 +93,7 @@ class ModelSection(Section):
 
     @property
     def cautions(self) -> tuple[Caution, ...]:
-        """Unbalanced classes, batch statistics, a loss that does not interpolate, worse than chance, a "
-        "gap.
-        """
+        """Unbalanced classes, batch statistics, a loss that is not low enough, a gap."""
         found = self.description
         if found is None:
             return ()

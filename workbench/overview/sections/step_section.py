@@ -121,10 +121,11 @@ class StepSection(Section):
     def caption(self) -> str:
         """How to read the ladder."""
         today = ", the red line is today's rate" if self.rate is not None else ""
+        rule = f" ({self.rule})" if self.rule else ""
         return (
             "Learning rates on one logarithmic axis. The star is where short trainings stop to survive, "
-            f"with its 95 % interval; the green band is worth trying{today}. Dots are formulas: they start "
-            "from the curvature here, and tell where a limit comes from rather than where it is."
+            f"with its 95 % interval; the green band is worth trying{today}. Dots are formulas{rule}: they "
+            "start from the curvature here, and tell where a limit comes from rather than where it is."
         )
 
     @property
@@ -220,7 +221,7 @@ class StepSection(Section):
             error = value * self.sharpness_error / self.sharpness
             rows.append(
                 Mark(
-                    f"formula {self.rule}, all data",
+                    "formula, λ of all data",
                     value,
                     value - error,
                     value + error,
@@ -231,7 +232,7 @@ class StepSection(Section):
             largest, error = float(self.batch.measured[0, 0]), 2 * float(self.batch.measured_stderr[0, 0])
             value = self.curve / largest
             low, high = self.curve / (largest + error), self.curve / max(largest - error, 1e-300)
-            label = f"formula {self.rule}, λ of batches"
+            label = "formula, λ of batches"
             rows.append(Mark(label, value, low, high, "two standard errors"))
         if self.radius is not None and math.isfinite(self.radius.radius):
             value = self.update_rate / self.radius.ratio
@@ -253,6 +254,8 @@ class StepSection(Section):
 
 def offer(setting: Setting) -> list[Level]:
     """Return how thoroughly learning rates may be tried."""
+    if not setting.problem.can_split:  # nothing can be tried: formulas alone
+        return [Level(Cost(gradients=2, forwards=2), {"steps": 0, "batches": 0})]
     levels = []
     for steps, batches in ((20, 0), (50, 0), (100, 4), (200, 8)):
         runs = _SEEDS * USUAL_RUNS
@@ -283,12 +286,19 @@ def measure(
     problem, spent = setting.problem, 2.0
     curve, rule = _formula(setting, watch)
     radius = watch.measure("Taylor radius along the update", taylor_radius, problem, setting.optimizer)
-    known = sharpness is not None and sharpness[0] > 0
-    limit = watch.measure(
-        "trying learning rates", rate_limit, problem, setting.given, batch_size=setting.batch_size,
-        steps=steps, seeds=_SEEDS, seed=setting.seed, examples=min(_JUDGED, problem.num_examples),
-        budget=most, guess=_guess(setting.name, sharpness[0]) if known and sharpness is not None else None,
-    )  # fmt: skip
+    guess = _guess(setting.name, sharpness[0]) if sharpness is not None and sharpness[0] > 0 else None
+    limit = None
+    if problem.can_split:
+        limit = watch.measure(
+            "trying learning rates", rate_limit, problem, setting.given, batch_size=setting.batch_size,
+            steps=steps, seeds=_SEEDS, seed=setting.seed, examples=min(_JUDGED, problem.num_examples),
+            budget=most, guess=guess,
+        )  # fmt: skip
+    else:
+        weighting = problem.weighting.rule
+        watch.skip(
+            "trying learning rates", f"examples weighted by {weighting} cannot be taken out of their batches"
+        )
     batch = None
     if batches and math.isfinite(curve) and setting.batch_size < problem.num_examples:
         batch = watch.measure(

@@ -96,11 +96,10 @@ class Score(Result):
         elif self.metric:
             parts.append(f"{self.metric} {self.value:.4g} (95 %: {self.low:.4g} to {self.high:.4g})")
         lines = [", ".join(parts) + f", {self.examples:,} examples"]
-        if len(self.class_counts):
-            lines.append(
-                f"{len(self.class_counts)} classes, the most frequent {self.majority:.1%}, "
-                f"{self.imbalance:.3g} times the rarest"
-            )
+        if self.class_counts.any():
+            absent = int((self.class_counts == 0).sum())
+            rarest = f"{absent} without a target" if absent else f"{self.imbalance:.3g} times the rarest"
+            lines.append(f"{len(self.class_counts)} classes, the most frequent {self.majority:.1%}, {rarest}")
         return "\n".join([*lines, *(f"{what}: {reason}" for what, reason in self.left_out.items())])
 
 

@@ -91,7 +91,7 @@ def _chance(problem: Problem, outputs: Any, first: Batch) -> tuple[float, str]:
     """Loss of the best constant output; or nan, and why."""
     numbers = sum(tensor.numel() for tensor in tensors(outputs)) * problem.num_batches
     if numbers > _CHANCE_OUTPUTS:
-        return math.nan, f"about {numbers:,} numbers of outputs make it more than arithmetic"
+        return math.nan, f"outputs of about {numbers:,} numbers make it costly"
     try:
         return chance_loss(problem), ""
     except Exception:  # a loss of one's own may raise anything for outputs that no model made

@@ -142,6 +142,18 @@ def test_a_layer_without_a_gradient_is_unknown() -> None:
     assert math.isnan(unused.signal_to_noise.value)
 
 
+def test_minibatches_without_a_target_that_counts_are_left_out() -> None:
+    torch.manual_seed(0)
+    targets = torch.full((20,), -100)
+    targets[:10] = torch.arange(10) % 3
+    problem = wb.Problem(nn.Linear(4, 3), nn.CrossEntropyLoss(), (torch.randn(20, 4), targets))
+    found = gradient_statistics(problem, batch_size=1)
+    empty = 20 - found.batches
+    assert 0 < empty < 20
+    assert found.left_out == {f"{empty} minibatches": "none of their targets counts"}
+    assert np.isfinite(found.whole.noise.value)
+
+
 def test_an_interrupt_returns_the_minibatches_so_far(problem: wb.Problem) -> None:
     def stop(description: str, done: int, total: int | None) -> None:
         if description == "minibatch gradients" and done == 5:

@@ -220,4 +220,37 @@ def test_a_result_is_saved_and_drawn(classifier: wb.Problem, tmp_path: Path) -> 
     assert [patch.get_width() for patch in found.plot().patches] == [25, 10, 18]
     heights = [patch.get_height() for patch in found.plot_classes().patches]
     np.testing.assert_allclose(heights, [0.6, 0.3, 0.1, 0.4, 0.3, 0.3])
-    assert found.data.plot().patches[0].get_height() == 12
+    assert found.data.plot().patches[0].get_height() == 0.6
+
+
+def test_many_classes_are_drawn_in_the_order_of_their_shares() -> None:
+    inputs, targets = torch.randn(90, 4), torch.arange(90).clamp(max=80)
+    found = describe_problem(wb.Problem(nn.Linear(4, 100), nn.CrossEntropyLoss(), (inputs, targets)))
+    shares = np.asarray(found.plot_classes().lines[0].get_ydata(), dtype=float)
+    assert shares[0] == pytest.approx(10 / 90)
+    assert len(shares) == 100
+    assert "19 without a target" in found.summary()
+
+
+def test_losses_of_ones_own_may_drop_a_dimension_or_mean_bits() -> None:
+    torch.manual_seed(0)
+    inputs, model = torch.randn(30, 4), nn.Linear(4, 1)
+    values = inputs[:, 0] + 0.1
+
+    def squares(outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs.squeeze(1) - targets).square().mean()
+
+    found = describe_problem(wb.Problem(model, squares, (inputs, values)))
+    with torch.no_grad():
+        assert found.data.value == pytest.approx(r2_score(values, model(inputs)[:, 0]), rel=1e-5)
+
+    def logistic(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.softplus(-(2 * targets - 1) * outputs.squeeze(1)).mean()
+
+    bits = (values > 0).float()
+    found = describe_problem(wb.Problem(model, logistic, (inputs, bits)))
+    with torch.no_grad():
+        right = ((model(inputs)[:, 0] > 0) == (bits > 0.5)).float().mean().item()
+    assert (found.data.metric, found.data.value) == ("accuracy", pytest.approx(right))
+    found = describe_problem(wb.Problem(model, squares, (inputs, bits)))
+    assert found.data.metric == "R²"

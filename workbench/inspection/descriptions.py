@@ -46,11 +46,11 @@ def describe_problem(problem: Problem, held_out: Any = None) -> ProblemDescripti
     are read once more. The chance loss is arithmetic on outputs, and left out where these are more than two
     million numbers.
     """
-    first, _ = next(problem.batches())
-    with torch.no_grad():
-        outputs = problem.outputs(problem.parameters(), first)
-    data = score(problem)
-    other = None if held_out is None else score(problem.with_data(held_out))
+    first, outputs = _first(problem)
+    data, other = score(problem, outputs), None
+    if held_out is not None:
+        elsewhere = problem.with_data(held_out)
+        other = score(elsewhere, _first(elsewhere)[1])
     chance, reason = _chance(problem, outputs, first)
     everything = lay_out(dict(problem.model.named_parameters()))
     shapes = {part.name: part.shape for part in everything}
@@ -85,6 +85,13 @@ def describe_problem(problem: Problem, held_out: Any = None) -> ProblemDescripti
         chance=chance,
         left_out={"chance loss": reason} if reason else {},
     )
+
+
+def _first(problem: Problem) -> tuple[Batch, Any]:
+    """The first batch, and the outputs for it."""
+    batch, _ = next(problem.batches())
+    with torch.no_grad():
+        return batch, problem.outputs(problem.parameters(), batch)
 
 
 def _chance(problem: Problem, outputs: Any, first: Batch) -> tuple[float, str]:

@@ -74,14 +74,18 @@ def gradient_statistics(
         left_out["noise and conflicts"] = "they take two minibatches, and the data is one batch"
         sizes = []
 
-    gradients = []
+    gradients: list[Tensor] = []
+    empty = 0
     interrupted = False
     whole = problem.gradient()
     try:
         with progress("minibatch gradients", len(sizes)) as advance:
             for size, batch in zip(sizes, chosen, strict=False):
-                scale = examples / size if problem.weighting.sums else 1.0
-                gradients.append(problem.batch_gradient(parameters, batch) * scale)
+                if problem.weighting.weigh(batch, problem.batch_targets(batch)):
+                    scale = examples / size if problem.weighting.sums else 1.0
+                    gradients.append(problem.batch_gradient(parameters, batch) * scale)
+                else:
+                    empty += 1  # e.g. all targets ignored: its mean is over nothing
                 advance(1)
     except KeyboardInterrupt:
         if len(gradients) < 2:
@@ -89,6 +93,8 @@ def gradient_statistics(
         interrupted = True
     sizes = sizes[: len(gradients)]
     grams = _grams(problem, [*gradients, whole])
+    if empty:
+        left_out[f"{empty} minibatches"] = "none of their targets counts"
     if not np.isfinite(grams).all():
         left_out["noise and conflicts"] = "a gradient is not finite"
     layers = layers_of(problem.layout)

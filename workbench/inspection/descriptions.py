@@ -46,11 +46,11 @@ def describe_problem(problem: Problem, held_out: Any = None) -> ProblemDescripti
     are read once more. The chance loss is arithmetic on outputs, and left out where these are more than two
     million numbers.
     """
-    first, _ = next(problem.batches())
-    with torch.no_grad():
-        outputs = problem.outputs(problem.parameters(), first)
-    data = score(problem)
-    other = None if held_out is None else score(problem.with_data(held_out))
+    first, outputs = _first(problem)
+    data, other = score(problem, outputs), None
+    if held_out is not None:
+        elsewhere = problem.with_data(held_out)
+        other = score(elsewhere, _first(elsewhere)[1])
     chance, reason = _chance(problem, outputs, first)
     everything = lay_out(dict(problem.model.named_parameters()))
     shapes = {part.name: part.shape for part in everything}
@@ -87,11 +87,18 @@ def describe_problem(problem: Problem, held_out: Any = None) -> ProblemDescripti
     )
 
 
+def _first(problem: Problem) -> tuple[Batch, Any]:
+    """The first batch, and the outputs for it."""
+    batch, _ = next(problem.batches())
+    with torch.no_grad():
+        return batch, problem.outputs(problem.parameters(), batch)
+
+
 def _chance(problem: Problem, outputs: Any, first: Batch) -> tuple[float, str]:
     """Loss of the best constant output; or nan, and why."""
     numbers = sum(tensor.numel() for tensor in tensors(outputs)) * problem.num_batches
     if numbers > _CHANCE_OUTPUTS:
-        return math.nan, f"about {numbers:,} numbers of outputs make it more than arithmetic"
+        return math.nan, f"outputs of about {numbers:,} numbers make it costly"
     try:
         return chance_loss(problem), ""
     except Exception:  # a loss of one's own may raise anything for outputs that no model made

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from workbench.colors import BLUE, ORANGE
+from workbench.colors import BLUE
 from workbench.inspection.layer_axis import layer_axis
-from workbench.inspection.scores import Score
+from workbench.inspection.scores import Score, draw_classes
 from workbench.result import Result, new_axes
 
 if TYPE_CHECKING:
@@ -111,22 +111,12 @@ class ProblemDescription(Result):
     def plot_classes(self, ax: "Axes | None" = None) -> "Axes":
         """Share of each class in the targets, of the held-out data, too; nothing if there are no classes."""
         ax = new_axes(ax)
-        parts = [("data", BLUE, self.data)]
+        scores = {"data": self.data}
         if self.held_out is not None:
-            parts.append(("held out", ORANGE, self.held_out))
-        parts = [part for part in parts if part[2].class_counts.sum()]
-        width = 0.8 / max(len(parts), 1)
-        for place, (label, color, score) in enumerate(parts):
-            counts = score.class_counts
-            ax.bar(
-                np.arange(len(counts)) + place * width, counts / counts.sum(), width, color=color, label=label
-            )
-        ax.set_xlabel("class")
-        ax.set_ylabel("share of the targets")
-        if parts:
-            lines = parts[0][2].summary().splitlines()
-            ax.set_title(lines[1], fontsize="small")
-            ax.legend(fontsize="small")
+            scores["held out"] = self.held_out
+        draw_classes(ax, scores)
+        if self.data.class_counts.any():
+            ax.set_title(self.data.summary().splitlines()[1], fontsize="small")
         return ax
 
     def summary(self) -> str:

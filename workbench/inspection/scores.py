@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workbench.batches import count_examples, tensors
-from workbench.colors import BLUE
+from workbench.colors import BLUE, ORANGE
 from workbench.inspection.target_readings import TargetReading, read_targets
 from workbench.problem import Problem
 from workbench.progress import progress
@@ -18,6 +18,8 @@ from workbench.result import Result, clopper_pearson, new_axes, standard_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_BARS = 60  # classes that a picture has a bar for
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -80,11 +82,9 @@ class Score(Result):
         return table.assign(loss=self.loss, **{self.metric or "metric": self.value})
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Targets of each class."""
+        """Share of each class in the targets."""
         ax = new_axes(ax)
-        ax.bar(range(len(self.class_counts)), self.class_counts, color=BLUE)
-        ax.set_xlabel("class")
-        ax.set_ylabel("targets")
+        draw_classes(ax, {"data": self})
         ax.set_title(self.summary().splitlines()[0], fontsize="small")
         return ax
 
@@ -96,20 +96,21 @@ class Score(Result):
         elif self.metric:
             parts.append(f"{self.metric} {self.value:.4g} (95 %: {self.low:.4g} to {self.high:.4g})")
         lines = [", ".join(parts) + f", {self.examples:,} examples"]
-        if len(self.class_counts):
-            lines.append(
-                f"{len(self.class_counts)} classes, the most frequent {self.majority:.1%}, "
-                f"{self.imbalance:.3g} times the rarest"
-            )
+        if self.class_counts.any():
+            absent = int((self.class_counts == 0).sum())
+            rarest = f"{absent} without a target" if absent else f"{self.imbalance:.3g} times the rarest"
+            lines.append(f"{len(self.class_counts)} classes, the most frequent {self.majority:.1%}, {rarest}")
         return "\n".join([*lines, *(f"{what}: {reason}" for what, reason in self.left_out.items())])
 
 
-def score(problem: Problem) -> Score:
-    """Measure loss and metric over a problem's data; one forward pass, and one over the targets."""
+def score(problem: Problem, first_outputs: Any) -> Score:
+    """Measure loss and metric over a problem's data; one forward pass, and one over the targets.
+
+    ``first_outputs`` are those of its first batch.
+    """
     parameters = problem.parameters()
     first, _ = next(problem.batches())
-    with torch.no_grad():
-        reading = read_targets(problem, problem.outputs(parameters, first), first)
+    reading = read_targets(problem, first_outputs, first)
     tally, reason = _make_tally(problem, reading)
     losses: list[float] = []
     shares: list[float] = []
@@ -131,6 +132,25 @@ def score(problem: Problem) -> Score:
         left_out={"accuracy or R²": reason} if reason else {},
         **tally.result()._asdict(),
     )
+
+
+def draw_classes(ax: "Axes", scores: dict[str, Score]) -> None:
+    """Share of each class in the targets of each score; of many classes, from the most frequent on."""
+    scores = {label: score for label, score in scores.items() if score.class_counts.any()}
+    sort = any(len(score.class_counts) > _BARS for score in scores.values())
+    for place, (label, score) in enumerate(scores.items()):
+        shares = score.class_counts / score.class_counts.sum()
+        color = (BLUE, ORANGE)[place % 2]
+        if sort:
+            ax.plot(np.arange(1, len(shares) + 1), np.sort(shares)[::-1], color=color, label=label)
+            ax.set_xscale("log")
+            continue
+        width = 0.8 / len(scores)
+        ax.bar(np.arange(len(shares)) + place * width, shares, width, color=color, label=label)
+    ax.set_xlabel("classes, the most frequent first" if sort else "class")
+    ax.set_ylabel("share of the targets")
+    if scores:
+        ax.legend(fontsize="small")
 
 
 class _Metric(NamedTuple):
@@ -194,7 +214,8 @@ class _Explained(_Tally):
         (values,) = tensors(outputs)
         targets = targets.double()
         self._targets += targets.numel()
-        for known, other in ((self._errors, values.double()), (self._spreads, self._mean)):
+        values = values.reshape(targets.shape).double()
+        for known, other in ((self._errors, values), (self._spreads, self._mean)):
             known.append((targets - other).square().reshape(len(targets), -1).sum(dim=1).cpu())
 
     def result(self) -> _Metric:

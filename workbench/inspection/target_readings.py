@@ -50,7 +50,7 @@ class TargetReading:
         """Whether the likeliest class, or the nearest bit, is the target's: in the shape of the targets."""
         (scores,) = tensors(outputs)
         if self.kind == "bits":
-            return (scores > self.threshold) == (targets > 0.5)
+            return (scores.reshape(targets.shape) > self.threshold) == (targets > 0.5)
         return scores.argmax(dim=self.dim).reshape(targets.shape) == targets
 
 
@@ -67,20 +67,27 @@ def read_targets(problem: Problem, outputs: Any, batch: Batch) -> TargetReading:
     kind, settings = identify_loss(problem.loss)
     if not targets.is_floating_point() and not targets.is_complex() and targets.dtype != torch.bool:
         return _read_classes(problem, batch, scores, targets, int(settings.get("ignore_index", -1)))
-    if scores.shape != targets.shape:
-        return TargetReading(
-            "", f"outputs {tuple(scores.shape)} and targets {tuple(targets.shape)} differ in shape"
-        )
+    if _without_ones(scores) != _without_ones(targets):
+        return TargetReading("", f"outputs {tuple(scores.shape)}, but targets {tuple(targets.shape)}")
+    if kind is not None and kind not in (*_OF_BITS, *_OF_VALUES):
+        return TargetReading("", f"with {kind.__name__} and such targets there is no accuracy and no R²")
+    exact = targets.reshape(scores.shape).to(scores.dtype)
+    are_bits = bool(((exact == 0) | (exact == 1)).all())
     if kind in _OF_BITS:
-        if bool(((targets == 0) | (targets == 1)).all()):
+        if are_bits:
             return TargetReading("bits", classes=2, threshold=_OF_BITS[kind])
         return TargetReading("", "the targets are probabilities")
-    if kind is not None and kind not in _OF_VALUES:
-        return TargetReading("", f"with {kind.__name__} and such targets there is no accuracy and no R²")
-    made_up = targets.to(scores.dtype)
-    if kind is None and not _loss(problem, batch, made_up) <= _loss(problem, batch, scores):
+    best = _loss(problem, batch, exact)
+    if kind is None and are_bits and _loss(problem, batch, _SURE * (2 * exact - 1)) < best:
+        return TargetReading("bits", classes=2)
+    if not best <= _loss(problem, batch, scores):
         return TargetReading("", "the loss is not least where the outputs are the targets")
     return TargetReading("values")
+
+
+def _without_ones(tensor: Tensor) -> list[int]:
+    """Shape without dimensions of one entry, which a loss may drop."""
+    return [size for size in tensor.shape if size != 1]
 
 
 def _read_classes(

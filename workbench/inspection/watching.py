@@ -44,13 +44,14 @@ class MeanSquare:
         self._known: list[Tensor] = []
         self._grouped = True
 
-    def add(self, values: Tensor, examples: int) -> None:
+    def add(self, values: Tensor, examples: int, scale: float = 1.0) -> None:
         """Take a tensor of finite values, whose first dimension holds the examples if it is divisible."""
         if values.shape[0] % examples:
             self._grouped = False
-            rows = values.double().square().mean().expand(examples)
+            rows = _mean_squares(values.reshape(1, -1)).expand(examples)
         else:
-            rows = values.reshape(examples, -1).double().square().mean(dim=1)
+            rows = _mean_squares(values.reshape(examples, -1))
+        rows = rows * scale**2
         self._pending = rows if self._pending is None else self._pending + rows
         self._times += 1
 
@@ -198,12 +199,10 @@ class Watch(TorchFunctionMode):
 
     def _note(self, name: str, new: Record, output: Tensor) -> None:
         record = self.records.setdefault(name, new)
-        values = output.detach()
-        finite = values.isfinite()
+        values, unfinite = _finite(output.detach())
         record.calls += 1
         record.elements += values.numel()
-        record.unfinite += int((~finite).sum())
-        values = values.where(finite, 0)
+        record.unfinite += unfinite
         record.largest = max(record.largest, float(values.abs().max())) if values.numel() else 0.0
         record.values.add(values, self.examples)
         if record.rectifies:
@@ -227,11 +226,24 @@ class Watch(TorchFunctionMode):
 
     def _noting_gradient(self, record: Record, examples: int, scale: float) -> Callable[[Tensor], None]:
         def note(gradient: Tensor) -> None:
-            finite = gradient.isfinite()
-            record.gradient_unfinite += int((~finite).sum())
-            record.gradients.add(gradient.where(finite, 0) * scale, examples)
+            values, unfinite = _finite(gradient)
+            record.gradient_unfinite += unfinite
+            record.gradients.add(values, examples, scale)
 
         return note
+
+
+def _mean_squares(rows: Tensor) -> Tensor:
+    """Mean square of each row, in float64."""
+    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square() / max(rows.shape[1], 1)
+
+
+def _finite(values: Tensor) -> tuple[Tensor, int]:
+    """Values with 0 in place of what is not finite, and how many these are."""
+    if values.sum(dtype=torch.float64).isfinite():  # an inf or a nan would be in the sum
+        return values, 0
+    finite = values.isfinite()
+    return values.where(finite, 0), int((~finite).sum())
 
 
 def _outside_parametrizations(model: nn.Module) -> list[tuple[str, nn.Module]]:

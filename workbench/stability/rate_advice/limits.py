@@ -169,7 +169,8 @@ def rate_limit(
         Of the first; the next ones follow.
     guess : float, optional
         Rate near which the first search looks; by default 2/λ for ``"sgd"``, a tenth of it for
-        ``"momentum"``, today's of an optimizer, 0.01 for others.
+        ``"momentum"``, today's of an optimizer, 0.01 for others. A loss without a second derivative needs
+        one.
     threshold : float, optional
         Loss that a run must end under; by default :func:`chance_loss`.
     examples : int, optional
@@ -177,7 +178,8 @@ def rate_limit(
         for all runs and seeds; by default all. Batches of the steps are of all the data.
     budget : float, optional
         Gradients over the data that may be spent: a run for which too little is left is not begun, and the
-        seeds that are done are returned, as after an interrupt. One seed is found in any case.
+        seeds that are done are returned, as after an interrupt. One seed is found in any case, whatever it
+        costs: ``rate_limit_cost(..., seeds=1)`` tells that.
 
     Returns
     -------

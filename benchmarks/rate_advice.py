@@ -63,7 +63,11 @@ def main() -> None:
             print(f"{name} is left out: {error}")
             continue
         for optimizer in options.optimizer or OPTIMIZERS:
-            row = _measure(problem, optimizer, STEPS[name], options.seeds, options.fresh)
+            try:
+                row = _measure(problem, optimizer, STEPS[name], options.seeds, options.fresh)
+            except ValueError as error:  # no rate survives: there is no advice
+                print(f"| {name} | {optimizer} | {error} |", flush=True)
+                continue
             _print(name, row)
             if options.rows:
                 with options.rows.open("a") as file:

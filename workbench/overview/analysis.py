@@ -131,7 +131,7 @@ def analyze(
             most = left - sum(other.cost.at(prices) for other in others)
             with Watch(key, _ends(started, asked, level, others, prices), advance) as watch:
                 sections[key] = _SECTIONS[key].measure(
-                    setting, watch, **level.settings, **_known(key, sections, left)
+                    setting, watch, **level.settings, **_known(key, sections, most)
                 )
                 interrupted = watch.stopped
             del waiting[key]

@@ -68,3 +68,14 @@ def test_larger_budgets_find_more_seeds(problem: wb.Problem) -> None:
     counts = [len(each.limits) for each in found]
     assert all(less <= more for less, more in pairwise(counts))
     assert counts[0] == 1 < counts[-1]
+
+
+def test_a_budget_ends_a_search_in_which_nothing_survives(problem: wb.Problem) -> None:
+    arguments = {"optimizer": "adam", "steps": 1, "threshold": 1e-9}
+    with pytest.raises(
+        ValueError, match=r"none of 9 learning rates within budget=0.1 ends under a loss of 1e-09"
+    ):
+        rate_limit(problem, **arguments, budget=0.1)
+    run = rate_limit_cost(problem, "adam", steps=1, seeds=1).expected / 9
+    with pytest.raises(ValueError, match="none of 20 learning rates within"):
+        rate_limit(problem, **arguments, budget=20.5 * run)

@@ -38,8 +38,8 @@ class StableRates(Result):
     it or stable above, as chance has it near the limit. It stands halfway between two rates of the grid, or
     in the middle of the places that do equally well. Where between the rates a limit is, is not known: as
     all seeds have the same rates, that need not average out, and errors count it in full beside the spread of
-    the seeds: by the standard deviation of what is even over a spacing. A limit beyond the grid counts as half
-    a spacing outside, in means and slopes, too; :meth:`at_edge` says how many there are.
+    the seeds: by the standard deviation of what is even over a spacing. A limit beyond the grid counts as
+    half a spacing outside, in means and slopes, too; :meth:`at_edge` says how many there are.
 
     Attributes
     ----------

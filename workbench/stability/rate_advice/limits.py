@@ -169,7 +169,8 @@ def rate_limit(
         Of the first; the next ones follow.
     guess : float, optional
         Rate near which the first search looks; by default 2/λ for ``"sgd"``, a tenth of it for
-        ``"momentum"``, today's of an optimizer, 0.01 for others.
+        ``"momentum"``, today's of an optimizer, 0.01 for others. A loss without a second derivative needs
+        one.
     threshold : float, optional
         Loss that a run must end under; by default :func:`chance_loss`.
     examples : int, optional
@@ -177,7 +178,8 @@ def rate_limit(
         for all runs and seeds; by default all. Batches of the steps are of all the data.
     budget : float, optional
         Gradients over the data that may be spent: a run for which too little is left is not begun, and the
-        seeds that are done are returned, as after an interrupt. One seed is found in any case.
+        seeds that are done are returned, as after an interrupt. One seed is found in any case, whatever it
+        costs (``rate_limit_cost(..., seeds=1)`` tells that), if one of its first nine runs survives.
 
     Returns
     -------
@@ -187,7 +189,8 @@ def rate_limit(
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of range, examples cannot be taken out of batches, or no rate survives.
+        If an argument is out of range, examples cannot be taken out of batches, or no rate survives, at all
+        or within the budget.
 
     Notes
     -----
@@ -215,6 +218,11 @@ def rate_limit(
             for each in range(seed, seed + seeds):
                 search.add_limit(each)
         except OutOfBudget:
+            if not search.limits:
+                raise ValueError(
+                    f"none of {len(search.trials)} learning rates within budget={budget:g} ends under a loss "
+                    f"of {under:.3g} after {steps} steps: give more steps, a guess, or a threshold"
+                ) from None
             interrupted = out_of_budget = True
         except KeyboardInterrupt:
             if not search.limits:

@@ -33,7 +33,8 @@ class RateSearch:
     threshold : float
         Loss that a run ends under if it survives.
     budget : float
-        Gradients over the data that runs may cost, but for those of the first seed.
+        Gradients over the data that runs may cost, but for those of the first seed if one of its first nine
+        survives.
     advance : callable
         Told of each run.
     """
@@ -44,6 +45,7 @@ class RateSearch:
         self._runs, self._guess, self._threshold = runs, guess, threshold
         self._budget, self._advance = budget, advance
         self._place = 0  # of the last limit, on the grid
+        self._any_survived = False
         self.limits: list[float] = []
         self.trials: list[tuple[int, float, float]] = []
 
@@ -77,10 +79,13 @@ class RateSearch:
         return self._guess * FACTOR ** (place + random.Random(seed).random())
 
     def _survives(self, seed: int, place: int) -> bool:
-        if self.limits and self._runs.gradients + self._runs.gradients_each > self._budget:
+        # The first seed is finished in any case, unless nothing shows that it ends.
+        stoppable = bool(self.limits) or (not self._any_survived and len(self.trials) >= USUAL_RUNS)
+        if stoppable and self._runs.gradients + self._runs.gradients_each > self._budget:
             raise OutOfBudget
         rate = self._rate(seed, place)
         loss = self._runs.final_loss(rate, seed)
         self.trials.append((seed, rate, loss))
         self._advance(self._runs.steps, f"rate {rate:.2g}, loss {loss:.3g}")
+        self._any_survived |= loss < self._threshold
         return loss < self._threshold

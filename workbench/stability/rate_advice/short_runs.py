@@ -72,9 +72,10 @@ class ShortRuns:
                 f"{problem.name}: batches of different shapes cannot be joined: pad them to one"
             ) from error
         self.problem, self.batch_size, self.steps = problem, batch_size, steps
-        self.judged = (
-            problem if examples is None or examples >= problem.num_examples else self._sample(examples)
-        )
+        if examples is None or examples >= count_examples(self._joined):
+            self.judged = problem
+        else:
+            self.judged = self._sample(examples)
         self._make = optimizer
         self._steps_made = self._ends = 0
         self._optimizer(list(problem.leaves().values()), 1.0)
@@ -120,7 +121,7 @@ class ShortRuns:
         return seen / self.problem.num_examples
 
     def _sample(self, examples: int) -> Problem:
-        count = self.problem.num_examples
+        count = count_examples(self._joined)
         chosen = torch.randperm(count, generator=generator(_SAMPLE_SEED))[:examples].to(self.problem.device)
         largest = max(count_examples(batch) for batch, _ in self.problem.batches())
         return self.problem.with_data(

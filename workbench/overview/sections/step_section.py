@@ -4,8 +4,6 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-import numpy as np
-
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature import BatchSpectra, batch_spectra
 from workbench.overview.caution import Caution
@@ -96,7 +94,7 @@ class StepSection(Section):
         """The range of rates worth trying; None if no limit was found."""
         if self.limit is None or self.limit.hardly_trains:
             return None
-        return _worth_trying(self.limit)
+        return self.limit.worth_trying
 
     @property
     def sentence(self) -> str:
@@ -338,19 +336,6 @@ def _formula(setting: Setting, watch: Watch) -> tuple[float, str]:
         )
         return math.nan, ""
     return threshold.value * setting.optimizer_rate, threshold.rule.replace("/η", "/λ")
-
-
-def _worth_trying(limit: RateLimit) -> tuple[float, float]:
-    """From the least rate that gets half as far as the best one, to half the limit.
-
-    How far is how much the loss ends under the threshold; the least rate is a geometric mean over the seeds.
-    """
-    runs = limit.frame()
-    runs["progress"] = limit.threshold - runs["loss"]
-    far = runs[runs["progress"] >= runs.groupby("seed")["progress"].transform("max") / 2]
-    high = _SAFE * limit.advised
-    low = float(np.exp(np.log(far.groupby("seed")["rate"].min()).mean()))
-    return min(low, high / 2), high
 
 
 def _guess(name: str, sharpness: float) -> float | None:

@@ -89,6 +89,19 @@ class RateLimit(Result):
         best = pd.Series(self.trials[:, 2]).groupby(self.trials[:, 0]).min().median()
         return bool(best > self.threshold - 0.02 * abs(self.threshold))
 
+    @property
+    def worth_trying(self) -> tuple[float, float]:
+        """From the least rate that gets half as far as the best of its seed, to half the limit.
+
+        How far is how much a run ends under the threshold; the least rate is a geometric mean over seeds. The
+        range is a factor of 2 at least.
+        """
+        runs = self.frame()
+        runs["progress"] = self.threshold - runs["loss"]
+        far = runs[runs["progress"] >= runs.groupby("seed")["progress"].transform("max") / 2]
+        low = float(np.exp(np.log(far.groupby("seed")["rate"].min()).mean()))
+        return min(low, self.advised / 4), self.advised / 2
+
     def frame(self) -> pd.DataFrame:
         """One row per run, with whether it survived."""
         table = pd.DataFrame(self.trials, columns=["seed", "rate", "loss"]).astype({"seed": int})

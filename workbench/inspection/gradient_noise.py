@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.colors import BLUE, GREEN, VERMILION
-from workbench.inspection.layer_axis import layer_axis
+from workbench.inspection.layer_axis import layer_axis, log_axis
 from workbench.inspection.pair_shares import pair_mean, share_interval
 from workbench.moment import Reading
 from workbench.noise_scales import noise_scale
@@ -145,7 +145,7 @@ class GradientStatistics(Result):
             ax.axvline(whole, color=VERMILION, linestyle="--", label=f"whole network {whole:.3g}")
             ax.axvline(self.noise_floor, color="0.4", linestyle=":", label="pure noise (B / N)")
         if (ratio > 0).any():
-            ax.set_xscale("log")
+            log_axis(ax)
         ax.set_xlabel(f"signal to noise of a gradient of {self.batch_size:.4g} examples")
         ax.set_title(self.summary().splitlines()[0], fontsize="small")
         ax.legend(fontsize="small")

@@ -146,10 +146,11 @@ def draw_classes(ax: "Axes", scores: dict[str, Score]) -> None:
             ax.set_xscale("log")
             continue
         width = 0.8 / len(scores)
-        ax.bar(np.arange(len(shares)) + place * width, shares, width, color=color, label=label)
+        left = np.arange(len(shares)) + (place - (len(scores) - 1) / 2) * width
+        ax.bar(left, shares, width, color=color, label=label)
     ax.set_xlabel("classes, the most frequent first" if sort else "class")
     ax.set_ylabel("share of the targets")
-    if scores:
+    if len(scores) > 1:
         ax.legend(fontsize="small")
 
 

@@ -103,6 +103,43 @@ def test_units_of_convolutions_are_channels_and_of_sequences_features(inplace: b
     assert row(found, "conv")["gradient_rms"] > 0
 
 
+def test_working_in_place_changes_nothing() -> None:
+    found = []
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace), nn.Conv2d(4, 4, 3), nn.ReLU(inplace),
+            nn.Flatten(), nn.Linear(16, 3),
+        )  # fmt: skip
+        found.append(activity(classification(model, torch.randn(10, 1, 6, 6))))
+    plain, inplace_ = found
+    for name in ("rms", "gradient_rms", "zero", "dead", "largest"):
+        np.testing.assert_allclose(getattr(inplace_, name), getattr(plain, name), rtol=1e-6)
+
+
+def test_a_gradient_within_the_model_is_not_that_of_the_loss() -> None:
+    class Force(nn.Module):
+        """Returns the gradient of an energy with respect to its inputs."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.enable_grad():
+                x = x.detach().requires_grad_()
+                return torch.autograd.grad(self.body(x).sum(), x, create_graph=True)[0]
+
+    torch.manual_seed(0)
+    model, data = Force().double(), (torch.randn(8, 3).double(), torch.randn(8, 3).double())
+    found = activity(wb.Problem(model, nn.MSELoss(), data))
+    hidden = model.body[0](data[0]).detach().requires_grad_()
+    energy = model.body[2](torch.tanh(hidden)).sum()
+    force = torch.autograd.grad(energy, hidden, create_graph=True)[0] @ model.body[0].weight
+    (expected,) = torch.autograd.grad(F.mse_loss(force, data[1]), hidden)
+    assert row(found, "body.0")["gradient_rms"] == pytest.approx(8 * expected.square().mean().sqrt().item())
+
+
 def test_functions_are_seen_where_there_is_no_module() -> None:
     class Functional(nn.Module):
         def __init__(self) -> None:
@@ -122,9 +159,6 @@ def test_functions_are_seen_where_there_is_no_module() -> None:
     )  # fmt: skip
     assert row(found, "model (relu 1)")["dead"] == 2
     assert row(found, "model (relu 3)")["dead"] == 0
-    with torch.no_grad():
-        values = torch.sigmoid(model.two(F.relu(model.one(torch.zeros(1, 4)))))
-    assert values.shape == (1, 6)
 
 
 def test_saturation_is_where_the_slope_is_small() -> None:

@@ -115,6 +115,18 @@ def test_batches_of_different_shapes_are_taken_whole() -> None:
     assert "different shapes" in found.summary()
 
 
+def test_batches_with_a_tensor_that_all_examples_share_are_taken_whole() -> None:
+    class Masked(nn.Linear):
+        def forward(self, input: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+            return super().forward(input * mask)
+
+    torch.manual_seed(0)
+    batches = [(torch.randn(6, 3), torch.ones(1, 3), torch.randn(6, 2)) for _ in range(4)]
+    found = gradient_statistics(wb.Problem(Masked(3, 2), nn.MSELoss(), batches), batch_size=4)
+    assert (found.sampling, found.batches) == ("own", 4)
+    assert "without a row for each example" in found.summary()
+
+
 def test_one_batch_that_cannot_be_split_has_norms_only(problem: wb.Problem) -> None:
     alone = wb.Problem(problem.model, nn.CrossEntropyLoss(), list(problem._data)[:1], weight="batch")
     found = gradient_statistics(alone)

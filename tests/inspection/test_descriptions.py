@@ -212,6 +212,28 @@ def test_a_loss_that_is_not_least_at_the_targets_has_no_r2() -> None:
     assert "not least where the outputs are the targets" in describe_problem(problem).summary()
 
 
+def test_targets_that_have_no_metric_say_so() -> None:
+    inputs, model = torch.randn(6, 4), nn.Linear(4, 1)
+    same = describe_problem(wb.Problem(model, nn.MSELoss(), (inputs, torch.ones(6, 1))))
+    assert same.data.left_out == {"accuracy or R²": "no target counts, or all are the same"}
+
+    def logistic(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.softplus(-(2 * targets - 1) * outputs).mean()
+
+    counts = torch.tensor([0.0, 1.0, 1.0, 3.0, 0.0, 2.0])[:, None]
+    found = describe_problem(wb.Problem(model, logistic, batches(inputs, counts, 3)))
+    assert "something else in another" in found.summary()
+
+    class Energy(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input).sum()
+
+    alone = [(torch.randn(5, 4), torch.tensor(1.0)), (torch.randn(5, 4), torch.tensor(2.0))]
+    found = describe_problem(wb.Problem(Energy(4, 1), nn.MSELoss(), alone, weight="batch"))
+    assert "one number for all examples" in found.summary()
+    assert found.data.loss > 0
+
+
 def test_a_result_is_saved_and_drawn(classifier: wb.Problem, tmp_path: Path) -> None:
     found = describe_problem(classifier, (torch.randn(10, 4), torch.arange(10) % 3))
     again: Any = wb.load_result(found.save(tmp_path / "found.npz"))

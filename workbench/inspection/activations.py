@@ -53,13 +53,14 @@ def activity(problem: Problem, examples: int = 256, seed: int = 0) -> Activity:
     """
     check_count("examples", examples)
     counts = [count_examples(batch) for batch, _ in problem.batches()]
-    chosen = _choose(problem, counts, examples, seed)
+    source = generator(seed)
+    taken = _share_out(problem, counts, examples, source)
     watch, parameters = Watch(), problem.parameters()
     seen = passes = 0
     interrupted = False
     try:
-        with progress("activations", None) as advance, watch.watching(problem.model):
-            for batch in chosen:
+        with progress("activations", len(taken)) as advance, watch.watching(problem.model):
+            for batch in _take(problem, counts, taken, source):
                 size = count_examples(batch)
                 watch.examples, watch.scale = size, 1.0 if problem.weighting.sums else float(size)
                 problem.batch_gradient(parameters, batch)
@@ -73,15 +74,21 @@ def activity(problem: Problem, examples: int = 256, seed: int = 0) -> Activity:
     return _read(problem, watch.records, seen, passes, seen / sum(counts), interrupted)
 
 
-def _choose(problem: Problem, counts: list[int], examples: int, seed: int) -> Iterator[Batch]:
-    """Some of the batches, the last of them in part, with so many examples between them."""
-    source = generator(seed)
+def _share_out(problem: Problem, counts: list[int], examples: int, source: torch.Generator) -> dict[int, int]:
+    """How many examples of which batch, in any order, make so many between them."""
     order = torch.randperm(len(counts), generator=source).tolist()
     taken: dict[int, int] = {}
     for place in order:
         rest = examples - sum(taken.values())
         if rest > 0:
             taken[place] = min(counts[place], rest) if problem.can_split else counts[place]
+    return taken
+
+
+def _take(
+    problem: Problem, counts: list[int], taken: dict[int, int], source: torch.Generator
+) -> Iterator[Batch]:
+    """The batches, or some of their examples, in the order of the data."""
     for place, (batch, _) in enumerate(problem.batches()):
         if place not in taken:
             continue

@@ -115,11 +115,16 @@ def gradient_statistics(
 def _survey(problem: Problem) -> tuple[list[int], str]:
     """Examples of each batch, and why minibatches cannot be drawn from all of them; else nothing."""
     counts, shapes = [], set()
+    shared = False
     for batch, _ in problem.batches():
-        counts.append(count_examples(batch))
-        shapes.add(tuple(tensor.shape[1:] for tensor in tensors(batch)))
+        count, found = count_examples(batch), tensors(batch)
+        counts.append(count)
+        shapes.add(tuple(tensor.shape[1:] for tensor in found))
+        shared |= any(tensor.shape[:1] != (count,) for tensor in found)
     if not problem.can_split:
         return counts, f"examples weighted by {problem.weighting.rule} cannot be taken out of their batches"
+    if shared and len(counts) > 1:
+        return counts, "batches hold tensors without a row for each example, which cannot be joined"
     if len(shapes) > 1:
         return counts, "batches of different shapes cannot be joined"
     return counts, "there is one example only" if sum(counts) < 2 else ""

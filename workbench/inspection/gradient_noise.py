@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.colors import BLUE, GREEN, VERMILION
-from workbench.inspection.layer_axis import layer_axis
+from workbench.inspection.layer_axis import layer_axis, log_axis
 from workbench.inspection.pair_shares import pair_mean, share_interval
 from workbench.moment import Reading
 from workbench.noise_scales import noise_scale
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _UNKNOWN = Reading(math.nan, math.nan)
-
-_DECADE = 10.0
 
 
 class GradientPart(NamedTuple):
@@ -146,9 +144,8 @@ class GradientStatistics(Result):
         if math.isfinite(whole):
             ax.axvline(whole, color=VERMILION, linestyle="--", label=f"whole network {whole:.3g}")
             ax.axvline(self.noise_floor, color="0.4", linestyle=":", label="pure noise (B / N)")
-        positive = ratio[ratio > 0]
-        if len(positive) and positive.max() > _DECADE * min(positive.min(), self.noise_floor):
-            ax.set_xscale("log")  # on less than a decade its labels would overlap
+        if (ratio > 0).any():
+            log_axis(ax)
         ax.set_xlabel(f"signal to noise of a gradient of {self.batch_size:.4g} examples")
         ax.set_title(self.summary().splitlines()[0], fontsize="small")
         ax.legend(fontsize="small")

@@ -1,4 +1,4 @@
-"""``layer_axis``: layers from top to bottom of a picture, with as many names as there is room for."""
+"""Axes of the pictures: layers from top to bottom, and logarithms that can be read over any range."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -23,6 +23,18 @@ def layer_axis(ax: "Axes", layers: Sequence[str]) -> np.ndarray:
     ax.set_yticks(places[::every], [_shorten(name) for name in layers[::every]], fontsize=size)
     ax.set_ylim(max(len(layers), 1) - 0.5, -0.5)
     return places
+
+
+def log_axis(ax: "Axes") -> None:
+    """Make the horizontal axis logarithmic, with more than powers of ten where it spans few of them."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    if high < 100 * low:
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _shorten(name: str) -> str:

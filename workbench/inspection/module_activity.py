@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.colors import BLUE, ORANGE, VERMILION
-from workbench.inspection.layer_axis import layer_axis
+from workbench.inspection.layer_axis import layer_axis, log_axis
 from workbench.moment import Reading
 from workbench.result import Result, new_axes
 
@@ -157,7 +157,7 @@ class Activity(Result):
             ax.plot(np.full(bad.sum(), 0.98), places[bad], "x", color=VERMILION, transform=side,
                     label="not finite")  # fmt: skip
         if (self.rms > 0).any():
-            ax.set_xscale("log")
+            log_axis(ax)
         ax.set_xlabel("root mean square")
         ax.set_title(self.summary().splitlines()[0], fontsize="small")
         ax.legend(fontsize="small")
@@ -189,10 +189,8 @@ class Activity(Result):
         """Growth through depth, the largest jump, dead and saturated units, what is not finite, the cost."""
         lines = []
         if math.isfinite(self.growth.value):
-            lines.append(
-                f"outputs change by a factor of {_show(self.growth)} per layer, gradients by "
-                f"{_show(self.gradient_growth)} per layer back"
-            )
+            back = _show(self.gradient_growth)
+            lines.append(f"outputs ×{_show(self.growth)} per layer, gradients ×{back} per layer back")
         if self.largest_jump is not None:
             before, after, factor = self.largest_jump
             lines.append(f"largest jump ×{factor:.3g}, from {before} to {after}")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workbench.batches import count_examples, tensors
 from workbench.colors import BLUE, ORANGE
-from workbench.inspection.target_readings import TargetReading, read_targets
+from workbench.inspection.target_readings import TargetReading, are_zero_or_one, read_targets
 from workbench.problem import Problem
 from workbench.progress import progress
 from workbench.result import Result, clopper_pearson, new_axes, standard_error
@@ -62,7 +62,7 @@ class Score(Result):
     @property
     def imbalance(self) -> float:
         """Targets of the most frequent class over those of the rarest; inf if one has none, nan without."""
-        if not len(self.class_counts):
+        if not self.class_counts.any():
             return math.nan
         low = self.class_counts.min()
         return float(self.class_counts.max() / low) if low else math.inf
@@ -70,9 +70,8 @@ class Score(Result):
     @property
     def majority(self) -> float:
         """Accuracy of always naming the most frequent class; nan without classes."""
-        return (
-            float(self.class_counts.max() / self.class_counts.sum()) if len(self.class_counts) else math.nan
-        )
+        counts = self.class_counts
+        return float(counts.max() / counts.sum()) if counts.any() else math.nan
 
     def frame(self) -> pd.DataFrame:
         """One row per class; one for all if there are none."""
@@ -124,13 +123,16 @@ def score(problem: Problem, first_outputs: Any) -> Score:
             tally.add(outputs, problem.batch_targets(batch), count)
             examples += count
             advance(1)
+    found = tally.result()
+    if not found.metric:
+        reason = reason or "no target counts, or all are the same"
     spread = math.nan if problem.weighting.sums else _spread(np.array(losses), np.array(shares))
     return Score(
         examples=examples,
         loss=float(np.dot(losses, shares)),
         loss_stderr=spread,
         left_out={"accuracy or R²": reason} if reason else {},
-        **tally.result()._asdict(),
+        **found._asdict(),
     )
 
 
@@ -146,10 +148,11 @@ def draw_classes(ax: "Axes", scores: dict[str, Score]) -> None:
             ax.set_xscale("log")
             continue
         width = 0.8 / len(scores)
-        ax.bar(np.arange(len(shares)) + place * width, shares, width, color=color, label=label)
+        left = np.arange(len(shares)) + (place - (len(scores) - 1) / 2) * width
+        ax.bar(left, shares, width, color=color, label=label)
     ax.set_xlabel("classes, the most frequent first" if sort else "class")
     ax.set_ylabel("share of the targets")
-    if scores:
+    if len(scores) > 1:
         ax.legend(fontsize="small")
 
 
@@ -232,6 +235,10 @@ class _Explained(_Tally):
 
 def _make_tally(problem: Problem, reading: TargetReading) -> tuple[_Tally, str]:
     """What counts the metric, and why there is none."""
+    if reading.kind == "bits" and not all(
+        are_zero_or_one(problem.batch_targets(batch)) for batch, _ in problem.batches()
+    ):
+        return _Tally(), "the targets are 0 or 1 in the first batch, and something else in another"
     if reading.kind in ("classes", "bits"):
         return _Accuracy(reading), ""
     if reading.kind != "values":

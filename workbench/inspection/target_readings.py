@@ -64,6 +64,8 @@ def read_targets(problem: Problem, outputs: Any, batch: Batch) -> TargetReading:
     if len(found) != 1 or len(given) != 1 or not isinstance(problem.batch_targets(batch), Tensor):
         return TargetReading("", f"there are {len(found)} tensors of outputs and {len(given)} of targets")
     scores, targets = found[0], given[0]
+    if not scores.dim() or not targets.dim():
+        return TargetReading("", "outputs or targets are one number for all examples")
     kind, settings = identify_loss(problem.loss)
     if not targets.is_floating_point() and not targets.is_complex() and targets.dtype != torch.bool:
         return _read_classes(problem, batch, scores, targets, int(settings.get("ignore_index", -1)))
@@ -72,7 +74,7 @@ def read_targets(problem: Problem, outputs: Any, batch: Batch) -> TargetReading:
     if kind is not None and kind not in (*_OF_BITS, *_OF_VALUES):
         return TargetReading("", f"with {kind.__name__} and such targets there is no accuracy and no R²")
     exact = targets.reshape(scores.shape).to(scores.dtype)
-    are_bits = bool(((exact == 0) | (exact == 1)).all())
+    are_bits = are_zero_or_one(exact)
     if kind in _OF_BITS:
         if are_bits:
             return TargetReading("bits", classes=2, threshold=_OF_BITS[kind])
@@ -83,6 +85,11 @@ def read_targets(problem: Problem, outputs: Any, batch: Batch) -> TargetReading:
     if not best <= _loss(problem, batch, scores):
         return TargetReading("", "the loss is not least where the outputs are the targets")
     return TargetReading("values")
+
+
+def are_zero_or_one(targets: Tensor) -> bool:
+    """Whether there is nothing else among them."""
+    return bool(((targets == 0) | (targets == 1)).all())
 
 
 def _without_ones(tensor: Tensor) -> list[int]:

@@ -226,6 +226,8 @@ class Watch(TorchFunctionMode):
 
     def _noting_gradient(self, record: Record, examples: int, scale: float) -> Callable[[Tensor], None]:
         def note(gradient: Tensor) -> None:
+            if self._calls:  # a gradient that the model takes itself, on its way forward
+                return
             values, unfinite = _finite(gradient)
             record.gradient_unfinite += unfinite
             record.gradients.add(values, examples, scale)

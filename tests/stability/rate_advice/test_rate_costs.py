@@ -72,10 +72,8 @@ def test_larger_budgets_find_more_seeds(problem: wb.Problem) -> None:
 
 def test_a_budget_ends_a_search_in_which_nothing_survives(problem: wb.Problem) -> None:
     arguments = {"optimizer": "adam", "steps": 1, "threshold": 1e-9}
-    with pytest.raises(
-        ValueError, match=r"none of 9 learning rates within budget=0.1 ends under a loss of 1e-09"
-    ):
+    with pytest.raises(ValueError, match=r"within budget=0.1 no learning rate ends .* least of 9 is 2\."):
         rate_limit(problem, **arguments, budget=0.1)
     run = rate_limit_cost(problem, "adam", steps=1, seeds=1).expected / 9
-    with pytest.raises(ValueError, match="none of 20 learning rates within"):
+    with pytest.raises(ValueError, match="the least of 20 is"):
         rate_limit(problem, **arguments, budget=20.5 * run)

@@ -233,8 +233,8 @@ def rate_limit(
         except OutOfBudget:
             if not search.limits:
                 raise ValueError(
-                    f"none of {len(search.trials)} learning rates within budget={budget:g} ends under a loss "
-                    f"of {under:.3g} after {steps} steps: give more steps, a guess, or a threshold"
+                    f"within budget={budget:g} no learning rate {search.failure}: give more steps, a guess, "
+                    "or a threshold"
                 ) from None
             interrupted = out_of_budget = True
         except KeyboardInterrupt:

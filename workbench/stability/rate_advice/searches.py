@@ -64,16 +64,22 @@ class RateSearch:
         places = itertools.chain((start,), *((start - far, start + far) for far in range(1, _FARTHEST)))
         place = next(filter(survives, places), None)
         if place is None:
-            raise ValueError(
-                f"no learning rate ends under a loss of {self._threshold:.3g} after {self._runs.steps} "
-                "steps: give more steps, or a threshold"
-            )
+            raise ValueError(f"no learning rate {self.failure}: give more steps, or a threshold")
         while survives(place + 1):
             place += 1
             if place > start + _FARTHEST:
                 raise ValueError(f"every rate up to {self._rate(seed, place):.3g} survives: is it used?")
         self._place = place
         self.limits.append(self._rate(seed, place + 0.5))
+
+    @property
+    def failure(self) -> str:
+        """What happened where nothing survived, in words."""
+        _, rate, least = min(self.trials, key=lambda trial: trial[2])
+        return (
+            f"ends under a loss of {self._threshold:.4g} after {self._runs.steps} steps (the least of "
+            f"{len(self.trials)} is {least:.4g} with {rate:.2g})"
+        )
 
     def _rate(self, seed: int, place: float) -> float:
         return self._guess * FACTOR ** (place + random.Random(seed).random())

@@ -149,8 +149,8 @@ def powers_of(norm):  # type: ignore[no-untyped-def]
 def raised(size, power):  # type: ignore[no-untyped-def]
     """``size ** (power - 1)`` in float32, for a power from 3/2 to 9/2 in float64.
 
-    Roundings of products cost less than those of an exponent: only what is left of a whole number goes through
-    the logarithm.
+    Roundings of products cost less than those of an exponent: only what is left of a whole number goes
+    through the logarithm.
     """
     whole = tl.floor(power - 1)
     rest = (power - 1.5 - whole).to(tl.float32)

@@ -173,7 +173,7 @@ def test_gradients_of_many_draws_keep_their_digits(features, form: str, width: i
 def test_every_single_gradient_keeps_its_digits(
     features, form: str, width: int, count: int, others: float
 ) -> None:
-    """Norms from 1e-4 to 1e4; beside one channel the others may be small, so that most of a gradient cancels."""
+    """Norms from 1e-4 to 1e4; beside one channel the others may be small: most of a gradient cancels."""
     x = 10 ** (8 * vectors(count, 1).erf().abs() - 4) * vectors(count, width, seed=1)
     x[:, 1:] *= others
     x[::3] *= vectors(*x[::3].shape, seed=2).abs() ** 6

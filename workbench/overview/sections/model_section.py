@@ -77,7 +77,7 @@ class ModelSection(Section):
             return ()
         rows = [
             Finding.exact("parameters", found.parameters),
-            Finding.exact("parameters that are analysed", found.parameters - found.frozen),
+            *([Finding.exact("parameters that are frozen", found.frozen)] if found.frozen else []),
             Finding.exact("examples", found.examples),
             *_of_score(found.data, ""),
             Finding.exact("loss of chance", found.chance),

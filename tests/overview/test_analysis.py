@@ -316,7 +316,8 @@ def test_a_budget_of_time_is_kept_on_a_part_of_the_examples(monkeypatch: pytest.
     found = analyze(classifier(3000), budget="20s")
     assert 64 <= found.examples < found.of_examples == 3000
     assert f"on {found.examples:,} of 3,000 examples" in found.account
-    assert found["model"].findings[2].value == found.examples
+    figures = found.frame().set_index("figure")["value"]
+    assert figures["model_examples"] == found.examples
 
 
 def test_bad_arguments_are_refused_at_once() -> None:

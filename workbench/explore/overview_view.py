@@ -133,5 +133,5 @@ OVERVIEW = View(
     compute=_compute,
     draw=_draw,
     code=_code,
-    controls=("batch_size", "optimizer_name", "rate", "budget", "seed"),
+    controls=("optimizer_name", "rate", "batch_size", "budget", "seed"),
 )

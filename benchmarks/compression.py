@@ -22,7 +22,7 @@ Case = tuple[float, float, float]  # number, scale, shape
 DISTANCES = (0, 0.03125, -0.375, 0.53125, -1.3125, 4, 30.25)
 EDGES = (0, 0.25, 0.4999999, 0.5, 0.5000001, 0.51, 1, 4, 30)
 SCALES = (0.125, 0.5, 2, 32)
-SHAPES = (0.25, 0.6, 1, 1.5, 2, 3, 6)
+SHAPES = (0.25, 0.625, 1, 1.5, 2, 3, 6)  # numbers of float32, too
 LEAST = (0.1, 0.15, 0.2, 0.3, 0.5, 0.501, 1, 2, 6, 12, 19.9)
 STEPS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)  # of differences
 ROWS = [
@@ -62,27 +62,30 @@ def likelihood() -> None:
     row(f"central differences of `gammainc`, float32, best of {len(STEPS)} steps ({step:g}), up to 20 bits",
         "", "", "", spread(errors))  # fmt: skip
     print("\nat the tail's bound, 4 and 1000 times it, and at 1\n")
-    row("β", "least α", "float64", "float32", "gradient to β, float64", "float32")
-    row(*["---"] * 6)
+    row(
+        "β", "least α", *(f"{what}, {kind}" for what in ("bits", "to y", "to α", "to β") for kind in (64, 32))
+    )
+    row(*["---"] * 10)
     for shape in LEAST:
         least = scale_bound(torch.tensor(float(shape), dtype=torch.float64)).item()
         scales = [each for each in (least, 4 * least, 1000 * least, 1.0) if each < 300]
         chosen = [case for case in itertools.product(EDGES, scales, [shape]) if reach(case) < 100]
         errors_of = [errors_at(chosen, dtype) for dtype in (torch.float64, torch.float32)]
-        cells = (f"{errors_of[kind][what]:.0e}" for what in (0, 1) for kind in (0, 1))
+        cells = (f"{errors_of[kind][what]:.0e}" for what in range(4) for kind in (0, 1))
         row(f"{shape:g}", f"{least:.2g}", *cells)
 
 
-def errors_at(cases: list[Case], dtype: torch.dtype) -> tuple[float, float]:
-    """Largest errors of bits and of their gradients to β, of numbers as they are in this dtype."""
+def errors_at(cases: list[Case], dtype: torch.dtype) -> list[float]:
+    """Largest errors of bits and of their three gradients, of numbers as they are in this dtype."""
     y, scale, shape = torch.tensor(cases, dtype=dtype).unbind(1)
-    shape.requires_grad_()
+    given = [each.requires_grad_() for each in (y, scale, shape)]
     found = generalized_gaussian_bits(y, torch.zeros_like(y), scale, shape)
-    (gradient,) = torch.autograd.grad(found.sum(), shape)
+    values = [found.detach(), *torch.autograd.grad(found.sum(), given)]
     rounded: list[Case] = list(zip(y.tolist(), scale.tolist(), shape.tolist(), strict=True))
     with mpmath.workdps(DIGITS):
-        true = torch.tensor([[float(bits(case)), slope(case, 2)] for case in rounded], dtype=torch.float64)
-    return relative(found.detach(), true[:, 0]).max().item(), relative(gradient, true[:, 1]).max().item()
+        true = [[float(bits(case)), *(slope(case, at) for at in range(3))] for case in rounded]
+    columns = torch.tensor(true, dtype=torch.float64).unbind(1)
+    return [relative(*pair).max().item() for pair in zip(values, columns, strict=True)]
 
 
 def reach(case: Case) -> float:
@@ -104,10 +107,14 @@ def bits(case: tuple[float, ...]) -> mpmath.mpf:
 
 
 def slope(case: Case, at: int) -> float:
-    """Derivative of the bits in the number, the scale or the shape."""
-    return float(
-        mpmath.diff(lambda x: bits((*case[:at], x, *case[at + 1 :])), case[at], h=mpmath.mpf(10) ** -12)
-    )
+    """Derivative of the bits in the number or the scale, by the density at both ends, or in the shape."""
+    y, scale, shape = (mpmath.mpf(each) for each in case)
+    if at == 2:
+        return float(mpmath.diff(lambda x: bits((y, scale, x)), shape, h=mpmath.mpf(10) ** -14))
+    whole = shape / (2 * scale * mpmath.gamma(1 / shape)) / mpmath.mpf(2) ** -bits(case) / mpmath.log(2)
+    near, far = y - mpmath.mpf(1) / 2, y + mpmath.mpf(1) / 2
+    ends = [whole * mpmath.exp(-(abs(end / scale) ** shape)) for end in (near, far)]
+    return float(ends[0] - ends[1] if at == 0 else (far * ends[1] - near * ends[0]) / scale)
 
 
 def difference(cases: list[Case], step: float) -> Tensor:

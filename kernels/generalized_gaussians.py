@@ -13,18 +13,23 @@ integral of the density over the bin. It is folded to positive z = \|t - μ\| / 
 left (the density has fallen by :math:`e^{-24}`, in float64 by :math:`e^{-45}`, and by more for β < 1), and
 taken at Gauss–Legendre nodes s with :math:`z = z_0 + w s^3`, which smooths the cusp of :math:`z^\beta` at 0.
 Where β is at most 1/2 that cusp is too sharp for it: parts of a bin that come near 0 are taken at the same
-nodes of :math:`u = z^\beta`, whose density :math:`u^{1/\beta - 1} e^{-u} / \beta` is smooth. With means ⟨·⟩
-under the density within the bin, the same nodes give
+nodes of :math:`u = z^\beta`, whose density :math:`u^{1/\beta - 1} e^{-u} / \beta` is smooth. From β = 4 on
+there is no cusp, but an edge at z = 1 that wants nodes: :math:`z = z_0 + w s`. With the ends
+:math:`t = y \pm \frac12` of the bin and the mean ⟨·⟩ under the density within it,
 
-.. math:: \frac{\partial \ln p}{\partial \alpha} = \frac{\beta \langle u \rangle - 1}{\alpha}, \quad
+.. math:: \frac{\partial \ln p}{\partial y} = \frac{[f]}{p}, \quad
+          \frac{\partial \ln p}{\partial \alpha} = -\frac{[(t - \mu) f]}{\alpha\,p}, \quad
           \frac{\partial \ln p}{\partial \beta} =
-          \frac{\psi(1 + 1/\beta)}{\beta^2} - \langle u \ln z \rangle, \quad
-          \frac{\partial \ln p}{\partial y} = \frac{f(y + \frac12) - f(y - \frac12)}{p} .
+          \frac{\psi(1 + 1/\beta)}{\beta^2} - \langle u \ln z \rangle .
 
 All of them are finite however far out y lies, so that no likelihood has to be bounded from below.
 
+Both paths compute in float64 whatever they are given, and round once. The last slope is the difference of two
+terms near :math:`\ln(1/\beta) / \beta^2` (230 at β = 0.1), the first two multiply the density with
+:math:`e^{u_0}`: in float32 they lose two to three digits that the inputs do determine.
+
 Source: the model is that of arXiv 2602.01325 and 2411.19320, which take the slope in β by a finite
-difference; the integral, its nodes and the slopes as means are derived here.
+difference; the integral, its nodes and that slope as a mean are derived here.
 """
 
 import functools
@@ -41,19 +46,19 @@ from workbench.kernels.replay import replayed_gradients
 
 # What kernels read, too, is a number of its own.
 _POWER = 3  # z = z0 + w s^3
-_NODES = {torch.float32: 28, torch.float64: 64}
-_COARSE_REACH = 24.0  # of u beyond that at the near edge of the bin, in float32
+_NODES = {torch.float32: 28, torch.float64: 64}  # for results in that dtype
+_COARSE_REACH = 24.0  # of u beyond that at the near edge of the bin, for results in float32
 _REACH = {torch.float32: _COARSE_REACH, torch.float64: 45.0}
 _REACH_OF_TAIL = 2.0  # more of it for each power of u in the density of u
-_LEAST, _MOST = 1e-30, 1e30  # of z and of u
-_ROUNDINGS = 4.0  # of the near edge, which the width of a part does not fall below
-_COARSE_FLOOR = _ROUNDINGS * 2.0**-23
+_LEAST, _MOST = 1e-200, 1e30  # of z and of u
+_FLOOR = 4 * 2.0**-52  # of the near edge, which the width of a part does not fall below: its roundings
+_BLUNT = 4.0  # shapes from this on have nodes in s
 _POINTED = 0.5  # shapes up to this have nodes in u ...
 _STEEP = 64.0  # ... in parts of a bin that are so many times as long as they are away from 0
 _LN2 = math.log(2)
 _HALF_LN_2PI = math.log(2 * math.pi) / 2
 _CHUNK = 2048  # numbers that the PyTorch path holds at a time, with all their nodes: they stay in the cache
-_BLOCK, _LANES = 512, 128  # of a program: four numbers a lane, which are loaded as one
+_BLOCK, _LANES = 1024, 256  # of a program: four numbers a lane, which are loaded as one
 
 
 def generalized_gaussian_bits(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
@@ -67,10 +72,10 @@ def generalized_gaussian_bits(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor
     Returns
     -------
     Tensor (…)
-        Not negative, in at least float32; differentiable in all four to any order. For shapes from 0.1 to 6,
-        and scales from the tail's bound up (:mod:`workbench.layers.scale_bounds`), bits are within 5e-6 (1e-5
-        below a shape of 0.2; float64: 1e-12) of themselves, or of 1 if that is more; at shapes of 12 and 20
-        within 1e-5 and 1e-4 (1e-11 and 1e-9). Beyond :math:`u = 10^{30}` bits stop growing.
+        Not negative, in at least float32; differentiable in all four to any order. For shapes from 0.1 to 20,
+        and scales from the tail's bound up (:mod:`workbench.layers.scale_bounds`), bits and their slopes are
+        within 5e-7 (float64: 1e-12; 1e-10 for shapes just above 0.5) of themselves, or of 1 if that is more.
+        Beyond :math:`u = 10^{30}` bits stop growing.
 
     Raises
     ------
@@ -81,7 +86,8 @@ def generalized_gaussian_bits(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor
 
     Notes
     -----
-    Cost: two times 28 (float64: 64) evaluations of the density; the first derivatives come with them.
+    Cost: two times 28 (float64: 64) evaluations of the density, in float64; the first derivatives come with
+    them.
     """
     given = {"y": y, "mu": mu, "alpha": alpha, "beta": beta}
     for name, tensor in given.items():
@@ -100,17 +106,17 @@ def generalized_gaussian_bits(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor
 
 def bits_by_pytorch(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """Return the same by PyTorch's operations, which autograd differentiates: what the kernel is held to."""
-    y, mu, alpha, beta = _converted(y, mu, alpha, beta)
+    exact = computing(y, mu, alpha, beta)
+    y, mu, alpha, beta = (each.double() for each in (y, mu, alpha, beta))
     difference = y - mu
     distance = torch.where(difference < 0, -difference, difference)  # abs() has no slope at 0
-    return _to_bits(_integrate(distance, alpha, beta), beta)
+    return _to_bits(_integrate(distance, alpha, beta, exact), beta).to(exact)
 
 
 class _Bin(NamedTuple):
-    """Integrals over a bin of the density in z, of u and of u ln z times it, all times e^reference."""
+    """Integrals over a bin of the density in z and of u ln z times it, both times e^reference."""
 
     mass: Tensor
-    first: Tensor
     logarithmic: Tensor
     reference: Tensor
 
@@ -147,39 +153,39 @@ def _part(start: Tensor, length: Tensor, beta: Tensor) -> _Part:
     )
 
 
-def _integrate(distance: Tensor, alpha: Tensor, beta: Tensor) -> _Bin:
-    """Integrate over the bin at a distance from the mean; a part that is folded over counts twice."""
-    exact = distance.dtype
+def _integrate(distance: Tensor, alpha: Tensor, beta: Tensor, exact: torch.dtype) -> _Bin:
+    """Integrate over the bin at a distance from the mean; a part that is folded over counts twice.
+
+    All is in float64, as exact as results in another dtype need it.
+    """
     reach = _REACH[exact] + _REACH_OF_TAIL * (1 / beta - 1).clamp(min=0)
     inside = distance < 0.5  # the mean is inside the bin
     low = torch.where(inside, 0.5 - distance, distance - 0.5) / alpha
     width = torch.where(inside, 2 * distance, 1.0) / alpha
     edge = _raised(low, beta)[0].detach()
     reference = torch.where(inside, 0.0, edge)
-    floor = _ROUNDINGS * torch.finfo(exact).eps * low  # what the next line's rounding must not fall below
     far = ((edge + reach).log() / beta).exp() - low
     whole = (reach.log() / beta).exp()
     zero = torch.zeros_like(low)
     parts = (
-        (low, torch.minimum(width, torch.maximum(far, floor).detach()), 1.0, reference),
+        (low, torch.minimum(width, torch.maximum(far, _FLOOR * low).detach()), 1.0, reference),
         (zero, torch.minimum(torch.where(inside, low, 0.0), whole.detach()), 2.0, zero),
     )
-    places, weights = (each.to(low.device) for each in _rule(exact))
-    places = places.view(-1, *[1] * low.dim())
-    sums = (zero, zero, zero)
+    nodes, weights = (each.to(low.device).view(-1, *[1] * low.dim()) for each in _rule(exact))
+    blunt = beta >= _BLUNT
+    places = torch.where(blunt, nodes, nodes**_POWER)
+    weights = torch.where(blunt, weights, weights * _POWER * nodes ** (_POWER - 1))
+    mass = logarithmic = zero
     for start, length, times, offset in parts:
         part = _part(start, length, beta)
         x = (part.start + places * part.length).clamp(min=_LEAST).log()
         u, logarithm = (part.power * x).exp().clamp(max=_MOST), part.stretch * x
-        density = times * part.weight * (offset - u + (part.stretch - 1) * (x - part.top)).exp()
-        terms = density, density * u, density * u * logarithm
-        sums = tuple(
-            total + torch.tensordot(weights, term, 1) for total, term in zip(sums, terms, strict=True)
-        )
+        density = weights * (offset - u + (part.stretch - 1) * (x - part.top)).exp()
         # Below the least z there is no mass, but the slope of a part that begins at 0.
         below = torch.where(part.pointed, start.clamp(min=_LEAST) - start, 0.0)
-        sums = (sums[0] + times * below * (offset - part.edge).exp(), *sums[1:])
-    return _Bin(*sums, reference)
+        mass = mass + times * (part.weight * density.sum(0) + below * (offset - part.edge).exp())
+        logarithmic = logarithmic + times * part.weight * (density * u * logarithm).sum(0)
+    return _Bin(mass, logarithmic, reference)
 
 
 def _raised(z: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,34 +200,29 @@ def _to_bits(integrals: _Bin, beta: Tensor) -> Tensor:
 
 @functools.cache
 def _rule(exact: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Places (nodes,) in (0, 1) and their weights."""
+    """Nodes (nodes,) in (0, 1) and their weights, in float64."""
     nodes, weights = np.polynomial.legendre.leggauss(_NODES[exact])
-    s = (nodes + 1) / 2
-    places, weights = s**_POWER, weights / 2 * _POWER * s ** (_POWER - 1)
-    return torch.from_numpy(places).to(exact), torch.from_numpy(weights).to(exact)
+    return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2)
 
 
 @torch.no_grad()
 def _by_pytorch(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """Bits of flat tensors, and their slopes in y, alpha and beta: (4, numbers)."""
+    exact = computing(y, mu, alpha, beta)
+    y, mu, alpha, beta = (each.double() for each in (y, mu, alpha, beta))
     difference = y - mu
     distance = difference.abs()
-    integrals = _integrate(distance, alpha, beta)
-    mass, reference = integrals.mass, integrals.reference
-    ends = [
-        (reference - _raised(end.abs() / alpha, beta)[0]).exp() for end in (distance + 0.5, distance - 0.5)
-    ]
+    integrals = _integrate(distance, alpha, beta, exact)
+    mass = integrals.mass
+    near, far = (distance - 0.5) / alpha, (distance + 0.5) / alpha
+    at_near, at_far = ((integrals.reference - _raised(z.abs(), beta)[0]).exp() for z in (near, far))
     slopes = (
-        difference.sign() * (ends[0] - ends[1]) / (alpha * mass),
-        (beta * integrals.first / mass - 1) / alpha,
+        difference.sign() * (at_far - at_near) / (alpha * mass),
+        (near * at_near - far * at_far) / (alpha * mass),
         torch.digamma(1 + 1 / beta) / beta.square() - integrals.logarithmic / mass,
     )
-    return torch.stack([_to_bits(integrals, beta), *(slope / -math.log(2) for slope in slopes)])
-
-
-def _converted(*tensors: Tensor) -> list[Tensor]:
-    exact = computing(*tensors)
-    return [each.to(exact) for each in tensors]
+    found = torch.stack([_to_bits(integrals, beta), *(slope / -math.log(2) for slope in slopes)])
+    return found.to(exact)
 
 
 # ---- the kernel ---------------------------------------------------------------------------------------
@@ -249,26 +250,38 @@ def part_of(start, length, beta):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def density_of(x, weight, power, stretch, top, reference):  # type: ignore[no-untyped-def]
-    """A node's share of the mass, its u, and the logarithm of its z."""
-    logarithm = tl.log(tl.maximum(x, _LEAST))
-    u = tl.minimum(tl.exp(power * logarithm), _MOST)
-    return weight * tl.exp(reference - u + (stretch - 1) * (logarithm - top)), u, stretch * logarithm
+def integrals_of(  # type: ignore[no-untyped-def]
+    rule_ptr, start, length, beta, reference, SLOPES: tl.constexpr, NODES: tl.constexpr
+):
+    """What a part of a bin adds to both integrals of ``_Bin``; the second is 0 without slopes."""
+    first, size, power, stretch, top, weight = part_of(start, length, beta)
+    mass = tl.zeros_like(start)
+    logarithmic = tl.zeros_like(start)
+    for node in range(NODES):
+        s = tl.load(rule_ptr + 2 * node).to(tl.float64)
+        share = tl.load(rule_ptr + 2 * node + 1).to(tl.float64)
+        blunt = beta >= _BLUNT
+        x = tl.log(tl.maximum(first + size * tl.where(blunt, s, s * s * s), _LEAST))
+        u = tl.minimum(tl.exp(power * x), _MOST)
+        density = tl.exp(reference - u + (stretch - 1) * (x - top))
+        density *= tl.where(blunt, share, share * _POWER * s * s)
+        mass += density
+        if SLOPES:
+            logarithmic += density * u * stretch * x
+    return weight * mass, weight * logarithmic
 
 
 @kernel
 def log_gamma_and_digamma(x):  # type: ignore[no-untyped-def]
-    """Both at x of at least 1, by Stirling's series at x + 5, to 1e-8 but for roundings."""
+    """Both at x of at least 1, by Stirling's series at x + 5, to 3e-9."""
     y = x + 5
-    a, b, c, d, e = 1 / x, 1 / (x + 1), 1 / (x + 2), 1 / (x + 3), 1 / (x + 4)
     inverse = 1 / y
     square = inverse * inverse
     logarithm = tl.log(y)
     series = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
-    # Γ(y) by Γ(x) is near y to the fifth: their quotient has a small logarithm, which keeps its digits.
-    beyond = tl.log((y * a) * (y * b) * (y * c) * (y * d) * (y * e)) + series + (_HALF_LN_2PI - 5.5)
-    log_gamma = (y - 5.5) * (logarithm - 1) + beyond
-    shifts = a + b + c + d + e
+    shift = tl.log(x * (x + 1) * (x + 2) * (x + 3) * (x + 4))
+    log_gamma = (y - 0.5) * logarithm - y + _HALF_LN_2PI + series - shift
+    shifts = 1 / x + 1 / (x + 1) + 1 / (x + 2) + 1 / (x + 3) + 1 / (x + 4)
     digamma = logarithm - inverse / 2 - square * (1 / 12 - square * (1 / 120 - square / 252)) - shifts
     return log_gamma, digamma
 
@@ -281,57 +294,40 @@ def bits_kernel(  # type: ignore[no-untyped-def]
     """Write the bits of a block of numbers, and their slopes in y, alpha and beta."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = place < numbers
-    y = tl.load(y_ptr + place, mask=mask, other=0.0).to(tl.float32)
-    mu = tl.load(mu_ptr + place, mask=mask, other=0.0).to(tl.float32)
-    alpha = tl.load(alpha_ptr + place, mask=mask, other=1.0).to(tl.float32)
-    beta = tl.load(beta_ptr + place, mask=mask, other=1.0).to(tl.float32)
+    y = tl.load(y_ptr + place, mask=mask, other=0.0).to(tl.float32).to(tl.float64)
+    mu = tl.load(mu_ptr + place, mask=mask, other=0.0).to(tl.float32).to(tl.float64)
+    alpha = tl.load(alpha_ptr + place, mask=mask, other=1.0).to(tl.float32).to(tl.float64)
+    beta = tl.load(beta_ptr + place, mask=mask, other=1.0).to(tl.float32).to(tl.float64)
     difference = y - mu
     distance = tl.abs(difference)
     inside = distance < 0.5
-    low = tl.where(inside, 0.5 - distance, distance - 0.5) / alpha
-    width = tl.where(inside, 2 * distance, 1.0) / alpha
+    near, far = (distance - 0.5) / alpha, (distance + 0.5) / alpha
+    low = tl.abs(near)
     edge, _ = raised(low, beta)
     reference = tl.where(inside, 0.0, edge)
     reach = _COARSE_REACH + _REACH_OF_TAIL * tl.maximum(1 / beta - 1, 0.0)
-    far = tl.exp(tl.log(edge + reach) / beta) - low
-    width = tl.minimum(width, tl.maximum(far, _COARSE_FLOOR * low))
-    start, length, power, stretch, top, weight = part_of(low, width, beta)
+    width = tl.where(inside, 2 * distance, 1.0) / alpha
+    width = tl.minimum(width, tl.maximum(tl.exp(tl.log(edge + reach) / beta) - low, _FLOOR * low))
+    mass, logarithmic = integrals_of(rule_ptr, low, width, beta, reference, SLOPES, NODES)
     # The part of a bin about the mean that is folded over, up to the near edge; none of other bins.
     folded = tl.minimum(tl.where(inside, low, 0.0), tl.exp(tl.log(reach) / beta))
-    start_2, length_2, power_2, stretch_2, top_2, weight_2 = part_of(tl.zeros_like(low), folded, beta)
-    mass = tl.zeros_like(low)
-    first = tl.zeros_like(low)
-    logarithmic = tl.zeros_like(low)
-    for node in range(NODES):
-        at = tl.load(rule_ptr + 2 * node).to(tl.float32)
-        share = tl.load(rule_ptr + 2 * node + 1).to(tl.float32)
-        density, u, logarithm = density_of(
-            start + at * length, share * weight, power, stretch, top, reference
-        )
-        mass += density
-        if SLOPES:
-            first += density * u
-            logarithmic += density * u * logarithm
-        density, u, logarithm = density_of(
-            start_2 + at * length_2, 2 * share * weight_2, power_2, stretch_2, top_2, 0.0
-        )
-        mass += density
-        if SLOPES:
-            first += density * u
-            logarithmic += density * u * logarithm
+    zero = tl.zeros_like(low)
+    mass_2, logarithmic_2 = integrals_of(rule_ptr, zero, folded, beta, zero, SLOPES, NODES)
+    mass += 2 * mass_2
+    logarithmic += 2 * logarithmic_2
     log_gamma, digamma = log_gamma_and_digamma(1 + 1 / beta)
     nats = tl.maximum(reference + _LN2 + log_gamma - tl.log(mass), 0.0)
-    tl.store(output_ptr + place, nats / _LN2, mask=mask)
+    tl.store(output_ptr + place, (nats / _LN2).to(tl.float32), mask=mask)
     if SLOPES:
-        far_end, _ = raised((distance + 0.5) / alpha, beta)
-        ends = tl.exp(reference - far_end) - tl.exp(reference - edge)
+        end, _ = raised(far, beta)
+        at_near, at_far = tl.exp(reference - edge), tl.exp(reference - end)
         sign = tl.where(difference > 0, 1.0, tl.where(difference < 0, -1.0, 0.0))
-        along = sign * ends / (alpha * mass)
-        tl.store(output_ptr + numbers + place, -along / _LN2, mask=mask)
-        scale = (beta * first / mass - 1) / alpha
-        tl.store(output_ptr + 2 * numbers + place, -scale / _LN2, mask=mask)
+        along = sign * (at_far - at_near) / (alpha * mass)
+        tl.store(output_ptr + numbers + place, (along / -_LN2).to(tl.float32), mask=mask)
+        scale = (near * at_near - far * at_far) / (alpha * mass)
+        tl.store(output_ptr + 2 * numbers + place, (scale / -_LN2).to(tl.float32), mask=mask)
         shape = digamma / (beta * beta) - logarithmic / mass
-        tl.store(output_ptr + 3 * numbers + place, -shape / _LN2, mask=mask)
+        tl.store(output_ptr + 3 * numbers + place, (shape / -_LN2).to(tl.float32), mask=mask)
 
 
 # ---- its launcher -------------------------------------------------------------------------------------
@@ -360,7 +356,7 @@ def _bits(y: Tensor, mu: Tensor, alpha: Tensor, beta: Tensor, slopes: bool) -> t
     if y.numel() and takes_triton(*flat):
         found = _launch(flat, slopes)
     else:
-        pieces = zip(*(each.split(_CHUNK) for each in _converted(*flat)), strict=True)
+        pieces = zip(*(each.split(_CHUNK) for each in flat), strict=True)
         found = torch.cat([_by_pytorch(*piece) for piece in pieces], 1)
     bits = found[0].reshape(y.shape).clone()
     return bits, found[1:].reshape(3, *y.shape).clone() if slopes else bits.new_empty(0)

@@ -18,9 +18,11 @@ Source: Meng et al., "Norm × Direction" (NaLaFormer), arXiv:2506.21137. The spl
 those of the code released with it. That speaks of a cosine, too, but does not have one: the second form, with
 its quarter of a half turn, is ours.
 
-A power of up to 4.5 multiplies what a direction is off by, and a logarithm loses digits to its size. Queries are
-therefore computed in float64 by PyTorch; the kernels have norms, powers, directions and sums so, but raise in
-float32, where float64 is slow on a GPU: by products, with a logarithm for what is left of the power.
+A power of up to 4.5 multiplies what a direction is off by, and a logarithm loses digits to its size. What has
+directions is therefore computed in float64 by PyTorch, and rounded once. So is the gradient by the kernels: a
+single vector's may be what is left of terms that cancel, where one channel makes up its direction, and any
+rounding of theirs is then large beside it. Nothing cancels in features: the kernels have norms, powers and
+directions of those in float64, but raise in float32, by products, with a logarithm for what is left of the power.
 """  # noqa: E501
 
 import math
@@ -37,6 +39,8 @@ from workbench.kernels.replay import replayed_gradients
 FORMS = ("split", "cosine")
 _QUARTER = math.pi / 4
 _TILE = 1024  # entries that a program holds at a time, or one row of more
+_WIDE_TILE = 512  # the same of those in float64 ...
+_WIDE_LANE = 4  # ... and how many a lane holds: more do not fit into its registers
 _WIDEST = 4096  # channels of a row that the kernels take
 _WARPS = 4
 
@@ -83,7 +87,8 @@ def features_by_pytorch(vectors: Tensor, form: str, *, key: bool) -> Tensor:
     if key and form == "split":
         return torch.cat([vectors.relu() ** 3, (-vectors).relu() ** 3], -1)
     if key:
-        return _turned(vectors.abs() ** 3, _directions(vectors)[0])
+        wide = vectors.double()
+        return _turned(wide.abs() ** 3, _directions(wide)[0]).to(exact)
     directions, norm = _directions(vectors.double())
     sizes = _power(directions.abs(), 3 * (0.5 + norm.tanh()))
     halves = _split if form == "split" else _turned
@@ -135,21 +140,21 @@ def rounded(exact):  # type: ignore[no-untyped-def]
 
 @kernel
 def powers_of(norm):  # type: ignore[no-untyped-def]
-    """What norms in float64 raise to: p as 3/2 + whole + rest, with a rest within 1/2, and its derivative."""
+    """What norms raise to, in float64: p, which is 3/2 + 3 tanh of the norm, and its derivative."""
     decay = tl.exp(-2 * norm)
-    beyond = 3 * (1 - decay) / (1 + decay)
-    whole = tl.floor(beyond + 0.5)
-    slope = 12 * decay / ((1 + decay) * (1 + decay))
-    return whole.to(tl.float32), (beyond - whole).to(tl.float32), (1.5 + beyond).to(tl.float32), slope
+    return 1.5 + 3 * (1 - decay) / (1 + decay), 12 * decay / ((1 + decay) * (1 + decay))
 
 
 @kernel
-def raised(size, logarithm, whole, rest):  # type: ignore[no-untyped-def]
-    """``size ** (1/2 + whole + rest)`` for a whole number from 0 to 3.
+def raised(size, power):  # type: ignore[no-untyped-def]
+    """``size ** (power - 1)`` in float32, for a power from 3/2 to 9/2 in float64.
 
-    Roundings of products cost less than those of an exponent: only the rest goes through the logarithm.
+    Roundings of products cost less than those of an exponent: only what is left of a whole number goes through
+    the logarithm.
     """
-    power = tl.sqrt_rn(size) * tl.exp(rest * logarithm)
+    whole = tl.floor(power - 1)
+    rest = (power - 1.5 - whole).to(tl.float32)
+    power = tl.sqrt_rn(size) * tl.exp(rest * tl.log(size))
     power *= tl.where(whole > 0.5, size, 1.0)
     power *= tl.where(whole > 1.5, size, 1.0)
     return power * tl.where(whole > 2.5, size, 1.0)
@@ -157,13 +162,15 @@ def raised(size, logarithm, whole, rest):  # type: ignore[no-untyped-def]
 
 @kernel
 def cosine_and_sine(angle):  # type: ignore[no-untyped-def]
-    """Both, by their series, to 2e-9 for angles within a quarter of a half turn.
+    """Both, by their series, to 1e-15 for angles within a quarter of a half turn.
 
     The compiler's own are right for angles of any size, and spill registers for it.
     """
     square = angle * angle
-    cosine = 1 - square / 2 * (1 - square / 12 * (1 - square / 30 * (1 - square / 56 * (1 - square / 90))))
-    sine = angle * (1 - square / 6 * (1 - square / 20 * (1 - square / 42 * (1 - square / 72))))
+    tenth = square / 90 * (1 - square / 132 * (1 - square / 182))
+    ninth = square / 72 * (1 - square / 110 * (1 - square / 156))
+    cosine = 1 - square / 2 * (1 - square / 12 * (1 - square / 30 * (1 - square / 56 * (1 - tenth))))
+    sine = angle * (1 - square / 6 * (1 - square / 20 * (1 - square / 42 * (1 - ninth))))
     return cosine, sine
 
 
@@ -182,10 +189,10 @@ def forward_kernel(  # type: ignore[no-untyped-def]
     if KEY:
         size = tl.abs(x * x * x)
     else:
-        whole, rest, power, _ = powers_of(norm)
+        power, _ = powers_of(norm)
         side = tl.where(direction == 0, 1.0, tl.abs(direction))
-        rough = tl.abs(direction) * raised(side, tl.log(side), whole, rest)
-        size = tl.fma(rough, power * slack, rough)
+        rough = tl.abs(direction) * raised(side, power)
+        size = tl.fma(rough, power.to(tl.float32) * slack, rough)
     if COSINE:
         cosine, sine = cosine_and_sine(_QUARTER * direction)
         first, second = size * cosine, size * sine
@@ -213,55 +220,54 @@ def backward_kernel(  # type: ignore[no-untyped-def]
     place = grad_ptr + row[:, None] * 2 * width + column[None, :]
     first = tl.load(place, mask=mask, other=0.0).to(tl.float32)
     second = tl.load(place + width, mask=mask, other=0.0).to(tl.float32)
-    exact, norm, inverse = directions_of(x)
-    direction, slack = rounded(exact)
+    direction, norm, inverse = directions_of(x)
+    # All in float64: a gradient may be what is left of sums that cancel, down to any share of them.
     if KEY:
-        size = tl.abs(x * x * x)
-        slope = 3 * x * tl.abs(x)
+        wide = x.to(tl.float64)
+        size = tl.abs(wide * wide * wide)
+        slope = 3 * wide * tl.abs(wide)
     else:
         # Not of x, whose direction may be 0 beside a long one.
         sign = tl.where(direction > 0, 1.0, tl.where(direction < 0, -1.0, 0.0))
-        whole, rest, power, power_slope = powers_of(norm)
-        side = tl.where(direction == 0, 1.0, tl.abs(direction))
-        logarithm = tl.log(side)
-        lower = raised(side, logarithm, whole, rest)
-        rough = tl.abs(direction) * lower
-        size = tl.fma(rough, power * slack, rough)
-        slope = sign * power * tl.fma(lower, (power - 1) * slack, lower)
+        power, power_slope = powers_of(norm)
+        logarithm = tl.log(tl.where(direction == 0, 1.0, tl.abs(direction)))
+        lower = tl.exp((power - 1) * logarithm)
+        size = tl.abs(direction) * lower
+        slope = sign * power * lower
     if COSINE:
         cosine, sine = cosine_and_sine(_QUARTER * direction)
         size_grad = first * cosine + second * sine
         turn = _QUARTER * size * (second * cosine - first * sine)
     else:
-        size_grad = tl.where(x > 0, first, tl.where(x < 0, second, 0.0))
-        turn = tl.zeros_like(x)
-    # What is left of sums that cancel would have few digits in float32.
+        size_grad = tl.where(x > 0, first, tl.where(x < 0, second, 0.0)).to(tl.float64)
+        turn = tl.zeros_like(direction)
     if KEY:
-        around = turn.to(tl.float64)
-        grad = (slope * size_grad).to(tl.float64)
+        around = turn
+        grad = slope * size_grad
     else:
-        around = slope.to(tl.float64) * size_grad + turn
-        power_grad = tl.sum(size_grad.to(tl.float64) * size * (logarithm + slack), axis=1)[:, None]
-        grad = power_grad * power_slope * exact
+        around = slope * size_grad + turn
+        grad = tl.sum(size_grad * size * logarithm, axis=1)[:, None] * power_slope * direction
     if COSINE or not KEY:
         # A coordinate's own part of the mean is left out on both sides.
-        own = around * exact
-        grad += (around * (1 - exact * exact) - exact * (tl.sum(own, axis=1)[:, None] - own)) * inverse
+        own = around * direction
+        grad += (
+            around * (1 - direction * direction) - direction * (tl.sum(own, axis=1)[:, None] - own)
+        ) * inverse
     tl.store(x_grad_ptr + row[:, None] * width + column[None, :], grad.to(tl.float32), mask=mask)
 
 
 # ---- their launchers ----------------------------------------------------------------------------------
 
 
-def _tile(width: int) -> dict[str, int]:
+def _tile(width: int, entries: int) -> dict[str, int]:
     columns = 1 << max(0, width - 1).bit_length()
-    return {"ROWS": max(1, _TILE // columns), "WIDTH": columns}
+    return {"ROWS": max(1, entries // columns), "WIDTH": columns}
 
 
 def _launch_forward(x: Tensor, form: str, key: bool) -> Tensor:
     rows, width = x.shape
     output = x.new_empty(rows, 2 * width, dtype=torch.float32)
-    tile = _tile(width)
+    tile = _tile(width, _TILE)
     forward_kernel[(blocks(rows, tile["ROWS"]),)](
         x.contiguous(), output, rows, width, KEY=key, COSINE=form == "cosine", **tile, num_warps=_WARPS
     )
@@ -271,10 +277,12 @@ def _launch_forward(x: Tensor, form: str, key: bool) -> Tensor:
 def _launch_backward(grad: Tensor, x: Tensor, form: str, key: bool) -> Tensor:
     rows, width = x.shape
     x_grad = x.new_empty(rows, width, dtype=torch.float32)
-    tile = _tile(width)
+    tile = _tile(width, _WIDE_TILE)
+    lanes = max(_WIDE_TILE, tile["WIDTH"]) // _WIDE_LANE
     backward_kernel[(blocks(rows, tile["ROWS"]),)](
         grad.contiguous(), x.contiguous(), x_grad, rows, width,
-        KEY=key, COSINE=form == "cosine", **tile, num_warps=_WARPS,
+        KEY=key, COSINE=form == "cosine", **tile,
+        num_warps=lanes // (64 if torch.version.hip else 32),
     )  # fmt: skip
     return x_grad.to(x.dtype)
 

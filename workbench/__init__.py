@@ -17,11 +17,13 @@ if TYPE_CHECKING:
         inspection,
         kernels,
         layers,
+        overview,
         particles,
         saliency,
         stability,
     )
     from workbench.moment import Quantity
+    from workbench.overview import Overview, analyze
     from workbench.problem import Problem
     from workbench.problems import list_problems, load_problem
     from workbench.recorder import Recorder
@@ -32,11 +34,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Estimate",
+    "Overview",
     "Problem",
     "Quantity",
     "Recorder",
     "Result",
     "adaptation",
+    "analyze",
     "attention",
     "compression",
     "curvature",
@@ -49,6 +53,7 @@ __all__ = [
     "load_problem",
     "load_result",
     "load_trace",
+    "overview",
     "particles",
     "record",
     "saliency",
@@ -57,10 +62,12 @@ __all__ = [
 
 _HOME = {
     "Estimate": "workbench.result",
+    "Overview": "workbench.overview",
     "Problem": "workbench.problem",
     "Quantity": "workbench.moment",
     "Recorder": "workbench.recorder",
     "Result": "workbench.result",
+    "analyze": "workbench.overview",
     "list_problems": "workbench.problems",
     "load_problem": "workbench.problems",
     "load_result": "workbench.result",

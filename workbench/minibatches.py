@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from workbench.batches import Batch, concatenate, count_examples, slice_batch
+from workbench.batches import Batch, concatenate, count_examples, slice_batch, tensors
 from workbench.choices import check_count
 from workbench.problem import Problem
 from workbench.random_vectors import generator
@@ -48,9 +48,18 @@ def fitting_size(problem: Problem, usual: int) -> int:
 
 def minibatches(problem: Problem, size: int, count: int, seed: int) -> Iterator[Batch]:
     """Yield batches of ``size`` examples, each drawn without replacement; all data is held in memory."""
+    yield from draw_batches(join_examples(problem), size, count, seed)
+
+
+def join_examples(problem: Problem) -> Batch:
+    """Return all examples as one batch, to draw from again and again. Costs a copy of the data."""
+    return concatenate([batch for batch, _ in problem.batches()])
+
+
+def draw_batches(joined: Batch, size: int, count: int, seed: int) -> Iterator[Batch]:
+    """Yield batches of ``size`` of the joined examples, each drawn without replacement."""
     source = generator(seed)
-    everything = concatenate([batch for batch, _ in problem.batches()])
-    examples = count_examples(everything)
+    examples, device = count_examples(joined), tensors(joined)[0].device
     for _ in range(count):
-        chosen = torch.randperm(examples, generator=source)[:size].to(problem.device)
-        yield slice_batch(everything, examples, chosen)
+        chosen = torch.randperm(examples, generator=source)[:size].to(device)
+        yield slice_batch(joined, examples, chosen)

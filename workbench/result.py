@@ -23,6 +23,7 @@ from workbench.colors import BLUE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _HEADER = "result.json"
 _TYPES: dict[str, type["Result"]] = {}
@@ -46,6 +47,10 @@ class Result:
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw into ``ax`` (a new figure if None) and return the axes."""
         raise NotImplementedError
+
+    def draw(self, figure: "Figure") -> None:
+        """Draw the whole picture into an empty figure; by default that of ``plot`` alone."""
+        self.plot(figure.subplots())
 
     def summary(self) -> str:
         """One or a few lines of text: the numbers, their uncertainty and what they cost."""

@@ -19,8 +19,8 @@ from workbench.layers.scale_bounds import scale_bound
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 DISTANCES = (0, 0.03125, -0.375, 0.53125, -1.3125, 4, 30.25)
 SCALES = (0.125, 0.5, 2, 32)
-SHAPES = (0.25, 0.6, 1, 1.5, 2, 3, 6)
-# What costs over 300 bits has few digits left in float32.
+SHAPES = (0.25, 0.625, 1, 1.5, 2, 3, 6)
+# All are float32 numbers, so that the truth is that of what either dtype is given.
 CASES = [
     (y, scale, shape)
     for y, scale, shape in itertools.product(DISTANCES, SCALES, SHAPES)
@@ -40,20 +40,38 @@ def bits_by_hand(y: float, scale: float, shape: float) -> mpmath.mpf:
     return -mpmath.log(mass, 2)
 
 
-def slope_by_hand(case: tuple[float, float, float], place: int) -> float:
-    def along(x: mpmath.mpf) -> mpmath.mpf:
-        return bits_by_hand(*case[:place], x, *case[place + 1 :])
+def slopes_by_hand(y: float, scale: float, shape: float) -> list[mpmath.mpf]:
+    """One number's slopes in the number and the scale, by the density at the ends, and in the shape."""
+    y, scale, shape, half = mpmath.mpf(y), mpmath.mpf(scale), mpmath.mpf(shape), mpmath.mpf(1) / 2
 
-    return float(mpmath.diff(along, case[place], h=mpmath.mpf(10) ** -12))
+    def density(t: mpmath.mpf) -> mpmath.mpf:
+        return shape / (2 * scale * mpmath.gamma(1 / shape)) * mpmath.exp(-(abs(t / scale) ** shape))
+
+    nats = mpmath.mpf(2) ** -bits_by_hand(y, scale, shape) * -mpmath.log(2)
+    near, far = density(y - half), density(y + half)
+    return [
+        (far - near) / nats,
+        ((y - half) * near - (y + half) * far) / (scale * nats),
+        mpmath.diff(lambda x: bits_by_hand(y, scale, x), shape, h=mpmath.mpf(10) ** -14),
+    ]
+
+
+def truths(given: list[tuple[float, float, float]]) -> tuple[Tensor, Tensor]:
+    """Bits (cases,) and their slopes (3, cases) in the number, the scale and the shape."""
+    with mpmath.workdps(45):
+        bits = [float(bits_by_hand(*case)) for case in given]
+        slopes = [[float(slope) for slope in slopes_by_hand(*case)] for case in given]
+    return torch.tensor(bits, dtype=torch.float64), torch.tensor(slopes, dtype=torch.float64).T
+
+
+def error(found: Tensor, true: Tensor) -> Tensor:
+    """Relative to the truth, or to 1 if that is more."""
+    return (found.double() - true).abs() / true.abs().clamp(min=1)
 
 
 @pytest.fixture(scope="module")
 def truth() -> tuple[Tensor, Tensor]:
-    """Bits (cases,) and their slopes (3, cases) in the number, the scale and the shape."""
-    with mpmath.workdps(40):
-        bits = [float(bits_by_hand(*case)) for case in CASES]
-        slopes = [[slope_by_hand(case, place) for case in CASES] for place in range(3)]
-    return torch.tensor(bits, dtype=torch.float64), torch.tensor(slopes, dtype=torch.float64)
+    return truths(CASES)
 
 
 def cases(dtype: torch.dtype) -> list[Tensor]:
@@ -76,33 +94,31 @@ def slopes_of(given: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
     return bits.detach(), torch.autograd.grad(bits.sum(), given)
 
 
-@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-13), (torch.float32, 4e-6)], ids=str)
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-13), (torch.float32, 1e-7)], ids=str)
 def test_bits_are_those_of_thirty_digits(truth, dtype: torch.dtype, allowed: float) -> None:
-    bits = generalized_gaussian_bits(*cases(dtype)).double()
-    assert ((bits - truth[0]).abs() / truth[0].clamp(min=1)).max() < allowed
+    bits = generalized_gaussian_bits(*cases(dtype))
+    assert error(bits, truth[0]).max() < allowed
 
 
-@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-12), (torch.float32, 2e-5)], ids=str)
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-12), (torch.float32, 2e-7)], ids=str)
 def test_slopes_are_those_of_thirty_digits(truth, dtype: torch.dtype, allowed: float) -> None:
     _, (along, mean, scale, shape) = slopes_of(cases(dtype))
     assert torch.equal(along, -mean)
     for name, found, true in zip(["y", "alpha", "beta"], (along, scale, shape), truth[1], strict=True):
-        error = (found.double() - true).abs() / true.abs().clamp(min=1)
-        assert error.max() < allowed, (name, CASES[error.argmax()], error.max())
+        off = error(found, true)
+        assert off.max() < allowed, (name, CASES[off.argmax()], off.max())
 
 
-# Shapes, and what bits may be off by in float64 and float32, relative to bits above 1.
+# Shapes, and what bits and slopes may be off by in float64; 0.501 has the sharpest cusp in z.
 PRECISION = [
-    *((shape, 1e-13, 1e-5) for shape in (0.1, 0.15)),
-    *((shape, 1e-13, 5e-6) for shape in (0.2, 0.3, 0.5, 1, 2, 6)),
-    *((shape, 1e-12, 5e-6) for shape in (0.501, 0.6)),
-    (12, 1e-11, 1e-5),
-    (19.9, 1e-9, 1e-4),
+    *((shape, 1e-12) for shape in (0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 3.999, 4, 6, 12, 19.9)),
+    (0.501, 1e-10),
+    (0.6, 1e-11),
 ]
 
 
-@pytest.mark.parametrize(("shape", "fine", "coarse"), PRECISION)
-def test_precision_at_the_least_scales(shape: float, fine: float, coarse: float) -> None:
+@pytest.mark.parametrize(("shape", "fine"), PRECISION)
+def test_precision_at_the_least_scales(shape: float, fine: float) -> None:
     """From the tail's bound up; bins with the mean inside, on their edge, just outside, and far away."""
     least = scale_bound(torch.tensor(float(shape), dtype=torch.float64)).item()
     chosen = [
@@ -111,14 +127,15 @@ def test_precision_at_the_least_scales(shape: float, fine: float, coarse: float)
         for scale in (least, 4 * least, 1000 * least, 1.0)
         if scale < 300 and (max(0, y - 0.5) / scale) ** shape < 100
     ]
-    for dtype, allowed in ((torch.float64, fine), (torch.float32, coarse)):
+    for dtype, allowed in ((torch.float64, fine), (torch.float32, 5e-7)):
         y, scale, beta = torch.tensor(chosen, dtype=dtype).unbind(1)
-        bits, slopes = slopes_of([y, torch.zeros_like(y), scale, beta])
+        bits, (along, _, *others) = slopes_of([y, torch.zeros_like(y), scale, beta])
         given = zip(y.tolist(), scale.tolist(), beta.tolist(), strict=True)  # as they are in this dtype
-        with mpmath.workdps(40):
-            true = torch.tensor([float(bits_by_hand(*case)) for case in given], dtype=torch.float64)
-        assert ((bits.double() - true).abs() / true.clamp(min=1)).max() < allowed
-        assert all(slope.isfinite().all() for slope in slopes)
+        true_bits, true_slopes = truths(list(given))
+        assert error(bits, true_bits).max() < allowed
+        for name, found, true in zip(["y", "alpha", "beta"], (along, *others), true_slopes, strict=True):
+            off = error(found, true)
+            assert off.max() < allowed, (name, dtype, chosen[off.argmax()], off.max())
 
 
 def test_both_variables_of_the_nodes_are_differentiated() -> None:
@@ -207,7 +224,7 @@ def test_a_wide_scale_loses_no_digits() -> None:
     given = [torch.tensor([y]) for y in (3e4, 0.0, 1e5, 1.5)]
     exact = generalized_gaussian_bits(*(each.double() for each in given))
     found = generalized_gaussian_bits(*given)
-    assert torch.exp2(exact - found.double()).item() == pytest.approx(1, abs=1e-5)
+    assert torch.exp2(exact - found.double()).item() == pytest.approx(1, abs=1e-6)
 
 
 # ---- the path of this process: PyTorch's, or the kernel's in the interpreter ------------------------------
@@ -223,8 +240,7 @@ def test_values_and_gradients_are_those_of_float64(count: int, dtype: torch.dtyp
     assert_near("bits", bits, true_bits, tolerance(torch.float32))
     for name, found, true in zip(["y", "mu", "alpha", "beta"], slopes, true_slopes, strict=True):
         assert found.dtype == dtype
-        # Slopes are quotients of sums: a few roundings more.
-        assert_near(name, found, true, max(3e-6, tolerance(dtype)))
+        assert_near(name, found, true, tolerance(dtype))
 
 
 def test_shapes_broadcast_and_gradients_are_summed() -> None:
@@ -283,8 +299,8 @@ COMPILATIONS = [
         f"{'slopes' if slopes else 'bits'} {kind}",
         bits_kernel,
         {**{f"{name}_ptr": f"*{kind}" for name in ("y", "mu", "alpha", "beta")},
-         "rule_ptr": "*fp32", "output_ptr": "*fp32", "numbers": "i32"},
-        {"SLOPES": slopes, "NODES": 28, "BLOCK": 512},
+         "rule_ptr": "*fp64", "output_ptr": "*fp32", "numbers": "i32"},
+        {"SLOPES": slopes, "NODES": 28, "BLOCK": 1024},
     )
     for slopes in (True, False)
     for kind in ("bf16", "fp32")
@@ -296,4 +312,4 @@ COMPILATIONS = [
 @pytest.mark.parametrize("case", COMPILATIONS, ids=lambda case: case.name)
 def test_compiles_within_the_gates(case: Compilation, target: str) -> None:
     lanes = 64 if target.startswith("gfx") else 32
-    check("generalized_gaussians", dataclasses.replace(case, warps=128 // lanes), target)
+    check("generalized_gaussians", dataclasses.replace(case, warps=256 // lanes), target)

@@ -39,7 +39,14 @@ class KrylovRun(NamedTuple):
 
 
 def explore_krylov(
-    op: CurvatureOperator, k: int, *, probes: int, steps: int, tol: float, seed: int
+    op: CurvatureOperator,
+    k: int,
+    *,
+    probes: int,
+    steps: int,
+    tol: float,
+    seed: int,
+    most: int | None = None,
 ) -> KrylovRun:
     r"""Run block Lanczos from random probes, and read both ends and the density off the same space.
 
@@ -64,6 +71,8 @@ def explore_krylov(
         Residual norm relative to each of the largest; of the smallest, relative to the range.
     seed : int
         Of the probes.
+    most : int, optional
+        Products at most that the search goes on for at each end, beyond the steps; by default 20 k + 200.
 
     Returns
     -------
@@ -104,11 +113,23 @@ def explore_krylov(
         _run(op, process, steps)
         density = _read_density(op, process, mixing, k, tol)
         advance_until_converged(
-            op, process, k, "LA", lambda values, _: tol * np.abs(values), fresh, most=20 * k + 200
+            op,
+            process,
+            k,
+            "LA",
+            lambda values, _: tol * np.abs(values),
+            fresh,
+            most=20 * k + 200 if most is None else most,
         )
         largest = ritz_vectors(process, "LA", k)  # now: restarts for the other end would forget them
         advance_until_converged(
-            op, process, 1, "SA", lambda _, every: tol * np.ptp(every, keepdims=True), fresh, most=220
+            op,
+            process,
+            1,
+            "SA",
+            lambda _, every: tol * np.ptp(every, keepdims=True),
+            fresh,
+            most=220 if most is None else most,
         )
         lowest = ritz_vectors(process, "SA", 1)
         images = op @ torch.cat([largest[0], lowest[0]]).T

@@ -27,6 +27,7 @@ def spectrum(
     tol: float = 1e-3,
     layers: bool = False,
     seed: int = 0,
+    max_matvecs: int | None = None,
 ) -> Spectrum:
     r"""Measure the whole spectrum of a symmetric matrix, each figure with its error.
 
@@ -47,6 +48,9 @@ def spectrum(
         Also find the largest eigenvalue of each layer's diagonal block.
     seed : int
         Of start vectors and probes.
+    max_matvecs : int, optional
+        Products at most that each search (of either end, of the Gauss-Newton matrix, of a layer) goes on for,
+        beyond probes × steps; by default 20 k + 200. What has not converged by then says so.
 
     Returns
     -------
@@ -76,13 +80,17 @@ def spectrum(
     check_count("k", k)
     check_count("probes", probes)
     check_count("steps", steps)
+    if max_matvecs is not None:
+        check_count("max_matvecs", max_matvecs, 2 * k)
     if n < 2:
         raise ValueError(f"a matrix of shape {op.shape} has no bulk")
     if layers and not op.layout:
         raise ValueError("layers=True: this operator does not know which parameter stands where")
     if not 0 < tol < 1:
         raise ValueError(f"tol={tol} is out of range: it must be between 0 and 1")
-    top, smallest, density = explore_krylov(op, min(k, n - 1), probes=probes, steps=steps, tol=tol, seed=seed)
+    top, smallest, density = explore_krylov(
+        op, min(k, n - 1), probes=probes, steps=steps, tol=tol, seed=seed, most=max_matvecs
+    )
     outliers = outliers_of(top)
     gauss_newton: Eigenpairs | None = None
     blocks: dict[str, Eigenpairs] = {}
@@ -90,10 +98,12 @@ def spectrum(
     try:
         _go_on(top)
         if isinstance(op, Hessian):
-            gauss_newton = _gauss_newton(op, top, outliers, tol, seed)
+            gauss_newton = _gauss_newton(op, top, outliers, tol, seed, max_matvecs)
             _go_on(gauss_newton)
         for layer, names in layers_of(op.layout).items() if layers else ():
-            blocks[layer] = eigenpairs(op.restrict(names), 1, tol=tol, method="lanczos", seed=seed)
+            blocks[layer] = eigenpairs(
+                op.restrict(names), 1, tol=tol, method="lanczos", seed=seed, max_matvecs=max_matvecs
+            )
             _go_on(blocks[layer])
     except KeyboardInterrupt:
         interrupted = True
@@ -121,14 +131,24 @@ def _go_on(part: Eigenpairs) -> None:
         raise KeyboardInterrupt
 
 
-def _gauss_newton(op: Hessian, top: Eigenpairs, outliers: int, tol: float, seed: int) -> Eigenpairs:
+def _gauss_newton(
+    op: Hessian, top: Eigenpairs, outliers: int, tol: float, seed: int, max_matvecs: int | None
+) -> Eigenpairs:
     """As many pairs of the Gauss-Newton matrix as there are outliers, and the next, which shows the gap.
 
     Not probed: the Hessian was, at the same model.
     """
     matrix = ggn(op.problem, regularization=op.regularization, check=False)
     count = min(max(outliers, 1) + 1, op.shape[0])
-    return eigenpairs(matrix, count, tol=tol, start=top.vectors[:, :count], method="lanczos", seed=seed)
+    return eigenpairs(
+        matrix,
+        count,
+        tol=tol,
+        start=top.vectors[:, :count],
+        method="lanczos",
+        seed=seed,
+        max_matvecs=max_matvecs,
+    )
 
 
 def _angles(top: Eigenpairs, other: Eigenpairs | None, count: int) -> tuple[np.ndarray, float]:

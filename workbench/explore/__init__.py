@@ -11,6 +11,7 @@ from workbench.explore.langevin_explorer import langevin
 from workbench.explore.large_steps_explorer import large_steps
 from workbench.explore.linear_attention_explorer import linear_attention
 from workbench.explore.live_trace import live
+from workbench.explore.overview_explorer import overview
 from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
 from workbench.explore.schedules_explorer import schedules
@@ -31,6 +32,7 @@ __all__ = [
     "large_steps",
     "linear_attention",
     "live",
+    "overview",
     "particles",
     "saliency",
     "schedules",

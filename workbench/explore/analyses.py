@@ -13,6 +13,7 @@ from workbench.explore.entropy_models_explorer import entropy_models
 from workbench.explore.langevin_explorer import langevin
 from workbench.explore.large_steps_explorer import large_steps
 from workbench.explore.linear_attention_explorer import linear_attention
+from workbench.explore.overview_explorer import overview
 from workbench.explore.particles_explorer import particles
 from workbench.explore.saliency_explorer import saliency
 from workbench.explore.schedules_explorer import schedules
@@ -21,6 +22,7 @@ from workbench.explore.stability_explorer import stability
 from workbench.explore.taylor_radius_explorer import taylor_radius
 
 ANALYSES: dict[str, Callable[..., Any]] = {
+    "overview": overview,
     "curvature": curvature,
     "batch_hessian": batch_hessian,
     "taylor_radius": taylor_radius,

@@ -146,5 +146,6 @@ def _text(values: Mapping[str, Any], name: str) -> str:
 
 
 def _result(name: str, a: Side, b: Side) -> dict[str, Any]:
-    figure, note = overlay(a.frame, b.frame)
+    named = a.picture and b.picture and a.first_is_text  # rows with names make no curves
+    figure, note = (None, "") if named else overlay(a.frame, b.frame)
     return {"name": name, "figure": figure, "note": note, "a": a.shown(), "b": b.shown()}

@@ -178,6 +178,11 @@ def _read_codes(tokens: Tensor) -> Tensor:
     return codes
 
 
+def last_logits(outputs: Tensor, length: int) -> Tensor:
+    """The logits (N, classes) at the last of ``length`` positions."""
+    return _logits_at(outputs, length - 1, length, None)
+
+
 def _logits_at(outputs: Any, place: int, length: int, class_dim: int | None) -> Tensor:
     """The logits (N, classes) at one position."""
     if not isinstance(outputs, Tensor) or outputs.dim() != 3:

@@ -44,6 +44,27 @@ def test_intervals_of_slopes_hold_the_truth_as_often_as_they_say(seeds):
     assert abs(hits / 400 - 0.95) < 4 * (0.95 * 0.05 / 400) ** 0.5
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.05])
+def test_intervals_count_the_spacing_of_rates_that_all_seeds_share(spread):
+    rng = np.random.default_rng(1)
+    hits, errors = 0, []
+    for _ in range(400):
+        logs = math.log(0.05 * rng.uniform(1, 2)) + rng.uniform(0.3, 0.6) * np.log(SIZES)[:, None]
+        true = (logs[-1, 0] - logs[0, 0]) / math.log(64)
+        result = outcomes(np.exp(logs + spread * rng.standard_normal((4, 4))), np.geomspace(0.001, 10, 25))
+        slope = result.slope("sgd")
+        hits += slope.low <= true <= slope.high
+        errors.append(np.log(result.mean("sgd")[0]) - logs[:, 0])
+    assert hits / 400 > 0.95 - 4 * (0.95 * 0.05 / 400) ** 0.5
+    told = result.mean("sgd")[1]
+    spacing = math.log(10000) / 24
+    assert (told > 0.999 * spacing / math.sqrt(12)).all()
+    counted = math.hypot(spacing / math.sqrt(12), spread / 2)
+    assert np.std(errors) < 1.1 * counted
+    if not spread:  # seeds apart average some of it out
+        assert np.std(errors) > 0.9 * counted
+
+
 def test_of_limits_that_do_equally_well_the_middle_is_taken():
     result = outcomes(np.full((4, 2), 0.1), np.geomspace(0.01, 1, 22))
     ratios = result.ratios.copy()

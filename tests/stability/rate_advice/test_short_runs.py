@@ -9,7 +9,7 @@ from torch import nn
 
 import workbench as wb
 from workbench.stability.rate_advice import ShortRuns
-from workbench.stability.rate_advice.short_runs import OPTIMIZERS
+from workbench.stability.rate_advice.makers import OPTIMIZERS
 
 
 def problem_of(examples: int = 20) -> wb.Problem:
@@ -73,3 +73,32 @@ def test_batches_of_different_shapes_are_refused() -> None:
     problem = wb.Problem(nn.Linear(4, 4), nn.MSELoss(), batches)
     with pytest.raises(ValueError, match="batches of different shapes cannot be joined"):
         ShortRuns(problem, OPTIMIZERS["sgd"], 2, 5)
+
+
+def test_the_end_is_judged_on_the_same_random_examples() -> None:
+    problem = problem_of()
+    runs = ShortRuns(problem, OPTIMIZERS["sgd"], 6, 15, examples=14)
+    judged = [batch for batch, _ in runs.judged.batches()]
+    assert [len(y) for _, y in judged] == [13, 1]  # no batch is larger than the problem's
+    rows = torch.cat([x for x, _ in judged])
+    everything = torch.cat([x for (x, _), _ in problem.batches()])
+    places = [int((everything == row).all(1).nonzero()) for row in rows]
+    assert len(set(places)) == 14
+    found = runs.final_loss(0.1, seed=4)
+    model = copy.deepcopy(problem.model)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    x, y = (torch.cat(parts) for parts in zip(*(batch for batch, _ in problem.batches()), strict=True))
+    random = torch.Generator().manual_seed(4)
+    for _ in range(15):
+        drawn = torch.randperm(20, generator=random)[:6]
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x[drawn]), y[drawn]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert found == pytest.approx(
+            nn.functional.cross_entropy(model(x[places]), y[places]).item(), rel=1e-12
+        )
+    assert runs.gradients == pytest.approx(runs.gradients_each) == pytest.approx(15 * 6 / 20 + 14 / 60)
+    again = ShortRuns(problem, OPTIMIZERS["adam"], 3, 1, examples=14)
+    assert torch.equal(torch.cat([x for (x, _), _ in again.judged.batches()]), rows)
+    assert ShortRuns(problem, OPTIMIZERS["sgd"], 6, 15, examples=21).judged is problem

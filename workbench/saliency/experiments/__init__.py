@@ -14,7 +14,7 @@ from workbench.saliency.experiments.layerwise import LayerStory, layer_story
 from workbench.saliency.experiments.meta_gains import STEPS, MetaGain, meta_gain
 from workbench.saliency.experiments.rankings import ClassRanking, rank_classes
 from workbench.saliency.experiments.replacements import text_evidence
-from workbench.saliency.experiments.texts import explain_text
+from workbench.saliency.experiments.texts import explain_text, token_names
 
 __all__ = [
     "STEPS",
@@ -35,5 +35,6 @@ __all__ = [
     "meta_gain",
     "rank_classes",
     "text_evidence",
+    "token_names",
     "usual_layers",
 ]

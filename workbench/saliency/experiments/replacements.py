@@ -8,7 +8,12 @@ from workbench.choices import check_count
 from workbench.problem import Problem
 from workbench.progress import progress
 from workbench.saliency.evidence import Evidence, EvidenceTable, compare_maps
-from workbench.saliency.token_explanation import DEFAULT_METHODS, explain_tokens
+from workbench.saliency.token_explanation import (
+    DEFAULT_METHODS,
+    default_token_layers,
+    explain_tokens,
+    last_logits,
+)
 
 METRIC, RECENCY = "agreement with replacement", "the later, the more"
 
@@ -26,7 +31,7 @@ def text_evidence(
     Parameters
     ----------
     problem : Problem
-        ``text-gpt``: examples are windows (N, T) of codes, outputs logits (N, alphabet, T).
+        Examples are texts (N, T) of codes; outputs are logits (N, alphabet, T) or (N, T, alphabet).
     texts : int
         How many of its windows, at most those of its first batch.
     replacements : int
@@ -46,9 +51,10 @@ def text_evidence(
     check_count("texts", texts)
     check_count("replacements", replacements)
     codes = problem.small_batch(texts)[0]
-    maps = explain_tokens(problem.model, codes, layers=["embedding"], class_dim=1)
+    layer = default_token_layers(problem.model)[0]
+    maps = explain_tokens(problem.model, codes, layers=[layer])
     effects = replacement_effects(problem.model, codes, maps.targets[:, 0], replacements, seed)
-    sizes = {name: maps.select(name, "embedding")[:, 0].abs() for name in DEFAULT_METHODS}
+    sizes = {name: maps.select(name, layer)[:, 0].abs() for name in DEFAULT_METHODS}
     later = torch.arange(codes.shape[1], dtype=effects.dtype).expand_as(effects)
     evidence = {
         name: {METRIC: _agreement(map_, effects, seed)} for name, map_ in {**sizes, RECENCY: later}.items()
@@ -62,7 +68,7 @@ def replacement_effects(
 ) -> Tensor:
     """Mean size of the change of the targets' last logits (N, T) as each character becomes another one."""
     count, length = codes.shape
-    outputs = model(codes)[:, :, -1]
+    outputs = last_logits(model(codes), length)
     alphabet, rows = outputs.shape[1], torch.arange(count)
     before = outputs[rows, targets]
     random = torch.Generator().manual_seed(seed)
@@ -74,7 +80,7 @@ def replacement_effects(
                 offset = torch.randint(1, alphabet, (count,), generator=random)
                 changed = codes.clone()
                 changed[:, place] = (codes[:, place] + offset) % alphabet
-                after = model(changed)[rows, targets, -1]
+                after = last_logits(model(changed), length)[rows, targets]
                 effects[:, place] += (after - before).abs() / replacements
             advance(1)
     return effects

@@ -61,3 +61,8 @@ def encode(text: str, alphabet: str) -> Tensor:
 
 def _context(problem: Problem) -> int:
     return int(problem.small_batch(1)[0].shape[1])
+
+
+def token_names(problem: Problem) -> list[str] | None:
+    """Return how to write each code of a problem's texts: the characters of ``text-gpt``, else None."""
+    return list(prose()[2]) if problem.name == "text-gpt" else None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 RANGES = {"sgd": (0.1, 16.0), "momentum": (0.015, 2.0), "adam": (0.008, 2.0)}  # of the rates tried
 COLORS = dict(zip(OPTIMIZERS, (BLUE, GREEN, VERMILION), strict=True))
+_NORMAL = 1.96  # standard errors within which 95 % lie
 SATURATED = 0.8  # of the largest mean rate: what reaches it is not fitted
 
 
@@ -35,8 +36,10 @@ class StableRates(Result):
     A run is *stable* if the loss over all the data after its last step is at most that at its start. The
     largest stable rate of a seed parts its runs such that the fewest are on the wrong side: unstable below
     it or stable above, as chance has it near the limit. It stands halfway between two rates of the grid, or
-    in the middle of the places that do equally well. A limit beyond the grid counts as half a spacing
-    outside, in means and slopes, too; :meth:`at_edge` says how many there are.
+    in the middle of the places that do equally well. Where between the rates a limit is, is not known: as
+    all seeds have the same rates, that need not average out, and errors count it in full beside the spread of
+    the seeds: by the standard deviation of what is even over a spacing. A limit beyond the grid counts as
+    half a spacing outside, in means and slopes, too; :meth:`at_edge` says how many there are.
 
     Attributes
     ----------
@@ -66,8 +69,7 @@ class StableRates(Result):
     def largest(self, optimizer: str) -> np.ndarray:
         """Return the largest stable rate (s, k); just beyond the grid where it has no end there."""
         place = self._place(optimizer)
-        spacing = math.log(self.rates[place, 1] / self.rates[place, 0])
-        return self.rates[place, 0] * np.exp(spacing * (self._limits(place)[0] - 0.5))
+        return self.rates[place, 0] * np.exp(self._spacing(place) * (self._limits(place)[0] - 0.5))
 
     def at_edge(self, optimizer: str) -> int:
         """Count the runs whose limit lies outside the rates that were tried."""
@@ -80,9 +82,12 @@ class StableRates(Result):
         return float(self._limits(place)[1].sum() / self.ratios[place].size)
 
     def mean(self, optimizer: str) -> tuple[np.ndarray, np.ndarray]:
-        """Geometric mean of the largest stable rates (s,), and the standard error of its logarithm."""
+        """Geometric mean of the largest stable rates (s,), and the standard error of its logarithm.
+
+        The error is that over seeds and that of the spacing, added as squares.
+        """
         logs = np.log(self.largest(optimizer))
-        return np.exp(logs.mean(1)), standard_error(logs.T)
+        return np.exp(logs.mean(1)), np.hypot(standard_error(logs.T), self._rounding(optimizer))
 
     def unsaturated(self, optimizer: str) -> np.ndarray:
         """Whether a size is fitted (s,): up to the first whose mean is 0.8 of the largest, two at least."""
@@ -93,12 +98,14 @@ class StableRates(Result):
     def slope(self, optimizer: str) -> Slope:
         """Power of the batch size that stable rates grow with where they are not saturated.
 
-        Its 95% interval is Student's over the seeds, the range of sizes kept.
+        Its 95% interval is Student's over the seeds, the range of sizes kept, with the error of the spacing
+        at each size added as squares.
         """
         kept = self.unsaturated(optimizer)
         x = np.log(self.sizes[kept])
         x = x - x.mean()
         center, half = student_interval(x @ np.log(self.largest(optimizer)[kept]) / (x @ x))
+        half = math.hypot(half, _NORMAL * self._rounding(optimizer) / math.sqrt(x @ x))
         return Slope(center, center - half, center + half)
 
     def slopes(self) -> pd.DataFrame:
@@ -167,13 +174,21 @@ class StableRates(Result):
             )
         note = ", INTERRUPTED" if self.interrupted else ""
         lines.append(
-            f"{self.ratios.size} runs of {self.steps} steps{note}; bars: two standard errors over seeds"
+            f"{self.ratios.size} runs of {self.steps} steps{note}; errors count seeds and spacing of rates"
         )
         return "\n".join(lines)
 
     def _place(self, optimizer: str) -> int:
         check_choice("optimizer", optimizer, self.optimizers)
         return self.optimizers.index(optimizer)
+
+    def _spacing(self, place: int) -> float:
+        """Of the rates, in the logarithm."""
+        return math.log(self.rates[place, 1] / self.rates[place, 0])
+
+    def _rounding(self, optimizer: str) -> float:
+        """Standard deviation of what is even over one spacing."""
+        return self._spacing(self._place(optimizer)) / math.sqrt(12)
 
     def _limits(self, place: int) -> tuple[np.ndarray, np.ndarray]:
         """Rates below the limit for each size and seed, halfway between ties; runs on the wrong side."""

@@ -1,39 +1,38 @@
 """``rate_limit``: the largest learning rate that short trainings survive."""
 
 import dataclasses
-import functools
-import itertools
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from torch.optim import Optimizer
 
 from workbench.chance import chance_loss
 from workbench.choices import check_count, check_number
-from workbench.colors import BLUE, VERMILION
-from workbench.curvature import eigenpairs, hessian
+from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.problem import Problem
-from workbench.progress import Advance, progress
+from workbench.progress import progress
 from workbench.result import Result, new_axes, student_interval
-from workbench.stability.rate_advice.short_runs import MakeOptimizer, ShortRuns, find_optimizer
+from workbench.stability.rate_advice.guesses import guess_rate
+from workbench.stability.rate_advice.makers import MakeOptimizer, find_maker
+from workbench.stability.rate_advice.searches import USUAL_RUNS, OutOfBudget, RateSearch
+from workbench.stability.rate_advice.short_runs import ShortRuns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_FACTOR = math.sqrt(2)  # between neighbouring rates
-_BELOW = 6  # rates of the grid that a search starts below where it expects the limit: a factor of 8
-_FARTHEST = 40  # steps of the grid from there: a factor of a million
-_TRIALS = 9  # that the progress bar expects of a seed
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class RateLimit(Result):
     """What short trainings said of learning rates.
 
-    A run *survives* if its loss over all the data ends under the threshold. The limit of a seed is the last
-    rate before the first that does not, on a grid of factors √2 that is climbed from an eighth of where the
-    limit was expected, or from the nearest rate that survives.
+    A run *survives* if its loss over the data, or over ``examples`` of it, ends under the threshold. The
+    limit of a seed lies between the last rate before the first that does not and this one, on a grid of
+    factors √2 that is climbed from an eighth of where the limit was expected, or from the nearest rate that
+    survives. Where between them is not known: the middle is taken, by the logarithm. As each seed's grid has
+    a random phase, that errs by up to 2^¼ = 1.19 for one seed, by nothing in the mean over seeds, and by what
+    :attr:`interval` counts in a mean of few.
 
     Attributes
     ----------
@@ -43,13 +42,19 @@ class RateLimit(Result):
     threshold : float
         Loss that a run ends under if it survives.
     limits : ndarray (seeds,)
-        By seed of the minibatches.
+        By seed of the minibatches: the middle of the rates on both sides.
     trials : ndarray (runs, 3)
         Seed, rate, and loss at the end of each run; after an interrupt also of the seed under way.
+    examples : int
+        That losses are measured on, the threshold's, too.
     gradients : float
         Cost in gradients over the data.
+    today : float or None
+        Learning rate of the optimizer that was given, if one was.
     interrupted : bool
-        Whether seeds are missing.
+        Whether seeds are missing, by an interrupt or for lack of budget.
+    out_of_budget : bool
+        Which of the two.
     """
 
     optimizer: str
@@ -58,8 +63,11 @@ class RateLimit(Result):
     threshold: float
     limits: np.ndarray
     trials: np.ndarray
+    examples: int
     gradients: float
+    today: float | None = None
     interrupted: bool = False
+    out_of_budget: bool = False
 
     @property
     def advised(self) -> float:
@@ -68,9 +76,9 @@ class RateLimit(Result):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of the geometric mean of rates of the grid, 95 % by Student's law of the logarithms.
+        """Of the geometric mean, 95 % by Student's law of the logarithms over seeds; nan for one seed.
 
-        That each limit is rounded down, by up to √2, is not in it.
+        It counts the spacing of the grid: seeds that share a limit have different middles, by their phases.
         """
         mean, half = student_interval(np.log(self.limits))
         return math.exp(mean - half), math.exp(mean + half)
@@ -80,6 +88,19 @@ class RateLimit(Result):
         """Whether the best runs of most seeds end less than 2 % under the threshold: it parts noise then."""
         best = pd.Series(self.trials[:, 2]).groupby(self.trials[:, 0]).min().median()
         return bool(best > self.threshold - 0.02 * abs(self.threshold))
+
+    @property
+    def worth_trying(self) -> tuple[float, float]:
+        """From the least rate that gets half as far as the best of its seed, to half the limit.
+
+        How far is how much a run ends under the threshold; the least rate is a geometric mean over seeds. The
+        range is a factor of 2 at least.
+        """
+        runs = self.frame()
+        runs["progress"] = self.threshold - runs["loss"]
+        far = runs[runs["progress"] >= runs.groupby("seed")["progress"].transform("max") / 2]
+        low = float(np.exp(np.log(far.groupby("seed")["rate"].min()).mean()))
+        return min(low, self.advised / 4), self.advised / 2
 
     def frame(self) -> pd.DataFrame:
         """One row per run, with whether it survived."""
@@ -96,6 +117,8 @@ class RateLimit(Result):
         low, high = self.interval
         ax.axhline(self.threshold, color="0.4", linestyle=":", label=f"must end under {self.threshold:.3g}")
         ax.axvline(self.advised, color=VERMILION, linestyle="--", label=f"limit {self.advised:.2g}")
+        if self.today is not None:
+            ax.axvline(self.today, color=GREEN, linestyle="-.", label=f"today {self.today:.2g}")
         if math.isfinite(low):
             ax.axvspan(low, high, color=VERMILION, alpha=0.15, linewidth=0)
         ax.set_xscale("log")
@@ -108,20 +131,24 @@ class RateLimit(Result):
     def summary(self) -> str:
         """The limit with its interval and spread, and what was run."""
         low, high = self.interval
-        note = ", INTERRUPTED" if self.interrupted else ""
+        note = ", OUT OF BUDGET" if self.out_of_budget else ", INTERRUPTED" if self.interrupted else ""
         if self.hardly_trains:
             note += "; RUNS HARDLY END UNDER THE THRESHOLD: give more steps, this limit says nothing"
+        today = ""
+        if self.today is not None:
+            today = f"; today's {self.today:.3g} is {self.today / self.advised:.2g} of it"
         return (
             f"{self.optimizer}, batches of {self.batch_size}: largest rate {self.advised:.3g} "
-            f"[{low:.3g}, {high:.3g}]\n"
-            f"{len(self.limits)} seeds from {self.limits.min():.3g} to {self.limits.max():.3g}, {self.steps} "
-            f"steps each, {self.gradients:.3g} gradients{note}"
+            f"[{low:.3g}, {high:.3g}]{today}\n"
+            f"{len(self.limits)} seeds from {self.limits.min():.3g} to {self.limits.max():.3g}, each known "
+            f"within a factor of 2^¼; {self.steps} steps a run, losses of {self.examples} examples, "
+            f"{self.gradients:.3g} gradients{note}"
         )
 
 
 def rate_limit(
     problem: Problem,
-    optimizer: str | MakeOptimizer = "sgd",
+    optimizer: str | MakeOptimizer | Optimizer = "sgd",
     *,
     batch_size: int = 32,
     steps: int = 100,
@@ -129,6 +156,8 @@ def rate_limit(
     seed: int = 0,
     guess: float | None = None,
     threshold: float | None = None,
+    examples: int | None = None,
+    budget: float = math.inf,
 ) -> RateLimit:
     """Find the largest learning rate that this training survives, by trying.
 
@@ -139,8 +168,10 @@ def rate_limit(
     ----------
     problem : Problem
         Runs start where its model is, which stays as it is.
-    optimizer : {"sgd", "momentum", "adam"} or callable
-        ``optimizer(parameters, rate)`` makes one.
+    optimizer : {"sgd", "momentum", "adam"}, callable or Optimizer
+        ``optimizer(parameters, rate)`` makes one. Of an optimizer fresh ones are made with the settings that
+        it has (:func:`remake_optimizer`); its learning rate is kept as ``today``. It has to hold parameters
+        of the problem's model.
     batch_size : int
         Examples of a step; all of them if there are fewer.
     steps : int
@@ -150,9 +181,18 @@ def rate_limit(
     seed : int
         Of the first; the next ones follow.
     guess : float, optional
-        Rate near which the first search looks; by default 2/λ, a tenth of it with momentum, 0.01 for others.
+        Rate near which the first search looks; by default 2/λ for ``"sgd"``, a tenth of it for
+        ``"momentum"``, today's of an optimizer, 0.01 for others. A loss without a second derivative needs
+        one.
     threshold : float, optional
         Loss that a run must end under; by default :func:`chance_loss`.
+    examples : int, optional
+        Measure the loss at the end of runs, the chance loss and λ on so many examples, the same random ones
+        for all runs and seeds; by default all. Batches of the steps are of all the data.
+    budget : float, optional
+        Gradients over the data that may be spent: a run for which too little is left is not begun, and the
+        seeds that are done are returned, as after an interrupt. One seed is found in any case, whatever it
+        costs (``rate_limit_cost(..., seeds=1)`` tells that), if one of its first nine runs survives.
 
     Returns
     -------
@@ -162,86 +202,55 @@ def rate_limit(
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of range, examples cannot be taken out of batches, or no rate survives.
+        If an argument is out of range, examples cannot be taken out of batches, or no rate survives, at all
+        or within the budget.
 
     Notes
     -----
-    Cost: a handful of runs for each seed, each of ``steps`` gradients of a batch and a forward pass over all
-    the data; some ten products with the Hessian for the guess. The definition is ours.
+    Cost: some nine runs for each seed, each of ``steps`` gradients of a batch and a forward pass over the
+    examples; some ten products with the Hessian for the guess. :func:`rate_limit_cost` tells it beforehand.
+    All data is held in memory. The definition is ours.
     """
-    name, make = find_optimizer(optimizer)
+    maker = find_maker(problem, optimizer)
     check_count("seeds", seeds)
     check_count("seed", seed, 0)
     check_count("batch_size", batch_size)
-    runs = ShortRuns(problem, make, min(batch_size, problem.num_examples), steps)
+    check_number("budget", budget, above=0)
+    runs = ShortRuns(problem, maker.make, min(batch_size, problem.num_examples), steps, examples)
     if guess is not None:
         check_number("guess", guess, above=0, below=math.inf)
     if threshold is not None:
         check_number("threshold", threshold, below=math.inf)
-    under = chance_loss(problem) if threshold is None else float(threshold)
-    guess, products = _guess(problem, name) if guess is None else (guess, 0)
-    limits: list[float] = []
-    interrupted = False
-    with progress(f"learning rates of {name}", seeds * _TRIALS * steps) as advance:
-        search = _Search(runs, guess, under, advance)
+    under = chance_loss(runs.judged) if threshold is None else float(threshold)
+    guess, products = guess_rate(runs.judged, maker) if guess is None else (guess, 0)
+    guessing = 2 * products * runs.judged.num_examples / problem.num_examples
+    interrupted = out_of_budget = False
+    with progress(f"learning rates of {maker.name}", seeds * USUAL_RUNS * steps) as advance:
+        search = RateSearch(runs, guess, under, budget - guessing, advance)
         try:
             for each in range(seed, seed + seeds):
-                limits.append(search.limit(each))
+                search.add_limit(each)
+        except OutOfBudget:
+            if not search.limits:
+                raise ValueError(
+                    f"none of {len(search.trials)} learning rates within budget={budget:g} ends under a loss "
+                    f"of {under:.3g} after {steps} steps: give more steps, a guess, or a threshold"
+                ) from None
+            interrupted = out_of_budget = True
         except KeyboardInterrupt:
-            if not limits:
+            if not search.limits:
                 raise
             interrupted = True
     return RateLimit(
-        optimizer=name,
+        optimizer=maker.name,
         batch_size=runs.batch_size,
         steps=steps,
         threshold=under,
-        limits=np.array(limits),
+        limits=np.array(search.limits),
         trials=np.array(search.trials),
-        gradients=runs.gradients + 2 * products,
+        examples=runs.judged.num_examples,
+        gradients=runs.gradients + guessing,
+        today=maker.today,
         interrupted=interrupted,
+        out_of_budget=out_of_budget,
     )
-
-
-class _Search:
-    """Limits of one seed after the other, on one grid of rates."""
-
-    def __init__(self, runs: ShortRuns, guess: float, threshold: float, advance: Advance) -> None:
-        self._runs, self._guess, self._threshold, self._advance = runs, guess, threshold, advance
-        self._limit = 0  # a place on the grid
-        self.trials: list[tuple[int, float, float]] = []
-
-    def limit(self, seed: int) -> float:
-        """Climb from below where the limit is expected, or from the nearest rate that survives."""
-        survives = functools.cache(functools.partial(self._survives, seed))
-        start = self._limit - _BELOW
-        places = itertools.chain((start,), *((start - far, start + far) for far in range(1, _FARTHEST)))
-        place = next(filter(survives, places), None)
-        if place is None:
-            raise ValueError(
-                f"no learning rate ends under a loss of {self._threshold:.3g} after {self._runs.steps} "
-                "steps: give more steps, or a threshold"
-            )
-        while survives(place + 1):
-            place += 1
-            if place > start + _FARTHEST:
-                raise ValueError(f"every rate up to {self._guess * _FACTOR**place:.3g} survives: is it used?")
-        self._limit = place
-        return self._guess * _FACTOR**place
-
-    def _survives(self, seed: int, place: int) -> bool:
-        rate = self._guess * _FACTOR**place
-        loss = self._runs.final_loss(rate, seed)
-        self.trials.append((seed, rate, loss))
-        self._advance(self._runs.steps, f"rate {rate:.2g}, loss {loss:.3g}")
-        return loss < self._threshold
-
-
-def _guess(problem: Problem, name: str) -> tuple[float, int]:
-    """A first rate, and the products with the Hessian that it took."""
-    if name not in ("sgd", "momentum"):
-        return 0.01, 0
-    matrix = hessian(problem)
-    sharpness = float(eigenpairs(matrix, 1, "LM", tol=0.1, method="lanczos").values[0].abs())
-    share = 2.0 if name == "sgd" else 0.2
-    return (share / sharpness if sharpness > 0 else 0.1), matrix.matvecs

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from torch.optim import Optimizer
 
 from workbench.choices import check_count, check_number
 from workbench.colors import BLUE
@@ -14,7 +15,8 @@ from workbench.problem import Problem
 from workbench.progress import progress
 from workbench.result import Result, clopper_pearson, new_axes
 from workbench.stability.rate_advice.limits import RateLimit
-from workbench.stability.rate_advice.short_runs import MakeOptimizer, ShortRuns, find_optimizer
+from workbench.stability.rate_advice.makers import MakeOptimizer, find_maker
+from workbench.stability.rate_advice.short_runs import ShortRuns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +95,7 @@ class RateShares(Result):
 def rate_shares(
     problem: Problem,
     limit: RateLimit,
-    optimizer: str | MakeOptimizer | None = None,
+    optimizer: str | MakeOptimizer | Optimizer | None = None,
     *,
     factors: Sequence[float] = FACTORS,
     seeds: int = 20,
@@ -106,7 +108,7 @@ def rate_shares(
     problem : Problem
         In the state that the advice is for.
     limit : RateLimit
-    optimizer : str or callable, optional
+    optimizer : str, callable or Optimizer, optional
         As for :func:`rate_limit`; by default of the name that the advice has.
     factors : sequence of float
         Of the advised rate.
@@ -130,12 +132,12 @@ def rate_shares(
     Cost: factors × seeds × steps gradients of a batch, and as many forward passes as runs.
     """
     check_count("seeds", seeds)
-    _, make = find_optimizer(limit.optimizer if optimizer is None else optimizer)
+    make = find_maker(problem, limit.optimizer if optimizer is None else optimizer).make
     if not len(factors):
         raise ValueError("factors is empty: name one at least")
     for factor in factors:
         check_number("factor", factor, above=0, below=math.inf)
-    runs = ShortRuns(problem, make, limit.batch_size, limit.steps)
+    runs = ShortRuns(problem, make, limit.batch_size, limit.steps, limit.examples)
     last = int(limit.trials[:, 0].max())
     first = last + 1 if seed is None else seed
     check_count("seed", first, last + 1)

@@ -1,41 +1,21 @@
 """``ShortRuns``: trainings of a problem for a few steps, of which the end is looked at."""
 
 import math
-from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from workbench.choices import check_choice, check_count
-from workbench.minibatches import minibatches
+from workbench.batches import count_examples, slice_batch
+from workbench.choices import check_count
+from workbench.minibatches import draw_batches, join_examples
 from workbench.problem import Problem
 from workbench.progress import still_at_work
+from workbench.random_vectors import generator
+from workbench.stability.rate_advice.makers import MakeOptimizer
 from workbench.stability.updates import needs_closure
 
-MakeOptimizer = Callable[[Iterable[Tensor], float], Optimizer]
-OPTIMIZERS: dict[str, MakeOptimizer] = {
-    "sgd": lambda parameters, rate: torch.optim.SGD(parameters, lr=rate),
-    "momentum": lambda parameters, rate: torch.optim.SGD(parameters, lr=rate, momentum=0.9),
-    "adam": lambda parameters, rate: torch.optim.Adam(parameters, lr=rate),
-}
-
-
-def find_optimizer(optimizer: str | MakeOptimizer) -> tuple[str, MakeOptimizer]:
-    """Return an optimizer's name, and what makes it from parameters and a learning rate.
-
-    One's own never has the name of a known one.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If it is neither a known name nor callable.
-    """
-    if callable(optimizer):
-        name = getattr(optimizer, "__name__", type(optimizer).__name__)
-        return f"{name} (own)" if name in OPTIMIZERS else name, optimizer
-    check_choice("optimizer", optimizer, tuple(OPTIMIZERS))
-    return optimizer, OPTIMIZERS[optimizer]
+_SAMPLE_SEED = 2**40  # not one that minibatches are drawn by
 
 
 class ShortRuns:
@@ -51,6 +31,14 @@ class ShortRuns:
         Examples of a step, drawn without replacement, anew at each step.
     steps : int
         Of each run.
+    examples : int, optional
+        That the loss at the end is measured on, the same random ones each time; by default, and if
+        there are fewer, all.
+
+    Attributes
+    ----------
+    judged : Problem
+        On these examples, in batches as large as the problem's.
 
     Raises
     ------
@@ -60,33 +48,51 @@ class ShortRuns:
         If what is made is no optimizer of torch's kind, or one whose step needs a closure.
     """
 
-    def __init__(self, problem: Problem, optimizer: MakeOptimizer, batch_size: int, steps: int) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        optimizer: MakeOptimizer,
+        batch_size: int,
+        steps: int,
+        examples: int | None = None,
+    ) -> None:
         check_count("steps", steps)
         check_count("batch_size", batch_size, 1, problem.num_examples)
+        if examples is not None:
+            check_count("examples", examples)
         if not problem.can_split:
             raise ValueError(
                 f"{problem.name}: minibatches need a loss that is made of those of examples, not one "
                 f"weighted by {problem.weighting.rule}"
             )
         try:
-            next(minibatches(problem, batch_size, 1, 0))
+            self._joined = join_examples(problem)
         except RuntimeError as error:
             raise ValueError(
                 f"{problem.name}: batches of different shapes cannot be joined: pad them to one"
             ) from error
         self.problem, self.batch_size, self.steps = problem, batch_size, steps
+        if examples is None or examples >= count_examples(self._joined):
+            self.judged = problem
+        else:
+            self.judged = self._sample(examples)
         self._make = optimizer
         self._steps_made = self._ends = 0
         self._optimizer(list(problem.leaves().values()), 1.0)
 
     @property
     def gradients(self) -> float:
-        """Cost so far in gradients over the data; the loss at the end counts as a third of one."""
-        return self._steps_made * self.batch_size / self.problem.num_examples + self._ends / 3
+        """Cost so far in gradients over the data; a loss at the end counts as a third of a gradient."""
+        return self._cost(self._steps_made, self._ends)
+
+    @property
+    def gradients_each(self) -> float:
+        """Cost of a run that does not diverge."""
+        return self._cost(self.steps, 1)
 
     @torch.inference_mode(False)
     def final_loss(self, rate: float, seed: int) -> float:
-        """Return the loss over the data after a run with this learning rate; inf if it is not finite.
+        """Return the loss after a run with this learning rate; inf if it is not finite.
 
         The seed draws the minibatches.
         """
@@ -95,7 +101,7 @@ class ShortRuns:
         }
         optimizer = self._optimizer(list(parameters.values()), rate)
         with torch.enable_grad():
-            for batch in minibatches(self.problem, self.batch_size, self.steps, seed):
+            for batch in draw_batches(self._joined, self.batch_size, self.steps, seed):
                 still_at_work()
                 optimizer.zero_grad()
                 loss = self.problem.evaluate(parameters, batch)[1] + self.problem.regularization(parameters)
@@ -107,8 +113,20 @@ class ShortRuns:
         self._ends += 1
         with torch.no_grad():
             theta = torch.cat([value.reshape(-1).to(self.problem.dtype) for value in parameters.values()])
-        value = self.problem.loss_at(theta)
+        value = self.judged.loss_at(theta)
         return value if math.isfinite(value) else math.inf
+
+    def _cost(self, steps: int, ends: int) -> float:
+        seen = steps * self.batch_size + ends * self.judged.num_examples / 3
+        return seen / self.problem.num_examples
+
+    def _sample(self, examples: int) -> Problem:
+        count = count_examples(self._joined)
+        chosen = torch.randperm(count, generator=generator(_SAMPLE_SEED))[:examples].to(self.problem.device)
+        largest = max(count_examples(batch) for batch, _ in self.problem.batches())
+        return self.problem.with_data(
+            [slice_batch(self._joined, count, part) for part in chosen.split(largest)]
+        )
 
     def _optimizer(self, parameters: list[Tensor], rate: float) -> Optimizer:
         optimizer = self._make(parameters, rate)

@@ -1,0 +1,215 @@
+"""``analyze``: one call that tells how a training problem stands."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from workbench.checkpoints import Checkpoint
+from workbench.overview.budget import (
+    VECTORS,
+    Budget,
+    Prices,
+    measured_prices,
+    nominal_prices,
+    read_budget,
+    seconds_of_gradient,
+    seconds_of_step,
+    seconds_of_vector,
+)
+from workbench.overview.overview_result import Overview
+from workbench.overview.planning import Level, choose_levels
+from workbench.overview.section import Section
+from workbench.overview.sections import (
+    curvature_section,
+    gradient_section,
+    loss_section,
+    model_section,
+    saliency_section,
+    step_section,
+)
+from workbench.overview.setting import Setting, make_setting
+from workbench.overview.watch import Watch
+from workbench.problem import Problem
+from workbench.progress import progress
+from workbench.random_vectors import generator
+
+_SECTIONS: dict[str, ModuleType] = {  # the most informative first
+    "model": model_section,
+    "gradient": gradient_section,
+    "curvature": curvature_section,
+    "step": step_section,
+    "loss": loss_section,
+    "saliency": saliency_section,
+}
+_LEAST = 64  # examples that a budget of time cuts the data down to, at least
+_PLANNED = 0.8  # of a budget of time: pictures and surprises take the rest
+_GRACE = 5.0  # seconds more, for what a first call takes
+_SLACK = 2.0  # times its planned time that a section may take, if the others have theirs
+
+
+def analyze(
+    problem: Problem,
+    optimizer: str | Optimizer | Callable[..., Optimizer] | None = None,
+    checkpoints: Iterable[Checkpoint] | Mapping[Any, Checkpoint] | None = None,
+    budget: str | float = "1min",
+    *,
+    learning_rate: float | None = None,
+    batch_size: int = 32,
+    held_out: Any = None,
+    seed: int = 0,
+) -> Overview:
+    """Tell how a training problem stands: model, gradient, curvature, learning rates, loss, reasons.
+
+    Parameters
+    ----------
+    problem : Problem
+        Any; what does not apply to it is left out, with the reason. Its model is not changed.
+    optimizer : Optimizer, {"sgd", "momentum", "adam"} or callable, optional
+        Today's optimizer of the model, with its state and learning rate; or a name, or a function
+        ``(parameters, rate)`` that makes one. By default ``"sgd"``.
+    checkpoints : sequence of checkpoints or mapping of labels to them, optional
+        Of the training, in its order; by default the problem's own.
+    budget : str or number
+        A time such as ``"1min"`` or ``"10min"``, or a number of gradients over the data. A number gives the
+        same overview on every machine.
+    learning_rate : float, optional
+        Today's, if the optimizer is no ``Optimizer``.
+    batch_size : int
+        Of the training.
+    held_out : batches or (inputs, targets), optional
+        Data that the model was not trained on, like those of the problem.
+    seed : int
+        Of all that is drawn.
+
+    Returns
+    -------
+    Overview
+        An interrupt (Ctrl-C) returns the sections that are done.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, or the optimizer is not of this problem.
+
+    Notes
+    -----
+    Cost: within the budget. What each section costs is known beforehand in gradients over the data; every
+    section gets its cheapest form first, the most informative ones before the others, then what is left goes
+    into deeper ones in the same order; what a section does not use is planned anew for the next. Sections
+    that do not fit are named, with what they would have cost. A budget of time is turned into gradients by
+    timing one; sections that take much longer than planned are stopped, with what they have. Where even the
+    cheapest forms do not fit into the time, all is measured on a random part of the examples, and the
+    overview says so.
+    """
+    started = time.monotonic()
+    asked = read_budget(budget)
+    if checkpoints is not None:
+        problem = problem.with_checkpoints(checkpoints)
+    whole = problem
+    problem = _fitting(problem, asked, batch_size, seed)
+    setting = make_setting(problem, optimizer, learning_rate, batch_size, held_out, seed)
+    prices = _prices(setting, asked)
+    allowed = _left(asked, prices, spent=0.0, started=time.monotonic())
+    waiting = {key: module.offer(setting) for key, module in _SECTIONS.items()}
+    sections: dict[str, Section] = {}
+    interrupted = False
+    with progress(f"overview of {problem.name}", len(waiting)) as advance:
+        while not interrupted:
+            spent = sum(section.gradients for section in sections.values())
+            left = _left(asked, prices, spent, started)
+            chosen, missing = choose_levels(waiting, prices, left)
+            if not chosen:
+                break
+            key, level = next(iter(chosen.items()))  # the others are planned anew with what is left then
+            others = [waiting[each][0] for each in chosen if each != key]
+            most = left - sum(other.cost.at(prices) for other in others)
+            with Watch(key, _ends(started, asked, level, others, prices), advance) as watch:
+                sections[key] = _SECTIONS[key].measure(
+                    setting, watch, **level.settings, **_known(key, sections, most)
+                )
+                interrupted = watch.stopped
+            del waiting[key]
+            advance(1)
+    sections = {key: sections[key] for key in _SECTIONS if key in sections}
+    return Overview(
+        problem=problem.name,
+        sections=sections,
+        missing=tuple(f"{_title(key)}: {price:.3g} gradients at least" for key, price in missing.items()),
+        budget=str(asked),
+        allowed=allowed,
+        gradients=sum(section.gradients for section in sections.values()),
+        seconds=time.monotonic() - started,
+        gradient_seconds=prices.seconds,
+        examples=problem.num_examples,
+        of_examples=whole.num_examples,
+        interrupted=interrupted,
+    )
+
+
+def _left(budget: Budget, prices: Prices, spent: float, started: float) -> float:
+    """Gradients that can still be spent; a little less of a budget of time, for pictures and surprises."""
+    if math.isinf(budget.seconds):
+        return budget.gradients - spent
+    return _PLANNED * (budget.seconds - (time.monotonic() - started)) / prices.seconds
+
+
+def _prices(setting: Setting, budget: Budget) -> Prices:
+    if math.isinf(budget.seconds):
+        return nominal_prices(setting.problem, setting.batch_size)
+    return measured_prices(setting.problem, setting.batch_size)
+
+
+def _fitting(problem: Problem, budget: Budget, batch_size: int, seed: int) -> Problem:
+    """The problem on so many random examples that the cheapest form of each section fits into the time."""
+    if math.isinf(budget.seconds) or not problem.can_split or problem.num_examples <= _LEAST:
+        return problem
+    setting = make_setting(problem, None, None, batch_size, None, seed)
+    costs = [module.offer(setting)[0].cost for module in _SECTIONS.values()]
+    gradient, step = seconds_of_gradient(problem), seconds_of_step(problem, batch_size)
+    vector, time_left = seconds_of_vector(problem), _PLANNED * budget.seconds
+    # What steps and vectors take does not fall with the examples: what takes too long by that is not counted.
+    fixed = [cost.steps * step + (VECTORS * cost.products + cost.vectors) * vector for cost in costs]
+    kept = [(cost, always) for cost, always in zip(costs, fixed, strict=True) if always < time_left]
+    passes = sum(dataclasses.replace(cost, steps=0.0).at(nominal_prices(problem, 1)) for cost, _ in kept)
+    most = max(time_left - sum(always for _, always in kept), 0.1 * time_left) / (passes * gradient)
+    if most >= 1:
+        return problem
+    count = max(int(problem.num_examples * most), min(_LEAST, problem.num_examples))
+    chosen = torch.randperm(problem.num_examples, generator=generator(seed))[:count]
+    return problem.subset(chosen.sort().values)
+
+
+def _ends(started: float, budget: Budget, level: Level, others: Iterable[Level], prices: Prices) -> float:
+    """When a section must stop, on the clock of ``time.monotonic``: the cheapest others keep their time."""
+    if math.isinf(budget.seconds):
+        return math.inf
+    planned = time.monotonic() + _SLACK * level.cost.at(prices) * prices.seconds + _GRACE
+    kept = sum(other.cost.at(prices) for other in others) * prices.seconds
+    return min(planned, started + budget.seconds - kept)
+
+
+def _known(key: str, sections: Mapping[str, Section], most: float) -> dict[str, Any]:
+    """What a section takes from those before it, and from the budget."""
+    if key != "step":
+        return {}
+    top = getattr(sections.get("curvature"), "top", None)
+    sharpness = None if top is None else (top.values[0].item(), top.residuals[0].item())
+    return {"sharpness": sharpness, "most": most}
+
+
+def _title(key: str) -> str:
+    """Title of a section that was not measured."""
+    return {
+        "model": "Data and model",
+        "gradient": "Gradient and layers",
+        "curvature": "Curvature",
+        "step": "Learning rate",
+        "loss": "Loss around here",
+        "saliency": "Reasons of predictions",
+    }[key]

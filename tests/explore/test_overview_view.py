@@ -8,7 +8,7 @@ from workbench.explore import remembered
 from workbench.explore.overview_view import OVERVIEW
 from workbench.explore.still import Still
 
-QUICK = {"budget": "250", "batch_size": 8, "rate": 0.2}
+QUICK = {"budget": "700", "batch_size": 8, "rate": 0.2}
 
 
 def test_run_draws_what_was_found(classifier):
@@ -18,7 +18,7 @@ def test_run_draws_what_was_found(classifier):
     explorer.job.run()
     explorer.job.wait(60)
     assert "Done" in explorer.job.status.value
-    found = wb.analyze(classifier, budget=250, batch_size=8, learning_rate=0.2)
+    found = wb.analyze(classifier, budget=700, batch_size=8, learning_rate=0.2)
     step = found["step"]
     tested, formulas, bars = explorer.figure.data
     marks = [mark for mark in step.marks if not mark.tested]

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, GREEN, VERMILION
+from workbench.explore.figure_data import as_list
 from workbench.explore.style import styled
 from workbench.explore.view import Results, Values, View
 from workbench.overview import Overview, analyze
@@ -93,11 +94,11 @@ def _draw(figure: go.Figure, results: Results) -> None:
         (tested, [m for m in marks if m.tested]),
         (formulas, [m for m in marks if not m.tested]),
     ):
-        trace.x, trace.y = [mark.value for mark in shown], [mark.label for mark in shown]
-        trace.error_x.array = [mark.high - mark.value for mark in shown]
-        trace.error_x.arrayminus = [mark.value - mark.low for mark in shown]
+        trace.x, trace.y = as_list([mark.value for mark in shown]), [mark.label for mark in shown]
+        trace.error_x.array = as_list([mark.high - mark.value for mark in shown])
+        trace.error_x.arrayminus = as_list([mark.value - mark.low for mark in shown])
     bars.y = [section.title for section in found.sections.values()]
-    bars.x = [section.gradients for section in found.sections.values()]
+    bars.x = as_list([section.gradients for section in found.sections.values()])
     bars.hovertext = [_wrapped(section.sentence) for section in found.sections.values()]
     figure.layout.shapes = _shapes(step) if isinstance(step, StepSection) else []
     figure.layout.title.text = _wrapped(found.sentence, 110)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN = Reading(math.nan, math.nan)
 
+_DECADE = 10.0
+
 
 class GradientPart(NamedTuple):
     r"""What is known of the gradient of the whole network, or of one layer's part of it.
@@ -144,7 +146,8 @@ class GradientStatistics(Result):
         if math.isfinite(whole):
             ax.axvline(whole, color=VERMILION, linestyle="--", label=f"whole network {whole:.3g}")
             ax.axvline(self.noise_floor, color="0.4", linestyle=":", label="pure noise (B / N)")
-        if (ratio > 0).any():
+        positive = ratio[ratio > 0]
+        if len(positive) and positive.max() > _DECADE * min(positive.min(), self.noise_floor):
             log_axis(ax)
         ax.set_xlabel(f"signal to noise of a gradient of {self.batch_size:.4g} examples")
         ax.set_title(self.summary().splitlines()[0], fontsize="small")

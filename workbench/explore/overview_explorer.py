@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from workbench.explore.overview_view import OVERVIEW
+from workbench.explore.learning_rates_view import LEARNING_RATES
 from workbench.explore.present import Shown, present
+from workbench.explore.sections_view import SECTIONS
 from workbench.overview import Overview
 from workbench.problem import Problem
 
-VIEWS = (OVERVIEW,)
+VIEWS = (LEARNING_RATES, SECTIONS)
 
 
 def overview(problem: Problem, found: Overview | None = None, **values: Any) -> Shown:
@@ -23,13 +24,14 @@ def overview(problem: Problem, found: Overview | None = None, **values: Any) -> 
 
     Returns
     -------
-    Explorer or Still
-        A widget in a live session. While a report runs, a figure without controls, computed here if nothing
-        is given.
+    Explorer, Tabs, Still or Stills
+        A widget in a live session. While a report runs, figures without controls, computed here if nothing is
+        given.
 
     Raises
     ------
     ValueError
         If a value is unknown or out of its range.
     """
-    return present(VIEWS, problem, values, {} if found is None else {OVERVIEW.title: {"overview": found}})
+    shown = {} if found is None else {view.title: {"overview": found} for view in VIEWS}
+    return present(VIEWS, problem, values, shown)

@@ -15,8 +15,8 @@ from workbench.overview.sections.step_section import Mark, StepSection
 _ROW_PIXELS = 45
 _GREY = "#666666"
 _HELP = """
-<p>Learning rates on one axis. The star is the largest that short trainings survive, with its 95 % interval; dots
-are what formulas say, the green band is worth trying, the red line is today's rate. Above, the number of
+<p>Learning rates on one axis. The star is the largest that short trainings survive, with its 95 % interval;
+dots are what formulas say, the green band is worth trying, the red line is today's rate. Above, the number of
 warnings and what to try.</p>
 <p>The whole page, with its pictures: <code>overview.to_html("page.html")</code>.</p>"""
 

@@ -182,7 +182,8 @@ def _fitting(problem: Problem, budget: Budget, batch_size: int, seed: int) -> Pr
         return problem
     count = max(int(problem.num_examples * most), min(_LEAST, problem.num_examples))
     chosen = torch.randperm(problem.num_examples, generator=generator(seed))[:count]
-    return problem.subset(chosen.sort().values)
+    others = {name: value for name, value in problem.metrics.items() if not name.startswith("train")}
+    return problem.subset(chosen.sort().values).with_metrics(others)
 
 
 def _ends(started: float, budget: Budget, level: Level, others: Iterable[Level], prices: Prices) -> float:

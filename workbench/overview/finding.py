@@ -45,7 +45,8 @@ class Finding(Result):
     @classmethod
     def within(cls, name: str, value: float, error: float, kind: str, unit: str = "") -> "Finding":
         """Return a number with an error to both sides."""
-        return cls(name, float(value), float(value - error), float(value + error), f"± {kind}", unit)
+        kind = "" if math.isnan(error) else f"± {kind}"
+        return cls(name, float(value), float(value - error), float(value + error), kind, unit)
 
     @property
     def text(self) -> str:

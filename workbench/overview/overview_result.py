@@ -12,6 +12,7 @@ import pandas as pd
 from workbench.choices import check_choice
 from workbench.overview.caution import Caution
 from workbench.overview.section import Section
+from workbench.problems import list_problems
 from workbench.result import Result, new_axes
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ class Overview(Result):
         return f"{warned}. {step.sentence}" if step is not None else f"{warned}."
 
     @property
+    def argument(self) -> str:
+        """What the command line calls the problem; empty if it is none that comes along."""
+        return self.problem if self.problem in {card.name for card in list_problems()} else ""
+
+    @property
     def account(self) -> str:
         """What was spent of what, on which examples."""
         some = (
@@ -89,8 +95,8 @@ class Overview(Result):
         each = "" if math.isnan(self.gradient_seconds) else f" of {1000 * self.gradient_seconds:.3g} ms"
         note = ", INTERRUPTED" if self.interrupted else ""
         return (
-            f"Budget {self.budget}: {self.gradients:,.0f} of {self.allowed:,.0f} gradients{each} over the "
-            f"data, {self.seconds:.0f} s{some}{note}."
+            f"Budget {self.budget}: {_count(self.gradients)} of {_count(self.allowed)} gradients{each} over "
+            f"the data, {self.seconds:.0f} s{some}{note}."
         )
 
     def frame(self) -> pd.DataFrame:
@@ -146,4 +152,8 @@ class Overview(Result):
 
 def _as_word(text: str) -> str:
     """A name of letters, digits and single underscores."""
-    return re.sub(r"[^0-9a-zA-Zα-ωΑ-Ω]+", "_", text).strip("_")
+    return re.sub(r"[\W_]+", "_", text).strip("_")
+
+
+def _count(gradients: float) -> str:
+    return f"{gradients:,.0f}" if gradients >= 100 else f"{gradients:.3g}"

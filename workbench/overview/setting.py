@@ -30,6 +30,8 @@ class Setting:
     batch_size : int
     held_out : object
         Data that the model was not trained on, or None.
+    update_rate : float
+        Learning rate of the optimizer here: today's, or just some one.
     seed : int
     """
 
@@ -40,12 +42,8 @@ class Setting:
     rate: float | None
     batch_size: int
     held_out: Any
+    update_rate: float
     seed: int
-
-    @property
-    def optimizer_rate(self) -> float:
-        """The learning rate that the optimizer here has, today's or just some one."""
-        return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
 
 _SOME_RATE = 1e-3  # of an optimizer whose learning rate nobody gave: its update is only scaled
@@ -88,5 +86,6 @@ def make_setting(
         rate=rate,
         batch_size=min(batch_size, problem.num_examples),
         held_out=held_out,
+        update_rate=rate or _SOME_RATE,
         seed=seed,
     )

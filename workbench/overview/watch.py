@@ -31,6 +31,8 @@ class Watch:
         self._title, self._ends, self._advance = title, ends, advance
         self._started = time.monotonic()
         self._expired = False
+        self.done = 0
+        """Steps that the last measurement said it had done."""
         self.left_out: list[str] = []
         self.interrupted = False
         self.stopped = False
@@ -59,6 +61,7 @@ class Watch:
         if time.monotonic() > self._ends:
             self._leave_out(what, "the time was up")
             return None
+        self.done = 0
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # what did not converge says so in its result
@@ -84,6 +87,7 @@ class Watch:
         self.skip(what, reason)
 
     def _listen(self, description: str, done: int, total: int | None) -> None:
+        self.done = done
         self._advance(0, f"{self._title}: {description}")
         if time.monotonic() > self._ends:
             self._expired = True

@@ -1,6 +1,7 @@
 """The section on curvature: outliers, bulk, negative edge, sharpest layers, Gauss-Newton."""
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -76,14 +77,17 @@ class CurvatureSection(Section):
         if self.top is None:
             return "The curvature could not be measured."
         largest = self.top.values[0].item()
-        if self.spectrum is None:
+        if largest <= 0:
+            text = f"The loss bends up in no direction: its largest curvature is {largest:.3g}."
+        elif self.spectrum is None:
             text = f"The steepest direction of the loss has a curvature of {largest:.3g}."
         elif self.spectrum.outliers:
-            edge = self.spectrum.bulk_edge[0]
-            times = f", {largest / edge:.3g} times that of all others" if edge > 0 else ""
+            edge, residual = self.spectrum.bulk_edge
+            times = f", {largest / edge:.3g} times that of all others" if edge > residual else ""
+            verb = "stands" if self.spectrum.outliers == 1 else "stand"
             text = (
-                f"The loss is steep along {plural(self.spectrum.outliers, 'direction')} out of "
-                f"{self.spectrum.size:,}: their curvatures reach {largest:.3g}{times}."
+                f"{plural(self.spectrum.outliers, 'direction')} out of {self.spectrum.size:,} {verb} out: "
+                f"the loss is steepest there, with a curvature of up to {largest:.3g}{times}."
             )
         else:
             text = f"No direction stands out: curvatures reach {largest:.3g} and fall off gradually."
@@ -142,8 +146,12 @@ class CurvatureSection(Section):
                 )
             )
         if self.spectrum is not None:
-            ratio = -self.spectrum.smallest.values[0].item() / abs(self.top.values[0].item())
-            if ratio > _NEGATIVE:
+            largest, smallest = self.top.values[0].item(), self.spectrum.smallest.values[0].item()
+            ratio = -smallest / largest if largest > 0 else math.nan
+            if largest <= 0 and smallest < 0:
+                text = "the loss bends up in no direction and down in some: this is no minimum"
+                found.append(Caution(text, "smallest eigenvalue", smallest, 0))
+            elif ratio > _NEGATIVE:
                 found.append(
                     Caution(
                         f"the loss bends down along some direction, {ratio:.0%} as strongly as it bends up: "
@@ -226,6 +234,8 @@ def offer(setting: Setting) -> list[Level]:
 
 def measure(setting: Setting, watch: Watch, *, k: int, probes: int, steps: int) -> CurvatureSection:
     """Measure the curvature of the loss over the data."""
+    if setting.problem.regularizer is not None or setting.problem.weight_decay:
+        watch.skip("regularizer and weight decay", "what is measured here is the loss of the examples alone")
     problem, found, blocks = setting.problem, None, None
     matrix = watch.measure("Hessian", hessian, problem)
     if matrix is None:

@@ -7,6 +7,8 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from workbench.curvature import Directions, LossSlice, hessian, main_directions, slice_loss
 from workbench.inspection import Barriers, barriers
 from workbench.overview.caution import Caution
@@ -60,10 +62,25 @@ class LossSection(Section):
         """Learning rate at the lowest point along the step, and the loss there; None if unknown."""
         if self.along is None:
             return None
-        ahead = (self.along.axes[0] >= 0) & self.along.computed
+        ahead = self._ahead(self.along)
+        if not ahead.any():
+            return None
         rates, losses = self.along.axes[0][ahead] * self.rate, self.along.loss[ahead]
         place = int(losses.argmin())
         return float(rates[place]), float(losses[place])
+
+    @property
+    def still_falls(self) -> bool:
+        """Whether the lowest point is the last one that is known."""
+        if self.along is None or self.lowest is None:
+            return False
+        return self.lowest[0] == float(self.along.axes[0][self._ahead(self.along)][-1] * self.rate)
+
+    @staticmethod
+    def _ahead(along: LossSlice) -> np.ndarray:
+        """Points of the slice ahead of here whose loss is a number."""
+        ahead: np.ndarray = (along.axes[0] >= 0) & along.computed & np.isfinite(along.loss)
+        return ahead
 
     @property
     def sentence(self) -> str:
@@ -79,9 +96,12 @@ class LossSection(Section):
                     "shown."
                 )
             else:
+                where = f"near {rate:.2g}"
+                if self.still_falls:
+                    where = f"of {rate:.2g} or more, beyond what was looked at"
                 text = (
-                    f"One step of {self.optimizer} lowers the loss from {here:.3g} to {loss:.3g} at best, "
-                    f"with a learning rate near {rate:.2g}."
+                    f"One step of {self.optimizer} lowers the loss of {here:.3g} by {here - loss:.2g} at "
+                    f"best, with a learning rate {where}."
                 )
         if self.walls is not None:
             text += f" {_connection(self.walls)}"
@@ -111,7 +131,11 @@ class LossSection(Section):
         if self.along is not None and self.lowest is not None:
             step = float(self.along.axes[0][1] - self.along.axes[0][0]) * self.rate
             found.append(Finding.exact("loss here", self.along.origin_loss))
-            found.append(Finding.within("best rate of a single step", self.lowest[0], step, "grid"))
+            if self.still_falls:
+                rate = self.lowest[0]
+                found.append(Finding("best rate of a single step", rate, rate - step, math.inf, "at least"))
+            else:
+                found.append(Finding.within("best rate of a single step", self.lowest[0], step, "grid"))
             if self.along.validity is not None and known(self.along.validity.radius):
                 unit = math.sqrt(self.along.gram[0, 0])
                 radius, resolution = self.along.validity.radius, self.along.validity.resolution
@@ -199,6 +223,8 @@ def offer(setting: Setting) -> list[Level]:
 
 def measure(setting: Setting, watch: Watch, *, points: int, grid: int, between: int) -> LossSection:
     """Look at the loss along the next step, and where the training went."""
+    if setting.problem.regularizer is not None or setting.problem.weight_decay:
+        watch.skip("regularizer and weight decay", "what is measured here is the loss of the examples alone")
     problem = setting.problem
     along = watch.measure("loss along the next step", _slice_along, setting, points)
     count = len(problem.checkpoints or ())
@@ -219,7 +245,7 @@ def measure(setting: Setting, watch: Watch, *, points: int, grid: int, between: 
         seconds=watch.seconds,
         interrupted=watch.interrupted,
         along=along,
-        rate=setting.optimizer_rate,
+        rate=setting.update_rate,
         optimizer=setting.name,
         plane=plane,
         walls=walls,
@@ -255,7 +281,8 @@ def _connection(walls: Barriers) -> str:
     if row is None:
         return "The loss between checkpoints is not a number."
     if not row["above_error"]:
-        return "Between checkpoints the loss never rises: they lie in one valley."
+        seen = f"{len(walls.lines[0].axes[0])} points of each line"
+        return f"Between checkpoints no rise of the loss was seen, on {seen}."
     return (
         f"Between checkpoints {row['start']} and {row['stop']} it rises by {row['barrier']:.2g} above the "
         "straight line between its ends, the highest barrier of the path."
@@ -266,6 +293,7 @@ def _barrier_findings(walls: Barriers) -> list[Finding]:
     row = _highest(walls)
     if row is None:
         return []
-    height = row["barrier"]
+    table = walls.frame()
+    high = float((table["barrier"] + table["barrier_error"]).max())
     name = "highest barrier between checkpoints"
-    return [Finding(name, height, height, height + row["barrier_error"], "between points")]
+    return [Finding(name, row["barrier"], row["barrier"], high, "between points")]

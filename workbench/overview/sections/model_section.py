@@ -44,8 +44,9 @@ class ModelSection(Section):
         if found is None:
             return "Data and model could not be described."
         text = (
-            f"{found.model}: {found.parameters:,} parameters in {plural(len(found.layers), 'layer')}, "
-            f"{found.loss} over {found.examples:,} examples; loss {found.data.loss:.3g}"
+            f"{found.model}: {plural(found.parameters, 'parameter')} in "
+            f"{plural(len(found.layers), 'layer')}, {found.loss} over {plural(found.examples, 'example')}; "
+            f"loss {found.data.loss:.3g}"
         )
         if found.data.metric:
             text += f", {found.data.metric} {_metric(found.data)}"
@@ -98,7 +99,12 @@ class ModelSection(Section):
         if found is None:
             return ()
         cautions = []
-        if found.data.imbalance > _IMBALANCE:
+        empty = int((found.data.class_counts == 0).sum())
+        if empty:
+            count = len(found.data.class_counts)
+            text = f"{empty} of the {count} classes have no example"
+            cautions.append(Caution(text, "classes without an example", empty, 1))
+        elif found.data.imbalance > _IMBALANCE:
             cautions.append(
                 Caution(
                     f"the most frequent class has {found.data.imbalance:.3g} times the examples of the "
@@ -179,13 +185,10 @@ def _of_score(score: Score, where: str) -> list[Finding]:
 
 def _of_loss(found: ProblemDescription) -> list[Caution]:
     """Whether the loss is that of a model that knows something, or even one that fits each example."""
+    if found.data.loss >= found.chance:
+        text = "the loss is no lower than that of a constant output"
+        return [Caution(text, "loss, and that of chance", found.data.loss, found.chance)]
     share = found.data.loss / found.chance if found.chance > 0 else math.nan
-    if share >= 1:
-        return [
-            Caution(
-                "the loss is no lower than that of a constant output", "loss over that of chance", share, 1
-            )
-        ]
     if share > _INTERPOLATES:
         return [
             Caution(

@@ -105,8 +105,8 @@ class StepSection(Section):
             )
         if self.advised is None:
             return (
-                f"{self._tested} hardly get under the loss of a constant output, so they say nothing of "
-                "learning rates: give a larger budget."
+                f"No learning rate is advised: {self._tested} hardly get under the loss of a constant "
+                "output, so they say nothing of it."
             )
         low, high = self.advised
         text = f"Try learning rates from {low:.2g} to {high:.2g}: {self._tested} survive up to about "
@@ -118,12 +118,20 @@ class StepSection(Section):
     @property
     def caption(self) -> str:
         """How to read the ladder."""
-        today = ", the red line is today's rate" if self.rate is not None else ""
+        text = "Learning rates on one logarithmic axis."
+        if any(mark.tested for mark in self.marks):
+            text += " The star is where short trainings stop surviving, with its 95 % interval."
+        if self.limit is not None and self.advised is not None:
+            slow = (
+                "at the slowest rate tried" if self.limit.slow_end_open else "where trainings get half as far"
+            )
+            text += f" The green band is worth trying: it begins {slow}, and ends at half the limit."
+        if self.rate is not None:
+            text += " The red line is today's rate."
         rule = f" ({self.rule})" if self.rule else ""
         return (
-            "Learning rates on one logarithmic axis. The star is where short trainings stop to survive, "
-            f"with its 95 % interval; the green band is worth trying{today}. Dots are formulas{rule}: they "
-            "start from the curvature here, and tell where a limit comes from rather than where it is."
+            f"{text} Dots are formulas{rule}: they start from the curvature here, and tell where a limit "
+            "comes from rather than where it is."
         )
 
     @property
@@ -214,7 +222,7 @@ class StepSection(Section):
                     tested=True,
                 )
             )
-        if self.curve / self.sharpness > 0:
+        if self.curve > 0 and self.sharpness > 0:
             value = self.curve / self.sharpness
             error = value * self.sharpness_error / self.sharpness
             rows.append(
@@ -226,12 +234,13 @@ class StepSection(Section):
                     "± error",
                 )
             )
-        if self.batch is not None and len(self.batch.measured) and self.curve > 0:
+        if self.batch is not None and len(self.batch.measured) and self.batch.measured[0, 0] > 0:
             largest, error = float(self.batch.measured[0, 0]), 2 * float(self.batch.measured_stderr[0, 0])
-            value = self.curve / largest
-            low, high = self.curve / (largest + error), self.curve / max(largest - error, 1e-300)
+            low, high = self.curve / (largest + error), math.inf
+            if largest > error:
+                high = self.curve / (largest - error)
             label = "formula, λ of batches"
-            rows.append(Mark(label, value, low, high, "two standard errors"))
+            rows.append(Mark(label, self.curve / largest, low, high, "two standard errors"))
         if self.radius is not None and math.isfinite(self.radius.radius):
             value = self.update_rate / self.radius.ratio
             rows.append(Mark("update as long as its Taylor radius", value, value, value, "exact"))
@@ -241,10 +250,14 @@ class StepSection(Section):
         assert self.limit is not None
         assert self.advised is not None
         low, high = self.advised
+        if rate > self.limit.limits.max():
+            return f"{rate / self.limit.advised:.2g} times that limit, and above that of every seed"
         if rate > self.limit.advised:
-            return f"{rate / self.limit.advised:.2g} times that limit: most such trainings fail"
+            return "above that limit, where about half of such trainings fail"
         if rate > high:
             return f"below that limit but above half of it, where some trainings fail ({high:.2g} is safe)"
+        if rate < low and self.limit.slow_end_open:
+            return "safe, and below the slowest rate that was tried"
         if rate < low:
             return f"safe, and slower than it needs to be ({low / rate:.2g} times below that range)"
         return "within that range"
@@ -283,15 +296,22 @@ def measure(
     """
     problem, spent = setting.problem, 2.0
     curve, rule = _formula(setting, watch)
-    radius = watch.measure("Taylor radius along the update", taylor_radius, problem, setting.optimizer)
+    radius = None
+    if problem.weighting.sums:
+        curve, reason = math.nan, "the loss is a sum, whose λ over all examples is not that of a batch"
+        watch.skip("formulas", reason)
+    else:
+        radius = watch.measure("Taylor radius along the update", taylor_radius, problem, setting.optimizer)
     guess = _guess(setting.name, sharpness[0]) if sharpness is not None and sharpness[0] > 0 else None
-    limit = None
+    limit, tried = None, 0
+    reserve = 2 + (100 + 30 * batches * setting.batch_size / problem.num_examples if batches else 0)
     if problem.can_split:
         limit = watch.measure(
             "trying learning rates", rate_limit, problem, setting.given, batch_size=setting.batch_size,
             steps=steps, seeds=_SEEDS, seed=setting.seed, examples=min(_JUDGED, problem.num_examples),
-            budget=most, guess=guess,
+            budget=max(most - reserve, 1.0), guess=guess,
         )  # fmt: skip
+        tried = watch.done
     else:
         weighting = problem.weighting.rule
         watch.skip(
@@ -303,7 +323,8 @@ def measure(
             "curvature of batches", batch_spectra, problem, [setting.batch_size], 1, batches=batches,
             probes=2, seed=setting.seed,
         )  # fmt: skip
-    spent += (limit.gradients if limit is not None else 0) + (2 * batch.matvecs if batch is not None else 0)
+    spent += limit.gradients if limit is not None else _spent_in_vain(setting, tried, steps)
+    spent += 2 * batch.matvecs if batch is not None else 0
     return StepSection(
         left_out=tuple(watch.left_out),
         gradients=spent,
@@ -314,13 +335,20 @@ def measure(
         batch_size=setting.batch_size,
         limit=limit,
         radius=radius,
-        update_rate=setting.optimizer_rate,
+        update_rate=setting.update_rate,
         curve=curve,
         rule=rule,
         sharpness=sharpness[0] if sharpness is not None else math.nan,
         sharpness_error=sharpness[1] if sharpness is not None else math.nan,
         batch=batch,
     )
+
+
+def _spent_in_vain(setting: Setting, tried: int, steps: int) -> float:
+    """Gradients that a search without a result took, from the steps that it made."""
+    judged = min(_JUDGED, setting.problem.num_examples) / 3
+    runs = tried / max(steps, 1)
+    return (tried * setting.batch_size + runs * judged) / setting.problem.num_examples
 
 
 def _formula(setting: Setting, watch: Watch) -> tuple[float, str]:
@@ -331,11 +359,11 @@ def _formula(setting: Setting, watch: Watch) -> tuple[float, str]:
     if threshold.preconditioned:
         watch.skip(
             "formula for the largest rate",
-            f"{type(setting.optimizer).__name__} divides by its own scale of each gradient, which a "
-            "training has yet to find",
+            f"{type(setting.optimizer).__name__} divides by its own scale of each gradient, with which λ was "
+            "not measured here: the notebook stability does",
         )
         return math.nan, ""
-    return threshold.value * setting.optimizer_rate, threshold.rule.replace("/η", "/λ")
+    return threshold.value * setting.update_rate, threshold.rule.replace("/η", "/λ")
 
 
 def _guess(name: str, sharpness: float) -> float | None:

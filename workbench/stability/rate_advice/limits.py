@@ -86,21 +86,38 @@ class RateLimit(Result):
     @property
     def hardly_trains(self) -> bool:
         """Whether the best runs of most seeds end less than 2 % under the threshold: it parts noise then."""
-        best = pd.Series(self.trials[:, 2]).groupby(self.trials[:, 0]).min().median()
+        best = self._finished.groupby("seed")["loss"].min().median()
         return bool(best > self.threshold - 0.02 * abs(self.threshold))
 
     @property
     def worth_trying(self) -> tuple[float, float]:
-        """From the least rate that gets half as far as the best of its seed, to half the limit.
+        """From the least rate tried that gets half as far as the best of its seed, to half the limit.
 
         How far is how much a run ends under the threshold; the least rate is a geometric mean over seeds. The
-        range is a factor of 2 at least.
+        range is a factor of 2 at least. If even the slowest rates tried get that far, slower ones may, too:
+        ``slow_end_open``.
         """
-        runs = self.frame()
-        runs["progress"] = self.threshold - runs["loss"]
-        far = runs[runs["progress"] >= runs.groupby("seed")["progress"].transform("max") / 2]
-        low = float(np.exp(np.log(far.groupby("seed")["rate"].min()).mean()))
+        low = float(np.exp(np.log(self._far.groupby("seed")["rate"].min()).mean()))
         return min(low, self.advised / 4), self.advised / 2
+
+    @property
+    def slow_end_open(self) -> bool:
+        """Whether in most seeds even the slowest rate that was tried gets half as far as the best."""
+        slowest, least = (each.groupby("seed")["rate"].min() for each in (self._finished, self._far))
+        return bool((slowest == least).mean() > 0.5)
+
+    @property
+    def _finished(self) -> pd.DataFrame:
+        """Runs of the seeds whose limit was found."""
+        runs = self.frame()
+        return runs[runs["seed"].isin(runs["seed"].drop_duplicates()[: len(self.limits)])]
+
+    @property
+    def _far(self) -> pd.DataFrame:
+        """Those of them that get half as far as the best of their seed."""
+        runs = self._finished
+        progress = self.threshold - runs["loss"]
+        return runs[progress >= progress.groupby(runs["seed"]).transform("max") / 2]
 
     def frame(self) -> pd.DataFrame:
         """One row per run, with whether it survived."""

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from workbench.batches import count_examples, slice_batch
 from workbench.choices import check_count
 from workbench.minibatches import draw_batches, join_examples
-from workbench.problem import Problem
+from workbench.problem import Parameters, Problem
 from workbench.progress import still_at_work
 from workbench.random_vectors import generator
 from workbench.stability.rate_advice.makers import MakeOptimizer
@@ -104,7 +104,7 @@ class ShortRuns:
             for batch in draw_batches(self._joined, self.batch_size, self.steps, seed):
                 still_at_work()
                 optimizer.zero_grad()
-                loss = self.problem.evaluate(parameters, batch)[1] + self.problem.regularization(parameters)
+                loss = self.problem.evaluate(parameters, batch)[1] + self._added(parameters, optimizer)
                 if not bool(loss.isfinite()):
                     return math.inf
                 loss.backward()
@@ -115,6 +115,13 @@ class ShortRuns:
             theta = torch.cat([value.reshape(-1).to(self.problem.dtype) for value in parameters.values()])
         value = self.judged.loss_at(theta)
         return value if math.isfinite(value) else math.inf
+
+    def _added(self, parameters: Parameters, optimizer: Optimizer) -> Tensor:
+        """Regulariser and weight decay of the problem, the latter where the optimizer has none of its own."""
+        if not any(group.get("weight_decay") for group in optimizer.param_groups):
+            return self.problem.regularization(parameters)
+        regularizer = self.problem.regularizer
+        return torch.zeros(()) if regularizer is None else regularizer(parameters)
 
     def _cost(self, steps: int, ends: int) -> float:
         seen = steps * self.batch_size + ends * self.judged.num_examples / 3

@@ -352,3 +352,39 @@ def test_planted_faults_are_warned_of() -> None:
     assert any("typical output grows" in text for text in texts)
     assert any("20 times the examples of the rarest" in text for text in texts)
     assert all(math.isfinite(caution.value) for caution in found.cautions)
+
+
+def test_a_loss_without_curvature_is_described_all_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    data = (torch.randn(100, 6), torch.randn(100, 2))
+    found = analyze(wb.Problem(nn.Linear(6, 2), nn.L1Loss(), data), budget=700)
+    assert "bends up in no direction" in found["curvature"].sentence
+    assert not [mark for mark in found["step"].findings if mark.name.startswith("formula")]
+    assert found.to_html(tmp_path / "page.html").exists()
+
+
+def test_a_slice_that_still_falls_at_its_end_says_so() -> None:
+    data = (torch.ones(10, 1), torch.ones(10, 1))
+    problem = wb.Problem(nn.Linear(1, 1), lambda outputs, _: -torch.sigmoid(outputs).mean(), data)
+    found = analyze(problem, budget=50, learning_rate=0.1)["loss"]
+    assert "or more, beyond what was looked at" in found.sentence
+    (best,) = [each for each in found.findings if each.name == "best rate of a single step"]
+    assert (best.kind, best.high) == ("at least", math.inf)
+
+
+def test_a_loss_that_is_a_sum_has_no_formula() -> None:
+    torch.manual_seed(0)
+    data = (torch.randn(100, 6), torch.randn(100, 2))
+    step = analyze(wb.Problem(nn.Linear(6, 2), nn.MSELoss(reduction="sum"), data), budget=700)["step"]
+    assert isinstance(step, step_section.StepSection)
+    assert [mark.tested for mark in step.marks] == [True]
+    assert any("formulas: the loss is a sum" in each for each in step.left_out)
+
+
+def test_a_search_without_a_result_is_paid_for() -> None:
+    torch.manual_seed(0)
+    data = (torch.randn(200, 6), torch.zeros(200).long())
+    found = analyze(wb.Problem(nn.Linear(6, 3), nn.CrossEntropyLoss(), data), budget=300)
+    assert any("trying learning rates" in each for each in found["step"].left_out)
+    assert found["step"].gradients > 50
+    assert any("2 of the 3 classes have no example" in each.text for each in found.cautions)

@@ -107,6 +107,11 @@ def known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
+def rate_text(rate: float) -> str:
+    """A learning rate with two digits, and no power of ten where it can be written without."""
+    return f"{rate:.0f}" if 100 <= rate < 1e6 else f"{rate:.2g}"
+
+
 def plural(count: int, word: str, words: str = "") -> str:
     """``"1 layer"``, ``"2 layers"``."""
     return f"{count:,} {word if count == 1 else words or word + 's'}"

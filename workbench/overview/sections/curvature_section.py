@@ -91,7 +91,7 @@ class CurvatureSection(Section):
             )
         else:
             text = f"No direction stands out: curvatures reach {largest:.3g} and fall off gradually."
-        if len(self.shares):
+        if len(self.shares) and largest > 0:
             place = int(self.shares.argmax())
             text += f" The steepest lies to {self.shares[place]:.0%} in {self.names[place]}."
         return text

@@ -14,7 +14,7 @@ from workbench.inspection import Barriers, barriers
 from workbench.overview.caution import Caution
 from workbench.overview.finding import Finding
 from workbench.overview.planning import Cost, Level
-from workbench.overview.section import Section, known
+from workbench.overview.section import Section, known, rate_text
 from workbench.overview.setting import Setting
 from workbench.overview.watch import Watch
 from workbench.problem import Problem
@@ -96,9 +96,9 @@ class LossSection(Section):
                     "shown."
                 )
             else:
-                where = f"near {rate:.2g}"
+                where = f"near {rate_text(rate)}"
                 if self.still_falls:
-                    where = f"of {rate:.2g} or more, beyond what was looked at"
+                    where = f"of {rate_text(rate)} or more, beyond what was looked at"
                 text = (
                     f"One step of {self.optimizer} lowers the loss of {here:.3g} by {here - loss:.2g} at "
                     f"best, with a learning rate {where}."

@@ -9,7 +9,7 @@ from workbench.curvature import BatchSpectra, batch_spectra
 from workbench.overview.caution import Caution
 from workbench.overview.finding import Finding
 from workbench.overview.planning import Cost, Level
-from workbench.overview.section import Section
+from workbench.overview.section import Section, rate_text
 from workbench.overview.setting import Setting
 from workbench.overview.watch import Watch
 from workbench.result import new_axes
@@ -109,8 +109,11 @@ class StepSection(Section):
                 "output, so they say nothing of it."
             )
         low, high = self.advised
-        text = f"Try learning rates from {low:.2g} to {high:.2g}: {self._tested} survive up to about "
-        text += f"{self.limit.advised:.2g}."
+        text = (
+            f"Try learning rates from {rate_text(low)} to {rate_text(high)}: {self._tested} survive up to "
+            "about "
+        )
+        text += f"{rate_text(self.limit.advised)}."
         if self.rate is not None:
             text += f" Today's rate of {self.rate:.3g} is {self._standing(self.rate)}."
         return text
@@ -255,7 +258,10 @@ class StepSection(Section):
         if rate > self.limit.advised:
             return "above that limit, where about half of such trainings fail"
         if rate > high:
-            return f"below that limit but above half of it, where some trainings fail ({high:.2g} is safe)"
+            return (
+                f"below that limit but above half of it, where some trainings fail ({rate_text(high)} is "
+                "safe)"
+            )
         if rate < low and self.limit.slow_end_open:
             return "safe, and below the slowest rate that was tried"
         if rate < low:

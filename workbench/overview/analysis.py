@@ -4,8 +4,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.optim import Optimizer
@@ -39,14 +38,24 @@ from workbench.problem import Problem
 from workbench.progress import progress
 from workbench.random_vectors import generator
 
-_SECTIONS: dict[str, ModuleType] = {  # the most informative first
-    "model": model_section,
-    "gradient": gradient_section,
-    "curvature": curvature_section,
-    "step": step_section,
-    "loss": loss_section,
-    "saliency": saliency_section,
-}
+
+class _Kind(NamedTuple):
+    """A section: its class, what depths it offers, and the function that measures it."""
+
+    section: type[Section]
+    offer: Callable[[Setting], list[Level]]
+    measure: Callable[..., Section]
+
+
+_KINDS = (  # the most informative first: the order of the plan, and of the page
+    _Kind(model_section.ModelSection, model_section.offer, model_section.measure),
+    _Kind(gradient_section.GradientSection, gradient_section.offer, gradient_section.measure),
+    _Kind(curvature_section.CurvatureSection, curvature_section.offer, curvature_section.measure),
+    _Kind(step_section.StepSection, step_section.offer, step_section.measure),
+    _Kind(loss_section.LossSection, loss_section.offer, loss_section.measure),
+    _Kind(saliency_section.SaliencySection, saliency_section.offer, saliency_section.measure),
+)
+SECTIONS = {kind.section.key: kind for kind in _KINDS}
 _LEAST = 64  # examples that a budget of time cuts the data down to, at least
 _PLANNED = 0.8  # of a budget of time: pictures and surprises take the rest
 _GRACE = 5.0  # seconds more, for what a first call takes
@@ -116,7 +125,7 @@ def analyze(
     setting = make_setting(problem, optimizer, learning_rate, batch_size, held_out, seed)
     prices = _prices(setting, asked)
     allowed = _left(asked, prices, spent=0.0, started=time.monotonic())
-    waiting = {key: module.offer(setting) for key, module in _SECTIONS.items()}
+    waiting = {key: kind.offer(setting) for key, kind in SECTIONS.items()}
     sections: dict[str, Section] = {}
     interrupted = False
     with progress(f"overview of {problem.name}", len(waiting)) as advance:
@@ -130,17 +139,19 @@ def analyze(
             others = [waiting[each][0] for each in chosen if each != key]
             most = left - sum(other.cost.at(prices) for other in others)
             with Watch(key, _ends(started, asked, level, others, prices), advance) as watch:
-                sections[key] = _SECTIONS[key].measure(
+                sections[key] = SECTIONS[key].measure(
                     setting, watch, **level.settings, **_known(key, sections, most)
                 )
                 interrupted = watch.stopped
             del waiting[key]
             advance(1)
-    sections = {key: sections[key] for key in _SECTIONS if key in sections}
+    sections = {key: sections[key] for key in SECTIONS if key in sections}
     return Overview(
         problem=problem.name,
         sections=sections,
-        missing=tuple(f"{_title(key)}: {price:.3g} gradients at least" for key, price in missing.items()),
+        missing=tuple(
+            f"{SECTIONS[key].section.title}: {price:.3g} gradients at least" for key, price in missing.items()
+        ),
         budget=str(asked),
         allowed=allowed,
         gradients=sum(section.gradients for section in sections.values()),
@@ -170,7 +181,7 @@ def _fitting(problem: Problem, budget: Budget, batch_size: int, seed: int) -> Pr
     if math.isinf(budget.seconds) or not problem.can_split or problem.num_examples <= _LEAST:
         return problem
     setting = make_setting(problem, None, None, batch_size, None, seed)
-    costs = [module.offer(setting)[0].cost for module in _SECTIONS.values()]
+    costs = [kind.offer(setting)[0].cost for kind in SECTIONS.values()]
     gradient, step = seconds_of_gradient(problem), seconds_of_step(problem, batch_size)
     vector, time_left = seconds_of_vector(problem), _PLANNED * budget.seconds
     # What steps and vectors take does not fall with the examples: what takes too long by that is not counted.
@@ -202,15 +213,3 @@ def _known(key: str, sections: Mapping[str, Section], most: float) -> dict[str, 
     top = getattr(sections.get("curvature"), "top", None)
     sharpness = None if top is None else (top.values[0].item(), top.residuals[0].item())
     return {"sharpness": sharpness, "most": most}
-
-
-def _title(key: str) -> str:
-    """Title of a section that was not measured."""
-    return {
-        "model": "Data and model",
-        "gradient": "Gradient and layers",
-        "curvature": "Curvature",
-        "step": "Learning rate",
-        "loss": "Loss around here",
-        "saliency": "Reasons of predictions",
-    }[key]

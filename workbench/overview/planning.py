@@ -17,7 +17,8 @@ class Cost:
     steps : float
         Of training on a minibatch.
     vectors : float
-        Vector work beside these.
+        Vector work beside these: additions to a vector as long as the parameters, each with an inner product.
+        It costs time, and no gradients.
     """
 
     gradients: float = 0.0

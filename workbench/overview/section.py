@@ -16,7 +16,9 @@ from workbench.result import Result
 class Section(Result):
     """One part of an overview: a sentence, a picture, the figures, and where to go deeper.
 
-    A subclass holds the results of the analyses as its fields, and reads all it says off them.
+    A subclass holds the results of the analyses as its fields, and reads all it says off them; there is a
+    picture if any of them is a result. Only what runs under :meth:`~.watch.Watch.measure` may raise: offering
+    depths, reading off findings and drawing may not, whatever the model.
 
     Attributes
     ----------

@@ -53,7 +53,10 @@ def minibatches(problem: Problem, size: int, count: int, seed: int) -> Iterator[
 
 def join_examples(problem: Problem) -> Batch:
     """Return all examples as one batch, to draw from again and again. Costs a copy of the data."""
-    return concatenate([batch for batch, _ in problem.batches()])
+    batches = [batch for batch, _ in problem.batches()]
+    joined = concatenate(batches)
+    assert count_examples(joined) == sum(map(count_examples, batches))
+    return joined
 
 
 def draw_batches(joined: Batch, size: int, count: int, seed: int) -> Iterator[Batch]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
 Batch = Any
@@ -146,14 +146,11 @@ def concatenate(trees: list[Any]) -> Any:
 
     What is no tensor is taken from the first tree.
     """
-    columns = [tree_flatten(tree)[0] for tree in trees]
-    _, structure = tree_flatten(trees[0])
-    return tree_unflatten([_join(leaves) for leaves in zip(*columns, strict=True)], structure)
+    joined = iter([_join(leaves) for leaves in zip(*map(tensors, trees), strict=True)])
+    return map_tensors(lambda _: next(joined), trees[0])
 
 
-def _join(leaves: tuple[Any, ...]) -> Any:
-    if not isinstance(leaves[0], Tensor):
-        return leaves[0]
+def _join(leaves: tuple[Tensor, ...]) -> Tensor:
     return torch.cat(leaves) if leaves[0].dim() else torch.stack(leaves)
 
 

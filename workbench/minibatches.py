@@ -1,6 +1,6 @@
 """Random minibatches of a problem's examples, the same at the same step of a training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -52,8 +52,34 @@ def minibatches(problem: Problem, size: int, count: int, seed: int) -> Iterator[
 
 
 def join_examples(problem: Problem) -> Batch:
-    """Return all examples as one batch, to draw from again and again. Costs a copy of the data."""
-    return concatenate([batch for batch, _ in problem.batches()])
+    """Return all examples as one batch, to draw from again and again. Costs a copy of the data.
+
+    Raises
+    ------
+    ValueError
+        If the batches cannot be joined.
+    """
+    batches = [batch for batch, _ in problem.batches()]
+    if len(batches) == 1:
+        return batches[0]
+    reason = why_not_joined(batches)
+    if reason:
+        raise ValueError(f"{problem.name}: {reason}")
+    joined = concatenate(batches)
+    assert count_examples(joined) == sum(map(count_examples, batches))
+    return joined
+
+
+def why_not_joined(batches: Iterable[Batch]) -> str:
+    """Say why several batches cannot be made one; nothing if they can."""
+    shapes, shared = set(), False
+    for batch in batches:
+        count, found = count_examples(batch), tensors(batch)
+        shapes.add(tuple(tensor.shape[1:] for tensor in found))
+        shared |= any(tensor.shape[:1] != (count,) for tensor in found)
+    if shared:
+        return "batches hold tensors without a row for each example, which cannot be joined"
+    return "batches of different shapes cannot be joined: pad them to one" if len(shapes) > 1 else ""
 
 
 def draw_batches(joined: Batch, size: int, count: int, seed: int) -> Iterator[Batch]:

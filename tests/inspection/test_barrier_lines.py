@@ -64,6 +64,15 @@ def test_two_wells_have_the_barrier_of_their_hill() -> None:
     assert found.passes == 11
 
 
+def test_an_infinite_barrier_is_one() -> None:
+    found = barriers(on_a_line(lambda w: torch.where(w.abs() < 0.5, math.inf, w), -1.0, 1.0))
+    row = found.frame().iloc[0]
+    assert row["barrier"] == math.inf
+    assert row["above_error"]
+    assert "1 of 1 lines rise" in found.summary()
+    found.plot()
+
+
 def test_the_error_covers_a_top_between_points() -> None:
     """From -1 to 1.6 the top lies between points: the whole barrier by a grid of 10001."""
     t = np.linspace(0, 1, 10_001)

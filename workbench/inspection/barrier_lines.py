@@ -84,13 +84,13 @@ class Barriers(Result):
         for start, stop, line in zip(self.starts, self.stops, self.lines, strict=True):
             height, error, location, resolution = _barrier(line)
             ends = float(line.loss[0]), float(line.loss[-1])
+            rises = height == math.inf or height > max(error, _rounding(line))
             with np.errstate(invalid="ignore"):
                 over_mean = float(np.nanmax(line.loss) - sum(ends) / 2)
             rows.append({
                 "start": start, "stop": stop, "distance": math.sqrt(line.gram[0, 0]), "loss_start": ends[0],
                 "loss_stop": ends[1], "barrier": height, "barrier_error": error, "location": location,
-                "resolution": resolution, "above_error": height > max(error, _rounding(line)),
-                "over_mean": over_mean, "passes": line.passes,
+                "resolution": resolution, "above_error": rises, "over_mean": over_mean, "passes": line.passes,
             })  # fmt: skip
         return pd.DataFrame(rows)
 

@@ -32,8 +32,8 @@ def describe_problem(problem: Problem, held_out: Any = None) -> ProblemDescripti
     ProblemDescription
         An accuracy where targets are indices of classes, (N,), (N, T), or 0 and 1 for a binary cross
         entropy; R² where they are numbers in the shape of the outputs. Which output is which target's is
-        tried on the loss, which may be any function: outputs that are made up to be right have to be better
-        for it than outputs that know nothing.
+        asked of the loss, which may be any function: from outputs that know nothing, it has to fall fastest
+        towards each target.
 
     Raises
     ------

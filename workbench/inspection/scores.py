@@ -39,7 +39,7 @@ class Score(Result):
     value, low, high : float
         The metric and its 95 % interval for data like these. Of one target per example it is Clopper and
         Pearson's; of several, the same for as many independent targets as would have the same error between
-        examples (Korn and Graubard 1998). Of R², to first order over the examples.
+        examples, fewer with few examples (Korn and Graubard 1998). Of R², to first order over the examples.
     targets : int
         Targets that count, such as tokens.
     class_counts : ndarray (C,) of int
@@ -260,10 +260,18 @@ def _cluster_interval(hits: np.ndarray, kept: np.ndarray) -> tuple[float, float]
     alike = total
     if total > len(kept):
         error = standard_error(hits - value * kept) * len(kept) / total
-        alike = value * (1 - value) / error**2 if error > 0 else len(kept)
-        alike = min(max(alike, len(kept)), total)
+        alike = value * (1 - value) / error**2 if error > 0 else 0.0
+        least = total**2 / np.square(kept).sum()  # if all targets of an example are hit, or none
+        alike = min(max(alike, least), total) * _less_for_few(len(kept))
     low, high = clopper_pearson(value * alike, alike)
     return float(low), float(high)
+
+
+def _less_for_few(examples: int) -> float:
+    """Korn and Graubard's factor, by which an error that few examples tell counts as fewer targets."""
+    from scipy.stats import norm, t
+
+    return float((norm.ppf(0.975) / t.ppf(0.975, max(examples - 1, 1))) ** 2)
 
 
 def _spread(losses: np.ndarray, shares: np.ndarray) -> float:

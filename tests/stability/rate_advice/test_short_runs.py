@@ -75,6 +75,48 @@ def test_batches_of_different_shapes_are_refused() -> None:
         ShortRuns(problem, OPTIMIZERS["sgd"], 2, 5)
 
 
+def test_minibatches_without_a_target_that_counts_are_no_steps() -> None:
+    problem = problem_of()
+    x, y = (torch.cat(parts) for parts in zip(*(batch for batch, _ in problem.batches()), strict=True))
+    y = y.where(torch.arange(20) % 4 == 0, -100)
+    runs = ShortRuns(problem.with_data((x, y)), OPTIMIZERS["sgd"], 1, 30)
+    found = runs.final_loss(0.1, seed=4)
+    model = copy.deepcopy(problem.model)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    random, steps = torch.Generator().manual_seed(4), 0
+    for _ in range(30):
+        place = torch.randperm(20, generator=random)[:1]
+        if y[place] >= 0:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x[place]), y[place]).backward()
+            optimizer.step()
+            steps += 1
+    with torch.no_grad():
+        assert found == pytest.approx(nn.functional.cross_entropy(model(x), y).item(), rel=1e-12)
+    assert runs.gradients == pytest.approx(steps / 20 + 1 / 3)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_tensors_that_all_examples_share_stay_one_or_are_refused(count: int) -> None:
+    x, y = torch.randn(8, 2), torch.arange(8) % 2
+    batches = [
+        {"temperature": torch.tensor(2.0), "x": a, "y": b}
+        for a, b in zip(x.chunk(count), y.chunk(count), strict=True)
+    ]
+    problem = wb.Problem(
+        nn.Linear(2, 2),
+        nn.CrossEntropyLoss(),
+        batches,
+        forward=lambda model, batch: model(batch["x"]) / batch["temperature"],
+        targets=lambda batch: batch["y"],
+    )
+    if count == 1:
+        assert ShortRuns(problem, OPTIMIZERS["sgd"], 3, 5).final_loss(0.1, seed=0) < 5
+        return
+    with pytest.raises(ValueError, match="tensors without a row for each example, which cannot be joined"):
+        ShortRuns(problem, OPTIMIZERS["sgd"], 3, 5)
+
+
 def test_the_end_is_judged_on_the_same_random_examples() -> None:
     problem = problem_of()
     runs = ShortRuns(problem, OPTIMIZERS["sgd"], 6, 15, examples=14)

@@ -43,7 +43,8 @@ class ShortRuns:
     Raises
     ------
     ValueError
-        If examples cannot be taken out of the problem's batches, or there are fewer than a batch's.
+        If examples cannot be taken out of the problem's batches, these cannot be joined, or there are fewer
+        than a batch's.
     TypeError
         If what is made is no optimizer of torch's kind, or one whose step needs a closure.
     """
@@ -65,12 +66,7 @@ class ShortRuns:
                 f"{problem.name}: minibatches need a loss that is made of those of examples, not one "
                 f"weighted by {problem.weighting.rule}"
             )
-        try:
-            self._joined = join_examples(problem)
-        except RuntimeError as error:
-            raise ValueError(
-                f"{problem.name}: batches of different shapes cannot be joined: pad them to one"
-            ) from error
+        self._joined = join_examples(problem)
         self.problem, self.batch_size, self.steps = problem, batch_size, steps
         if examples is None or examples >= count_examples(self._joined):
             self.judged = problem
@@ -103,6 +99,8 @@ class ShortRuns:
         with torch.enable_grad():
             for batch in draw_batches(self._joined, self.batch_size, self.steps, seed):
                 still_at_work()
+                if not self.problem.weighting.weigh(batch, self.problem.batch_targets(batch)):
+                    continue  # e.g. all targets ignored: its mean is over nothing
                 optimizer.zero_grad()
                 loss = self.problem.evaluate(parameters, batch)[1] + self._added(parameters, optimizer)
                 if not bool(loss.isfinite()):

@@ -6,8 +6,7 @@ import plotly.graph_objects as go
 
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.explore.figure_data import as_list
-from workbench.explore.overview_parts import CONTROLS, overview_code, overview_of, wrapped
-from workbench.explore.style import styled
+from workbench.explore.overview_parts import CONTROLS, overview_code, overview_of, with_named_rows, wrapped
 from workbench.explore.view import Results, View
 from workbench.overview import Overview
 from workbench.overview.sections.step_section import Mark, StepSection
@@ -32,11 +31,7 @@ def _figure() -> go.Figure:
             error_x={"type": "data", "symmetric": False, "array": [], "arrayminus": []},
             hovertemplate="%{y}: %{x:.3g}<extra></extra>",
         )
-    figure.update_xaxes(type="log", exponentformat="power", title_text="learning rate")
-    figure.update_yaxes(type="category", automargin=True, autorange="reversed")
-    styled(figure)
-    figure.update_layout(title={"font": {"size": 14}})
-    return figure
+    return with_named_rows(figure, "learning rate")
 
 
 def _draw(figure: go.Figure, results: Results) -> None:

@@ -3,7 +3,10 @@
 import html
 import textwrap
 
+import plotly.graph_objects as go
+
 from workbench.explore.remembered import remembered, result_key
+from workbench.explore.style import styled
 from workbench.explore.view import Results, Values
 from workbench.overview import analyze
 from workbench.problem import Problem
@@ -43,6 +46,15 @@ def overview_code(values: Values) -> str:
         "print(overview)\n"
         'overview.to_html("overview.html")'
     )
+
+
+def with_named_rows(figure: go.Figure, title: str) -> go.Figure:
+    """Give a figure rows with names, and a logarithmic axis with this title."""
+    figure.update_xaxes(type="log", exponentformat="power", title_text=title)
+    figure.update_yaxes(type="category", automargin=True, autorange="reversed")
+    styled(figure)
+    figure.update_layout(title={"font": {"size": 14}})
+    return figure
 
 
 def wrapped(text: str, width: int) -> str:

@@ -1,6 +1,7 @@
 """Losses of constant outputs against their closed forms."""
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,6 +17,22 @@ def test_of_a_classifier_it_is_the_entropy_of_the_classes() -> None:
     problem = wb.Problem(nn.Linear(4, 3), nn.CrossEntropyLoss(), batches)
     shares = (0.6, 0.3, 0.1)
     assert chance_loss(problem) == pytest.approx(-sum(p * math.log(p) for p in shares), rel=1e-6)
+
+
+def test_the_data_is_read_once_for_all_steps_of_the_search() -> None:
+    class Slow:
+        reads = 0
+
+        def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+            self.reads += 1
+            yield torch.ones(4, 4), torch.tensor([0, 1, 1, 1])
+
+    data = Slow()
+    problem = wb.Problem(nn.Linear(4, 2), nn.CrossEntropyLoss(), data)
+    assert problem.num_examples == 4
+    before = data.reads
+    chance_loss(problem)
+    assert data.reads == before + 2  # and the first batch for the shape of the outputs
 
 
 def test_of_a_regression_it_is_the_variance() -> None:

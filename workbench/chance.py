@@ -30,7 +30,8 @@ def chance_loss(problem: Problem) -> float:
 
     Notes
     -----
-    Cost: a forward pass of one batch for the outputs' shape; the rest is arithmetic on outputs.
+    Cost: a forward pass of one batch for the outputs' shape; the rest is arithmetic on outputs. The data
+    is read once, and its targets are held.
     """
     first, _ = next(problem.batches())
     with torch.no_grad():
@@ -46,12 +47,17 @@ def chance_loss(problem: Problem) -> float:
         [constant], max_iter=_PASSES, tolerance_grad=1e-9, line_search_fn="strong_wolfe"
     )
 
+    # Reading the data may be slow, and the search asks for the loss again and again.
+    read = [
+        (problem.batch_targets(batch), positions * count_examples(batch), share)
+        for batch, share in problem.batches()
+    ]
+
     def loss() -> Tensor:
         total = constant.new_zeros(())
-        for batch, share in problem.batches():
-            rows = positions * count_examples(batch)
+        for targets, rows, share in read:
             outputs = constant.to(like.dtype).expand(rows, *constant.shape)
-            total = total + share * problem.batch_loss(outputs, batch, problem.parameters()).double()
+            total = total + share * problem.target_loss(outputs, targets, problem.parameters()).double()
         return total
 
     def closure() -> Tensor:

@@ -443,9 +443,13 @@ class Problem:
 
         A loss may read the model's parameters; those given here are what it finds.
         """
+        return self.target_loss(outputs, self.batch_targets(batch), parameters)
+
+    def target_loss(self, outputs: Any, targets: Any, parameters: Parameters | None = None) -> Tensor:
+        """Like :meth:`batch_loss`, from the targets of a batch alone."""
         if parameters is not None:
-            return self._holding(parameters, lambda model: self.batch_loss(outputs, batch))
-        return self.loss(outputs, self.batch_targets(batch))
+            return self._holding(parameters, lambda model: self.loss(outputs, targets))
+        return self.loss(outputs, targets)
 
     def batch_targets(self, batch: Batch) -> Any:
         """Return what the loss takes as its second argument."""

@@ -244,6 +244,13 @@ def test_losses_of_ones_own_on_probabilities_or_smoothed_have_an_accuracy(smooth
     assert (found.metric, found.value) == ("accuracy", pytest.approx(right))
 
 
+def test_the_inputs_of_an_autoencoder_are_described() -> None:
+    x = torch.randn(6, 4)
+    assert describe_problem(wb.Problem(nn.Linear(4, 4), nn.MSELoss(), (x, x))).inputs.startswith(
+        "float32 6 × 4"
+    )
+
+
 def test_outputs_in_a_dictionary_have_an_accuracy() -> None:
     class Named(nn.Linear):
         def forward(self, input: Tensor) -> Any:

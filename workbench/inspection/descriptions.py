@@ -109,9 +109,9 @@ def _chance(problem: Problem, outputs: Any, first: Batch) -> tuple[float, str]:
 
 
 def _inputs(problem: Problem, batch: Batch) -> list[Tensor]:
-    """Tensors of a batch that are not its targets."""
+    """Tensors of a batch that are not its targets; all, if it has no others, as that of an autoencoder."""
     targets = {tensor.data_ptr() for tensor in tensors(problem.batch_targets(batch))}
-    return [tensor for tensor in tensors(batch) if tensor.data_ptr() not in targets]
+    return [tensor for tensor in tensors(batch) if tensor.data_ptr() not in targets] or tensors(batch)
 
 
 def _describe(found: list[Tensor]) -> str:

@@ -82,6 +82,20 @@ def test_groups_without_a_parameter_of_the_problem_are_left_out() -> None:
     assert len(maker.make(copies(problem), 1.0).param_groups) == 1
 
 
+def test_at_the_start_of_a_warm_up_the_rates_are_those_that_it_leads_to() -> None:
+    problem = two_layers()
+    groups = [
+        {"params": problem.model[0].parameters(), "lr": 0.1},
+        {"params": problem.model[2].parameters(), "lr": 0.4},
+    ]
+    optimizer = torch.optim.SGD(groups, momentum=0.9)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, step / 10))
+    assert optimizer.param_groups[0]["lr"] == 0
+    maker = remake_optimizer(problem, optimizer)
+    assert maker.today == 0.4
+    assert [group["lr"] for group in maker.make(copies(problem), 2.0).param_groups] == [0.5, 2.0]
+
+
 def test_what_cannot_be_made_again_is_refused() -> None:
     problem = two_layers()
     with pytest.raises(ValueError, match="the SGD holds none of the parameters of problem 'Sequential'"):

@@ -61,8 +61,9 @@ def remake_optimizer(problem: Problem, optimizer: Optimizer) -> Maker:
     """Return what makes fresh optimizers of this class with these settings, at any learning rate.
 
     Groups stay apart, each with its own settings: ``rate`` is that of the group with the largest one, and the
-    others keep their ratios to it. What the optimizer has remembered so far, such as momenta, is left behind,
-    and parameters that it does not hold are left alone.
+    others keep their ratios to it; if all are 0, as where a warm-up begins, what the schedule multiplies
+    counts (``initial_lr``). What the optimizer has remembered so far, such as momenta, is left behind, and
+    parameters that it does not hold are left alone.
 
     Parameters
     ----------
@@ -94,6 +95,8 @@ def remake_optimizer(problem: Problem, optimizer: Optimizer) -> Maker:
             "another model?"
         )
     rates = [float(group["lr"]) for group in groups]
+    if not any(rates):  # as at the first step of a warm-up: what its schedule multiplies
+        rates = [float(group.get("initial_lr", 0)) for group in groups]
     today = max(rate for rate, chosen in zip(rates, held, strict=True) if chosen)
     check_number(f"largest learning rate of the {kind.__name__}", today, above=0, below=math.inf)
     settings = [{key: group[key] for key in group if key not in _NOT_SETTINGS} for group in groups]

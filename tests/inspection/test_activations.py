@@ -339,3 +339,29 @@ def test_a_result_is_saved_and_drawn(tmp_path: Path) -> None:
 def test_examples_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="examples=0"):
         activity(classification(nn.Linear(4, 3), torch.randn(6, 4)), examples=0)
+
+
+@pytest.mark.parametrize("widths", [(6, 6), (6, 9)])
+def test_a_rectifier_that_is_used_twice_has_the_units_of_both_places(widths: tuple[int, int]) -> None:
+    class Reusing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, widths[0]), nn.Linear(widths[0], widths[1])
+            self.head, self.relu = nn.Linear(widths[1], 3), nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.relu(self.second(self.relu(self.first(x)))))
+
+    torch.manual_seed(0)
+    model = Reusing()
+    with torch.no_grad():
+        for layer, dead in ((model.first, 2), (model.second, 3)):
+            layer.weight[-dead:] = 0
+            layer.bias[:-dead], layer.bias[-dead:] = 9, -1
+    inputs, targets = torch.randn(20, 4), torch.arange(20) % 3
+    batches = list(zip(inputs.split(7), targets.split(7), strict=True))
+    found = activity(wb.Problem(model, nn.CrossEntropyLoss(), batches))
+    for name, width, dead in (("relu", widths[0], 2), ("relu (call 2)", widths[1], 3)):
+        assert (row(found, name)["units"], row(found, name)["dead"]) == (width, dead)
+        assert row(found, name)["calls"] == 1
+    assert found.left_out == {}

@@ -37,7 +37,8 @@ class Activity(Result):
     """What the innermost modules of a model return for some examples, and the gradient of the loss there.
 
     Arrays have an entry for each module, in the order of the first calls; an activation function that is
-    called without a module (``F.relu``) is listed under the module in which it is called.
+    called without a module (``F.relu``) is listed under the module in which it is called. A rectifier that is
+    called several times in a pass has an entry for each call: ``relu``, ``relu (call 2)``.
 
     Attributes
     ----------

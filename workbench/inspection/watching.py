@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -124,6 +125,8 @@ class Watch(TorchFunctionMode):
     ----------
     records : dict
         By name of the module, and ``"name (relu 1)"`` for a function called in it, in the order of the calls.
+        A rectifier that is called again in the same pass has other units, and a record of its own:
+        ``"name (call 2)"``.
     examples : int
         Of the batch that is passed on at the moment.
     scale : float
@@ -135,11 +138,12 @@ class Watch(TorchFunctionMode):
         self.records: dict[str, Record] = {}
         self.examples, self.scale = 1, 1.0
         self._calls: list[_Call] = []
+        self._called: Counter[str] = Counter()  # rectifiers, in this pass
         self._units: dict[torch.Size, int] = {}  # dimension of the channels, by shape of what came last
 
     def flush(self) -> None:
         """End a batch."""
-        self._calls, self._units = [], {}
+        self._calls, self._called, self._units = [], Counter(), {}
         for record in self.records.values():
             record.values.flush()
             record.gradients.flush()
@@ -198,6 +202,10 @@ class Watch(TorchFunctionMode):
             self._note(call.name, Record(kind, layer, _function_of(module)), found[0])
 
     def _note(self, name: str, new: Record, output: Tensor) -> None:
+        if new.rectifies:
+            self._called[name] += 1
+            if self._called[name] > 1:
+                name = f"{name} (call {self._called[name]})"
         record = self.records.setdefault(name, new)
         values, unfinite = _finite(output.detach())
         record.calls += 1

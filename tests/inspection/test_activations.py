@@ -365,3 +365,45 @@ def test_a_rectifier_that_is_used_twice_has_the_units_of_both_places(widths: tup
         assert (row(found, name)["units"], row(found, name)["dead"]) == (width, dead)
         assert row(found, name)["calls"] == 1
     assert found.left_out == {}
+
+
+def test_an_output_without_elements_does_not_count() -> None:
+    class Experts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.none, self.relu = nn.Linear(4, 3), nn.Linear(4, 3), nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            chosen = x[:, 0] > 0
+            out = torch.cat([self.one(x[chosen]), self.none(x[~chosen])])
+            return out + self.relu(x[:0]).sum()
+
+    inputs = torch.randn(8, 4)
+    inputs[:4, 0], inputs[4:, 0] = 1, -1  # the first expert has nothing to do in the second batch
+    batches = list(zip(inputs.split(4), (torch.arange(8) % 3).split(4), strict=True))
+    model = Experts()
+    found = activity(wb.Problem(model, nn.CrossEntropyLoss(), batches))
+    outputs = model.one(inputs[:4]).detach()
+    assert row(found, "one")["largest"] == pytest.approx(outputs.abs().max().item())
+    assert row(found, "one")["rms"] == pytest.approx(outputs.square().mean().sqrt().item(), rel=1e-5)
+    assert row(found, "relu")["units"] == 0
+    assert found.left_out["relu"] == "returned tensors without an element"
+    assert not any("their number" in reason for reason in found.left_out.values())
+
+
+def test_outputs_without_a_row_for_each_example_have_no_error_gradient_or_growth() -> None:
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.places, self.embed, self.head = nn.Embedding(16, 5), nn.Linear(1, 5), nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:  # (8, 16): 16 is twice the examples
+            hidden = self.embed(x[..., None]) + self.places(torch.arange(16))
+            return self.head(hidden.mean(1))
+
+    found = activity(classification(Positions(), torch.randn(8, 16)))
+    places = row(found, "places")
+    assert np.isnan([places["gradient_rms"], places["gradient_rms_stderr"], places["rms_stderr"]]).all()
+    assert not places["layer"]
+    assert found.left_out["gradient and growth at places"] == "its outputs have no row for each example"
+    assert np.isfinite(row(found, "embed")["gradient_rms_stderr"])

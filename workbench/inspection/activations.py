@@ -107,13 +107,13 @@ def _read(
 ) -> Activity:
     found = list(records.values())
     roots = [record.values.root for record in found]
-    slopes = [record.gradients.root for record in found]
+    slopes = [record.slope for record in found]
     units = [0 if record.alive is None else len(record.alive) for record in found]
     dead = [0 if record.alive is None else int((~record.alive).sum()) for record in found]
     return Activity(
         modules=tuple(records),
         kinds=tuple(record.kind for record in found),
-        layers=np.array([record.layer for record in found], dtype=bool),
+        layers=np.array([record.layer and not record.apart for record in found], dtype=bool),
         calls=np.array([-(-record.calls // passes) for record in found], dtype=int),
         rms=np.array([root.value for root in roots]),
         rms_stderr=np.array([root.error for root in roots]),
@@ -142,10 +142,22 @@ def _reasons(problem: Problem, records: dict[str, Record]) -> dict[str, str]:
     reasons = {}
     if not any(record.rectifies for record in records.values()):
         reasons["dead units"] = "no ReLU or the like was seen; a clamp or a maximum is not recognised"
-    uneven = [name for name, record in records.items() if record.rectifies and record.alive is None]
+    uneven = [
+        name for name, record in records.items() if record.calls and record.rectifies and record.alive is None
+    ]
     if uneven:
         reasons[f"dead units of {_list(uneven)}"] = "their number changes from batch to batch"
-    still = [name for name, record in records.items() if math.isnan(record.gradients.root.value)]
+    empty = [name for name, record in records.items() if not record.calls]
+    if empty:
+        reasons[_list(empty)] = "returned tensors without an element"
+    apart = [name for name, record in records.items() if record.apart]
+    if apart:
+        reasons[f"gradient and growth at {_list(apart)}"] = "its outputs have no row for each example"
+    still = [
+        name
+        for name, record in records.items()
+        if record.calls and not record.apart and math.isnan(record.slope.value)
+    ]
     if still:
         reasons[f"gradient at {_list(still)}"] = "no selected parameter before, or no loss after"
     uncalled = [

@@ -45,7 +45,8 @@ class Activity(Result):
     modules, kinds : tuple of str
         Names and classes.
     layers : ndarray of bool
-        Whether the module has parameters of its own and does not normalise (``Norm`` in its class's name).
+        Whether the module has parameters of its own, does not normalise (``Norm`` in its class's name), and
+        returned a row for each example.
     calls : ndarray of int
         Times that it was called in one forward pass, on average rounded up.
     rms, rms_stderr : ndarray
@@ -55,7 +56,7 @@ class Activity(Result):
         Largest absolute output.
     gradient_rms, gradient_rms_stderr : ndarray
         The same of the gradient of an example's loss there: that of the batch's mean loss times its examples.
-        nan where no gradient flows.
+        nan where no gradient flows, or outputs have no row for each example.
     units, dead : ndarray of int
         Units (channels, features) of a rectifier, and those of them that were zero at every place of every
         example; 0 for others.

@@ -46,8 +46,8 @@ class MeanSquare:
         self._grouped = True
 
     def add(self, values: Tensor, examples: int, scale: float = 1.0) -> None:
-        """Take a tensor of finite values, whose first dimension holds the examples if it is divisible."""
-        if values.shape[0] % examples:
+        """Take a tensor of finite values, whose first dimension holds the examples if it is as long."""
+        if values.shape[0] != examples:
             self._grouped = False
             rows = _mean_squares(values.reshape(1, -1)).expand(examples)
         else:
@@ -80,7 +80,9 @@ class Record:
     """What was seen of one module, or of one activation function within a module.
 
     ``alive`` has, for each unit of a rectifier, whether it was ever other than zero; None if it has no units,
-    or another number of them from batch to batch.
+    or another number of them from batch to batch. ``apart`` is whether an output had no row for each example:
+    a position embedding that the batch shares, a dimension before that of the examples. What of its gradient
+    is an example's is not known then.
     """
 
     kind: str
@@ -94,8 +96,14 @@ class Record:
     zeros: int = 0
     flat: int = 0
     alive: Tensor | None = None
+    apart: bool = False
     values: MeanSquare = dataclasses.field(default_factory=MeanSquare)
     gradients: MeanSquare = dataclasses.field(default_factory=MeanSquare)
+
+    @property
+    def slope(self) -> Reading:
+        """Root mean square of the gradient of an example's loss; nan if what is an example's is not known."""
+        return Reading(math.nan, math.nan) if self.apart else self.gradients.root
 
     @property
     def rectifies(self) -> bool:
@@ -207,11 +215,14 @@ class Watch(TorchFunctionMode):
             if self._called[name] > 1:
                 name = f"{name} (call {self._called[name]})"
         record = self.records.setdefault(name, new)
+        if not output.numel():  # an expert that no example was sent to
+            return
         values, unfinite = _finite(output.detach())
         record.calls += 1
+        record.apart |= output.shape[0] != self.examples
         record.elements += values.numel()
         record.unfinite += unfinite
-        record.largest = max(record.largest, float(values.abs().max())) if values.numel() else 0.0
+        record.largest = max(record.largest, float(values.abs().max()))
         record.values.add(values, self.examples)
         if record.rectifies:
             self._note_zeros(record, output.detach())
@@ -238,7 +249,8 @@ class Watch(TorchFunctionMode):
                 return
             values, unfinite = _finite(gradient)
             record.gradient_unfinite += unfinite
-            record.gradients.add(values, examples, scale)
+            if not record.apart:
+                record.gradients.add(values, examples, scale)
 
         return note
 

@@ -407,3 +407,15 @@ def test_outputs_without_a_row_for_each_example_have_no_error_gradient_or_growth
     assert not places["layer"]
     assert found.left_out["gradient and growth at places"] == "its outputs have no row for each example"
     assert np.isfinite(row(found, "embed")["gradient_rms_stderr"])
+
+
+def test_examples_are_drawn_from_all_batches_of_sorted_data() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 3))
+    with torch.no_grad():
+        model[0].weight[:], model[0].bias[:] = 1, 0
+    inputs = torch.cat([-torch.ones(60, 1), torch.ones(60, 1)])  # active on the second half
+    batches = list(zip(inputs.split(30), (torch.arange(120) % 3).split(30), strict=True))
+    problem = wb.Problem(model, nn.CrossEntropyLoss(), batches)
+    for seed in range(5):
+        found = activity(problem, examples=30, seed=seed)
+        assert (found.examples, found.dead.sum()) == (30, 0)

@@ -1,6 +1,7 @@
 """``activity``: one forward and backward pass, watched module by module."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,8 +26,8 @@ def activity(problem: Problem, examples: int = 256, seed: int = 0) -> Activity:
     problem : Problem
         Its model is not changed: the hooks are gone afterwards, also when it raises.
     examples : int
-        To look at, drawn from as few of the problem's batches as hold so many; all if there are not as many.
-        Whole batches where these cannot be split.
+        To look at, drawn at random from all; all if there are not as many. Where batches cannot be split,
+        whole ones drawn at random until they hold so many.
     seed : int
         Of the draw.
 
@@ -76,12 +77,14 @@ def activity(problem: Problem, examples: int = 256, seed: int = 0) -> Activity:
 
 def _share_out(problem: Problem, counts: list[int], examples: int, source: torch.Generator) -> dict[int, int]:
     """How many examples of which batch, in any order, make so many between them."""
-    order = torch.randperm(len(counts), generator=source).tolist()
+    if problem.can_split:
+        owners = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+        drawn = owners[torch.randperm(len(owners), generator=source)[:examples]]
+        return dict(Counter(drawn.tolist()))
     taken: dict[int, int] = {}
-    for place in order:
-        rest = examples - sum(taken.values())
-        if rest > 0:
-            taken[place] = min(counts[place], rest) if problem.can_split else counts[place]
+    for place in torch.randperm(len(counts), generator=source).tolist():
+        if sum(taken.values()) < examples:
+            taken[place] = counts[place]
     return taken
 
 

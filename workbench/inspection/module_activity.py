@@ -105,7 +105,8 @@ class Activity(Result):
     def rarest(self) -> float:
         """How often a unit that is dead here may yet be active: share of examples, with 95 % confidence.
 
-        For examples drawn at random, :math:`1 - 0.05^{1/n}`, some 3 / n.
+        For examples drawn at random, :math:`1 - 0.05^{1/n}`, some 3 / n. Whole batches of data in an order
+        (batches that cannot be split) are not: there it may be active more often.
         """
         return -math.expm1(math.log(0.05) / self.examples)
 

@@ -339,3 +339,83 @@ def test_a_result_is_saved_and_drawn(tmp_path: Path) -> None:
 def test_examples_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="examples=0"):
         activity(classification(nn.Linear(4, 3), torch.randn(6, 4)), examples=0)
+
+
+@pytest.mark.parametrize("widths", [(6, 6), (6, 9)])
+def test_a_rectifier_that_is_used_twice_has_the_units_of_both_places(widths: tuple[int, int]) -> None:
+    class Reusing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, widths[0]), nn.Linear(widths[0], widths[1])
+            self.head, self.relu = nn.Linear(widths[1], 3), nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.relu(self.second(self.relu(self.first(x)))))
+
+    torch.manual_seed(0)
+    model = Reusing()
+    with torch.no_grad():
+        for layer, dead in ((model.first, 2), (model.second, 3)):
+            layer.weight[-dead:] = 0
+            layer.bias[:-dead], layer.bias[-dead:] = 9, -1
+    inputs, targets = torch.randn(20, 4), torch.arange(20) % 3
+    batches = list(zip(inputs.split(7), targets.split(7), strict=True))
+    found = activity(wb.Problem(model, nn.CrossEntropyLoss(), batches))
+    for name, width, dead in (("relu", widths[0], 2), ("relu (call 2)", widths[1], 3)):
+        assert (row(found, name)["units"], row(found, name)["dead"]) == (width, dead)
+        assert row(found, name)["calls"] == 1
+    assert found.left_out == {}
+
+
+def test_an_output_without_elements_does_not_count() -> None:
+    class Experts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.none, self.relu = nn.Linear(4, 3), nn.Linear(4, 3), nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            chosen = x[:, 0] > 0
+            out = torch.cat([self.one(x[chosen]), self.none(x[~chosen])])
+            return out + self.relu(x[:0]).sum()
+
+    inputs = torch.randn(8, 4)
+    inputs[:4, 0], inputs[4:, 0] = 1, -1  # the first expert has nothing to do in the second batch
+    batches = list(zip(inputs.split(4), (torch.arange(8) % 3).split(4), strict=True))
+    model = Experts()
+    found = activity(wb.Problem(model, nn.CrossEntropyLoss(), batches))
+    outputs = model.one(inputs[:4]).detach()
+    assert row(found, "one")["largest"] == pytest.approx(outputs.abs().max().item())
+    assert row(found, "one")["rms"] == pytest.approx(outputs.square().mean().sqrt().item(), rel=1e-5)
+    assert row(found, "relu")["units"] == 0
+    assert found.left_out["relu"] == "returned tensors without an element"
+    assert not any("their number" in reason for reason in found.left_out.values())
+
+
+def test_outputs_without_a_row_for_each_example_have_no_error_gradient_or_growth() -> None:
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.places, self.embed, self.head = nn.Embedding(16, 5), nn.Linear(1, 5), nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:  # (8, 16): 16 is twice the examples
+            hidden = self.embed(x[..., None]) + self.places(torch.arange(16))
+            return self.head(hidden.mean(1))
+
+    found = activity(classification(Positions(), torch.randn(8, 16)))
+    places = row(found, "places")
+    assert np.isnan([places["gradient_rms"], places["gradient_rms_stderr"], places["rms_stderr"]]).all()
+    assert not places["layer"]
+    assert found.left_out["gradient and growth at places"] == "its outputs have no row for each example"
+    assert np.isfinite(row(found, "embed")["gradient_rms_stderr"])
+
+
+def test_examples_are_drawn_from_all_batches_of_sorted_data() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 3))
+    with torch.no_grad():
+        model[0].weight[:], model[0].bias[:] = 1, 0
+    inputs = torch.cat([-torch.ones(60, 1), torch.ones(60, 1)])  # active on the second half
+    batches = list(zip(inputs.split(30), (torch.arange(120) % 3).split(30), strict=True))
+    problem = wb.Problem(model, nn.CrossEntropyLoss(), batches)
+    for seed in range(5):
+        found = activity(problem, examples=30, seed=seed)
+        assert (found.examples, found.dead.sum()) == (30, 0)

@@ -202,3 +202,47 @@ def test_a_result_is_saved_drawn_and_tabulated(problem: wb.Problem, tmp_path: ob
 def test_options_out_of_range_are_refused(problem: wb.Problem, options: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         gradient_statistics(problem, **options)
+
+
+@pytest.mark.parametrize("weight", ["batch", None])
+def test_own_batches_of_different_sizes_show_the_noise_of_the_examples_and_its_spread(
+    weight: str | None,
+) -> None:
+    sizes, found = [8, 8, 8, 8, 1], []
+    source = torch.Generator().manual_seed(0)
+    model = nn.Linear(6, 1, bias=False).double()
+    nn.init.zeros_(model.weight)
+    for _ in range(300):  # the gradient of an example is -2 x, with x of variance 1: the noise is 24
+        batches = []
+        for place, size in enumerate(sizes):
+            inputs = torch.randn(size, 6, generator=source, dtype=torch.float64)
+            targets = torch.ones(size, 1, dtype=torch.float64)
+            # tensors of another shape, where the batches are not weighed alike, keep them whole
+            batches.append((inputs, targets) if weight else (inputs, targets, torch.ones(size, 1 + place)))
+        keywords = {"weight": weight} if weight else {
+            "forward": lambda model, batch: model(batch[0]),
+            "targets": lambda batch: batch[1],
+        }  # fmt: skip
+        problem = wb.Problem(model, nn.MSELoss(), batches, **keywords)
+        statistics = gradient_statistics(problem)
+        assert statistics.sampling == "own"
+        found.append(statistics.whole.noise)
+    values, errors = np.array(found).T
+    assert values.mean() == pytest.approx(24, abs=4 * values.std() / math.sqrt(300))
+    assert math.sqrt(np.square(errors).mean()) == pytest.approx(values.std(), rel=0.15)
+
+
+def test_two_own_batches_have_no_error(problem: wb.Problem) -> None:
+    whole = wb.Problem(
+        problem.model, nn.CrossEntropyLoss(), [b for b, _ in problem.batches()], weight="batch"
+    )
+    assert math.isnan(gradient_statistics(whole).whole.noise.error)
+
+
+def test_nothing_is_known_of_gradients_that_are_not_finite(problem: wb.Problem) -> None:
+    with torch.no_grad():
+        next(problem.model.parameters())[0, 0] = math.nan
+    found = gradient_statistics(problem)
+    for reading in found.whole[1:]:
+        assert np.isnan(reading).all()
+    assert "not finite" in found.summary()

@@ -1,6 +1,7 @@
 """``activity``: one forward and backward pass, watched module by module."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,8 +26,8 @@ def activity(problem: Problem, examples: int = 256, seed: int = 0) -> Activity:
     problem : Problem
         Its model is not changed: the hooks are gone afterwards, also when it raises.
     examples : int
-        To look at, drawn from as few of the problem's batches as hold so many; all if there are not as many.
-        Whole batches where these cannot be split.
+        To look at, drawn at random from all; all if there are not as many. Where batches cannot be split,
+        whole ones drawn at random until they hold so many.
     seed : int
         Of the draw.
 
@@ -76,12 +77,14 @@ def activity(problem: Problem, examples: int = 256, seed: int = 0) -> Activity:
 
 def _share_out(problem: Problem, counts: list[int], examples: int, source: torch.Generator) -> dict[int, int]:
     """How many examples of which batch, in any order, make so many between them."""
-    order = torch.randperm(len(counts), generator=source).tolist()
+    if problem.can_split:
+        owners = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+        drawn = owners[torch.randperm(len(owners), generator=source)[:examples]]
+        return dict(Counter(drawn.tolist()))
     taken: dict[int, int] = {}
-    for place in order:
-        rest = examples - sum(taken.values())
-        if rest > 0:
-            taken[place] = min(counts[place], rest) if problem.can_split else counts[place]
+    for place in torch.randperm(len(counts), generator=source).tolist():
+        if sum(taken.values()) < examples:
+            taken[place] = counts[place]
     return taken
 
 
@@ -107,13 +110,13 @@ def _read(
 ) -> Activity:
     found = list(records.values())
     roots = [record.values.root for record in found]
-    slopes = [record.gradients.root for record in found]
+    slopes = [record.slope for record in found]
     units = [0 if record.alive is None else len(record.alive) for record in found]
     dead = [0 if record.alive is None else int((~record.alive).sum()) for record in found]
     return Activity(
         modules=tuple(records),
         kinds=tuple(record.kind for record in found),
-        layers=np.array([record.layer for record in found], dtype=bool),
+        layers=np.array([record.layer and not record.apart for record in found], dtype=bool),
         calls=np.array([-(-record.calls // passes) for record in found], dtype=int),
         rms=np.array([root.value for root in roots]),
         rms_stderr=np.array([root.error for root in roots]),
@@ -142,10 +145,22 @@ def _reasons(problem: Problem, records: dict[str, Record]) -> dict[str, str]:
     reasons = {}
     if not any(record.rectifies for record in records.values()):
         reasons["dead units"] = "no ReLU or the like was seen; a clamp or a maximum is not recognised"
-    uneven = [name for name, record in records.items() if record.rectifies and record.alive is None]
+    uneven = [
+        name for name, record in records.items() if record.calls and record.rectifies and record.alive is None
+    ]
     if uneven:
         reasons[f"dead units of {_list(uneven)}"] = "their number changes from batch to batch"
-    still = [name for name, record in records.items() if math.isnan(record.gradients.root.value)]
+    empty = [name for name, record in records.items() if not record.calls]
+    if empty:
+        reasons[_list(empty)] = "returned tensors without an element"
+    apart = [name for name, record in records.items() if record.apart]
+    if apart:
+        reasons[f"gradient and growth at {_list(apart)}"] = "its outputs have no row for each example"
+    still = [
+        name
+        for name, record in records.items()
+        if record.calls and not record.apart and math.isnan(record.slope.value)
+    ]
     if still:
         reasons[f"gradient at {_list(still)}"] = "no selected parameter before, or no loss after"
     uncalled = [

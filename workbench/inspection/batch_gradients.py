@@ -59,7 +59,7 @@ def gradient_statistics(
     """
     check_count("batch_size", batch_size)
     check_count("batches", batches, 3)
-    counts, refusal = _survey(problem)
+    counts, weights, refusal = _survey(problem)
     examples, parameters = sum(counts), problem.parameters()
     left_out = {"minibatches drawn at random": refusal} if refusal else {}
     if refusal:
@@ -75,15 +75,17 @@ def gradient_statistics(
         sizes = []
 
     gradients: list[Tensor] = []
+    used: list[int] = []  # places of their sizes
     empty = 0
     interrupted = False
     whole = problem.gradient()
     try:
         with progress("minibatch gradients", len(sizes)) as advance:
-            for size, batch in zip(sizes, chosen, strict=False):
+            for place, (size, batch) in enumerate(zip(sizes, chosen, strict=False)):
                 if problem.weighting.weigh(batch, problem.batch_targets(batch)):
                     scale = examples / size if problem.weighting.sums else 1.0
                     gradients.append(problem.batch_gradient(parameters, batch) * scale)
+                    used.append(place)
                 else:
                     empty += 1  # e.g. all targets ignored: its mean is over nothing
                 advance(1)
@@ -91,7 +93,11 @@ def gradient_statistics(
         if len(gradients) < 2:
             raise
         interrupted = True
-    sizes = sizes[: len(gradients)]
+    spent = sum(sizes[: len(gradients) + empty])
+    kept = np.array(sizes, dtype=float)[used]
+    spreads = 1 / kept - 1 / examples
+    if refusal and used:
+        spreads = _own_spreads(problem, counts, weights)[sorted(places)][used]
     grams = _grams(problem, [*gradients, whole])
     if empty:
         left_out[f"{empty} minibatches"] = "none of their targets counts"
@@ -103,31 +109,47 @@ def gradient_statistics(
         layers=tuple(layers),
         parameters=np.array([sum(lengths[name] for name in names) for names in layers.values()]),
         grams=grams,
-        batch_size=float(np.mean(sizes)) if sizes else math.nan,
+        batch_size=float(kept.mean()) if used else math.nan,
+        spreads=spreads,
         examples=examples,
         sampling="own" if refusal else "drawn",
-        gradients=1 + sum(sizes) / examples,
+        gradients=1 + spent / examples,
         left_out=left_out,
         interrupted=interrupted,
     )
 
 
-def _survey(problem: Problem) -> tuple[list[int], str]:
-    """Examples of each batch, and why minibatches cannot be drawn from all of them; else nothing."""
-    counts, shapes = [], set()
+def _own_spreads(problem: Problem, counts: list[int], weights: list[float]) -> np.ndarray:
+    """Expected squared distance of each batch's gradient to the whole, for examples of noise 1."""
+    sizes = np.array(counts, dtype=float)
+    shares = sizes if problem.weighting.sums else np.array(weights, dtype=float)
+    shares = shares / shares.sum()
+    return (1 - 2 * shares) / sizes + (shares**2 / sizes).sum()
+
+
+def _survey(problem: Problem) -> tuple[list[int], list[float], str]:
+    """Examples and weight of each batch, and why minibatches cannot be drawn from all; else nothing."""
+    counts: list[int] = []
+    weights: list[float] = []
+    shapes = set()
     shared = False
     for batch, _ in problem.batches():
         count, found = count_examples(batch), tensors(batch)
         counts.append(count)
+        weights.append(float(problem.weighting.weigh(batch, problem.batch_targets(batch))))
         shapes.add(tuple(tensor.shape[1:] for tensor in found))
         shared |= any(tensor.shape[:1] != (count,) for tensor in found)
     if not problem.can_split:
-        return counts, f"examples weighted by {problem.weighting.rule} cannot be taken out of their batches"
+        return (
+            counts,
+            weights,
+            f"examples weighted by {problem.weighting.rule} cannot be taken out of their batches",
+        )
     if shared and len(counts) > 1:
-        return counts, "batches hold tensors without a row for each example, which cannot be joined"
+        return counts, weights, "batches hold tensors without a row for each example, which cannot be joined"
     if len(shapes) > 1:
-        return counts, "batches of different shapes cannot be joined"
-    return counts, "there is one example only" if sum(counts) < 2 else ""
+        return counts, weights, "batches of different shapes cannot be joined"
+    return counts, weights, "there is one example only" if sum(counts) < 2 else ""
 
 
 def _grams(problem: Problem, vectors: list[Tensor]) -> np.ndarray:

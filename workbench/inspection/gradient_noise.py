@@ -12,7 +12,7 @@ from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.inspection.layer_axis import layer_axis, log_axis
 from workbench.inspection.pair_shares import pair_mean, share_interval
 from workbench.moment import Reading
-from workbench.noise_scales import noise_scale
+from workbench.noise_scales import noise_scale_of
 from workbench.result import Result, new_axes
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ class GradientStatistics(Result):
         the data. Of a loss that adds up, minibatch gradients are scaled up to all the data.
     batch_size : float
         Examples of a minibatch, B; their mean if they differ.
+    spreads : ndarray (m,)
+        Expected squared distance of each minibatch's gradient to that over all the data, for a noise of 1:
+        1 / B - 1 / N of those drawn. Of the problem's own batches, of B_i examples and with a share w_i in
+        the whole, (1 - 2 w_i) / B_i + the sum of all w_j² / B_j (derived here), which is 1 / B_i - 1 / N
+        where w_i = B_i / N. Each minibatch's distance over its spread counts alike in the noise.
     examples : int
         Examples of the data, N.
     sampling : str
@@ -87,6 +92,7 @@ class GradientStatistics(Result):
     parameters: np.ndarray
     grams: np.ndarray
     batch_size: float
+    spreads: np.ndarray
     examples: int
     sampling: str
     gradients: float
@@ -197,11 +203,11 @@ class GradientStatistics(Result):
         """All that follows from the inner products of minibatch gradients and, last, the whole gradient."""
         square = max(float(gram[-1, -1]), 0.0)
         norm = math.sqrt(square)
-        if self.batches < 2 or not np.diag(gram).any():
+        if self.batches < 2 or not np.diag(gram).any() or not np.isfinite(gram).all():
             return GradientPart(norm, *[_UNKNOWN] * 5)
         among = gram[:-1, :-1]
         distances = np.maximum(np.diag(among) - 2 * gram[:-1, -1] + square, 0)
-        found = noise_scale(distances, square, self.batch_size, self.examples)
+        found = noise_scale_of(distances / self.spreads, square, self.examples, self.sampling == "own")
         noise, error = found["noise"]
         ratio = self.batch_size * square / noise if noise > 0 else math.inf
         return GradientPart(
@@ -218,7 +224,7 @@ def _cosines(gram: np.ndarray) -> np.ndarray:
     """Cosines of the angles between vectors with these inner products (m, m); 0 beside a vector of zeros."""
     lengths = np.sqrt(np.diag(gram))
     products = np.outer(lengths, lengths)
-    return np.divide(gram, products, out=np.zeros_like(gram), where=products > 0)
+    return np.divide(gram, products, out=np.zeros_like(gram), where=products != 0)
 
 
 def _show(reading: Reading) -> str:

@@ -37,14 +37,16 @@ class Activity(Result):
     """What the innermost modules of a model return for some examples, and the gradient of the loss there.
 
     Arrays have an entry for each module, in the order of the first calls; an activation function that is
-    called without a module (``F.relu``) is listed under the module in which it is called.
+    called without a module (``F.relu``) is listed under the module in which it is called. A rectifier that is
+    called several times in a pass has an entry for each call: ``relu``, ``relu (call 2)``.
 
     Attributes
     ----------
     modules, kinds : tuple of str
         Names and classes.
     layers : ndarray of bool
-        Whether the module has parameters of its own and does not normalise (``Norm`` in its class's name).
+        Whether the module has parameters of its own, does not normalise (``Norm`` in its class's name), and
+        returned a row for each example.
     calls : ndarray of int
         Times that it was called in one forward pass, on average rounded up.
     rms, rms_stderr : ndarray
@@ -54,7 +56,7 @@ class Activity(Result):
         Largest absolute output.
     gradient_rms, gradient_rms_stderr : ndarray
         The same of the gradient of an example's loss there: that of the batch's mean loss times its examples.
-        nan where no gradient flows.
+        nan where no gradient flows, or outputs have no row for each example.
     units, dead : ndarray of int
         Units (channels, features) of a rectifier, and those of them that were zero at every place of every
         example; 0 for others.
@@ -103,7 +105,8 @@ class Activity(Result):
     def rarest(self) -> float:
         """How often a unit that is dead here may yet be active: share of examples, with 95 % confidence.
 
-        For examples drawn at random, :math:`1 - 0.05^{1/n}`, some 3 / n.
+        For examples drawn at random, :math:`1 - 0.05^{1/n}`, some 3 / n. Whole batches of data in an order
+        (batches that cannot be split) are not: there it may be active more often.
         """
         return -math.expm1(math.log(0.05) / self.examples)
 

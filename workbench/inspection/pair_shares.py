@@ -32,7 +32,8 @@ def share_interval(share: Reading, members: int) -> tuple[float, float]:
     Clopper and Pearson's for as many independent pairs as would have the same error; of m members these are
     no fewer than the m / 2 disjoint ones, and no more than all. Korn and Graubard (1998) do so for surveys;
     that it serves for pairs was tried here: in simulations it held the truth in 95 % or more, with shares
-    from 0.02 to 0.5, where the error times Student's quantile did not.
+    from 0.02 to 0.5, where the error times Student's quantile did not. Not so for noise of few dimensions:
+    in one, with 20 members, it held it in 88 %.
     """
     value, error = share
     if not 0 <= value <= 1:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,8 +46,8 @@ class MeanSquare:
         self._grouped = True
 
     def add(self, values: Tensor, examples: int, scale: float = 1.0) -> None:
-        """Take a tensor of finite values, whose first dimension holds the examples if it is divisible."""
-        if values.shape[0] % examples:
+        """Take a tensor of finite values, whose first dimension holds the examples if it is as long."""
+        if values.shape[0] != examples:
             self._grouped = False
             rows = _mean_squares(values.reshape(1, -1)).expand(examples)
         else:
@@ -79,7 +80,9 @@ class Record:
     """What was seen of one module, or of one activation function within a module.
 
     ``alive`` has, for each unit of a rectifier, whether it was ever other than zero; None if it has no units,
-    or another number of them from batch to batch.
+    or another number of them from batch to batch. ``apart`` is whether an output had no row for each example:
+    a position embedding that the batch shares, a dimension before that of the examples. What of its gradient
+    is an example's is not known then.
     """
 
     kind: str
@@ -93,8 +96,14 @@ class Record:
     zeros: int = 0
     flat: int = 0
     alive: Tensor | None = None
+    apart: bool = False
     values: MeanSquare = dataclasses.field(default_factory=MeanSquare)
     gradients: MeanSquare = dataclasses.field(default_factory=MeanSquare)
+
+    @property
+    def slope(self) -> Reading:
+        """Root mean square of the gradient of an example's loss; nan if what is an example's is not known."""
+        return Reading(math.nan, math.nan) if self.apart else self.gradients.root
 
     @property
     def rectifies(self) -> bool:
@@ -124,6 +133,8 @@ class Watch(TorchFunctionMode):
     ----------
     records : dict
         By name of the module, and ``"name (relu 1)"`` for a function called in it, in the order of the calls.
+        A rectifier that is called again in the same pass has other units, and a record of its own:
+        ``"name (call 2)"``.
     examples : int
         Of the batch that is passed on at the moment.
     scale : float
@@ -135,11 +146,12 @@ class Watch(TorchFunctionMode):
         self.records: dict[str, Record] = {}
         self.examples, self.scale = 1, 1.0
         self._calls: list[_Call] = []
+        self._called: Counter[str] = Counter()  # rectifiers, in this pass
         self._units: dict[torch.Size, int] = {}  # dimension of the channels, by shape of what came last
 
     def flush(self) -> None:
         """End a batch."""
-        self._calls, self._units = [], {}
+        self._calls, self._called, self._units = [], Counter(), {}
         for record in self.records.values():
             record.values.flush()
             record.gradients.flush()
@@ -198,12 +210,19 @@ class Watch(TorchFunctionMode):
             self._note(call.name, Record(kind, layer, _function_of(module)), found[0])
 
     def _note(self, name: str, new: Record, output: Tensor) -> None:
+        if new.rectifies:
+            self._called[name] += 1
+            if self._called[name] > 1:
+                name = f"{name} (call {self._called[name]})"
         record = self.records.setdefault(name, new)
+        if not output.numel():  # an expert that no example was sent to
+            return
         values, unfinite = _finite(output.detach())
         record.calls += 1
+        record.apart |= output.shape[0] != self.examples
         record.elements += values.numel()
         record.unfinite += unfinite
-        record.largest = max(record.largest, float(values.abs().max())) if values.numel() else 0.0
+        record.largest = max(record.largest, float(values.abs().max()))
         record.values.add(values, self.examples)
         if record.rectifies:
             self._note_zeros(record, output.detach())
@@ -230,7 +249,8 @@ class Watch(TorchFunctionMode):
                 return
             values, unfinite = _finite(gradient)
             record.gradient_unfinite += unfinite
-            record.gradients.add(values, examples, scale)
+            if not record.apart:
+                record.gradients.add(values, examples, scale)
 
         return note
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from slider_steps import changes
 
 import workbench as wb
 from workbench.explore.still import Stills
@@ -53,15 +52,15 @@ def test_the_slider_puts_each_batch_into_the_figure(classifier, densities):
     (slider,) = figure.layout.sliders
     assert [step.label for step in slider.steps] == ["1", "10", "30"]
     for size, step in zip(densities.sizes, slider.steps, strict=True):
-        changed, layout = changes(step), step.args[1]
-        batch, law = changed[1]["y"], changed[2]["y"]
+        data, layout, traces = step.args
+        batch, law = data["y"][:2]
         seen = densities.density(int(size))[0]
         visible = seen > densities.floor
         assert np.array(batch)[visible] == pytest.approx(seen[visible], rel=1e-4)
-        assert len(law) == len(changed[2]["x"]) == len(densities.grid)
+        assert len(law) == len(data["x"][1]) == len(densities.grid)
         assert f"one batch of {size}:" in layout["annotations[0].text"]
-        assert list(changed) == [0, 1, 2, 3]
-    assert list(figure.data[1].y) == list(changes(slider.steps[0])[1]["y"])
+        assert list(traces) == [1, 2, 3]
+    assert list(figure.data[1].y) == list(slider.steps[0].args[0]["y"][0])
 
 
 def test_a_report_shows_both_views_without_a_kernel(classifier, spectra, densities, monkeypatch, tmp_path):

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from slider_steps import changes
 
 import workbench as wb
 from workbench.compression import EntropyContest, noise_gap
@@ -45,12 +44,11 @@ def test_the_slider_goes_through_the_shapes():
     (slider,) = figure.layout.sliders
     assert [step.label for step in slider.steps] == ["0.8", "2"]
     for place, step in enumerate(slider.steps):
-        layout = step.args[1]
-        rounded, noisy, *bounds = [each for number, each in changes(step).items() if number >= len(SHAPES)]
-        np.testing.assert_allclose(rounded["y"], found.rounded[place])
-        np.testing.assert_allclose(noisy["y"], found.noisy[place])
-        np.testing.assert_allclose(np.ravel([each["x"] for each in bounds]), found.bounds[:, place])
-        assert [rounded["name"], noisy["name"]] == ["rounded", "with noise"]
+        data, layout, traces = step.args
+        np.testing.assert_allclose(data["y"][0], found.rounded[place])
+        np.testing.assert_allclose(data["y"][1], found.noisy[place])
+        np.testing.assert_allclose(np.ravel(data["x"][2:]), found.bounds[:, place])
+        assert [figure.data[trace].name for trace in traces][:2] == ["rounded", "with noise"]
         assert f"β = {found.shapes[place]:g}" in layout["title.text"]
     assert figure.data[2].y == ()  # there are two shapes
     assert figure.data[1].name == "β = 2"

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from slider_steps import changes
 
 import workbench as wb
 from workbench.attention import AttentionContest, entropy_curves
@@ -41,10 +40,10 @@ def test_the_slider_goes_through_the_norms():
     (slider,) = figure.layout.sliders
     assert [step.label for step in slider.steps] == ["0.5", "1", "2"]
     for place, step in enumerate(slider.steps):
-        weights, layout = list(changes(step).values())[len(KINDS) :], step.args[1]
-        np.testing.assert_allclose(weights[0]["y"], found.ranked[0, place])
-        assert weights[1]["y"] == []  # elu was not asked for
-        assert [each["name"] for each in weights] == list(KINDS)
+        data, layout, traces = step.args
+        np.testing.assert_allclose(data["y"][0], found.ranked[0, place])
+        assert data["y"][1] == []  # elu was not asked for
+        assert [figure.data[trace].name for trace in traces] == list(KINDS)
         assert f"softmax {found.curve('softmax')[0][place]:.2f}" in layout["title.text"]
     np.testing.assert_allclose(figure.data[len(KINDS)].y, found.ranked[0, 1])
 

@@ -83,7 +83,7 @@ def test_each_step_of_the_slider_holds_its_moment(crossing):
     assert slider.active == 6
     for place, step in enumerate(slider.steps):
         data, layout, traces = step.args
-        assert list(traces) == [1, 2, 3, 4, 5, 6]  # all but the landscape, which has no name
+        assert list(traces) == [1, 2, 3]
         np.testing.assert_allclose(data["x"][1], crossing.particles[place, :, 0], atol=6e-4)
         assert len(data["x"][0]) == place + 1
         assert layout["shapes[0].x0"] == layout["shapes[1].x1"] == place

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from slider_steps import changes
 
 import workbench as wb
 from workbench.explore.last_iterates_view import LAST_ITERATES
@@ -52,9 +51,9 @@ def test_the_slider_goes_through_the_iterates():
     (slider,) = figure.layout.sliders
     assert [step.label for step in slider.steps] == ["last", "average", "suffix"]
     for step in slider.steps:
-        changed, layout = changes(step), step.args[1]
-        assert list(changed) == list(range(3 * len(RULES)))
-        np.testing.assert_allclose(changed[3]["y"], found.mean("strongly convex", step.label)[0])
+        data, layout, traces = step.args
+        assert list(traces) == [0, 1, 2, 3]
+        np.testing.assert_allclose(data["y"][3], found.mean("strongly convex", step.label)[0])
         assert f"linear T^{found.slope('linear', step.label).value:.2f}" in layout["title.text"]
 
 
@@ -69,10 +68,9 @@ def test_the_contest_shows_the_ratios_and_the_slider_the_schedules(contest):
     np.testing.assert_allclose(figure.data[6].y, shape("linear", 20))
     (slider,) = figure.layout.sliders
     for place, step in enumerate(slider.steps):
-        layout = step.args[1]
-        named = {each["name"]: each for each in changes(step).values()}
-        assert list(named) == [trace.name for trace in figure.data]
-        np.testing.assert_allclose(named["refined schedule"]["y"], contest.refined[place, 0])
+        data, layout, traces = step.args
+        assert [figure.data[trace].name for trace in traces] == ["norm", "refined schedule"]
+        np.testing.assert_allclose(data["y"][1], contest.refined[place, 0])
         assert step.label in layout["title.text"]
 
 

@@ -11,7 +11,7 @@ from workbench.curvature.batch_densities import KNOWN
 from workbench.curvature.subsampling import NOISE_BATCHES, NOISE_SIZE
 from workbench.explore.batch_cost import batch_cost, sizes_code, usable_sizes
 from workbench.explore.curvature_parts import lanczos_products
-from workbench.explore.slider import set_slider, slider_below, slider_step
+from workbench.explore.slider import set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
@@ -103,7 +103,7 @@ def _draw(figure: go.Figure, results: Results) -> None:
     figure.data[0].x, figure.data[0].y = _short(densities.grid), _visible(densities, full)
     figure.layout.yaxis.range = np.log10([densities.floor, top]).tolist()
     figure.layout.xaxis.title.text = f"eigenvalue of the {densities.matrix}"
-    figure.layout.sliders = slider_below("batch size ")
+    figure.layout.sliders = [{"currentvalue": {"prefix": "batch size "}, "pad": {"t": 50}, "len": 1.0}]
     set_slider(figure, steps, active=0)
 
 

@@ -10,7 +10,6 @@ from plotly.subplots import make_subplots
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.explore.figure_data import as_list
 from workbench.explore.remembered import remembered, result_key
-from workbench.explore.slider import slider_below
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.particles.attacks import CounterfactualPath, counterfactual, counterfactual_path
@@ -114,7 +113,7 @@ def _figure() -> go.Figure:
     figure.update_layout(
         title={"font": {"size": 14}},
         legend={"y": -0.1},
-        sliders=slider_below("evaluations: ", gap=80),
+        sliders=[{"currentvalue": {"prefix": "evaluations: "}, "pad": {"t": 80}}],
     )
     return figure
 

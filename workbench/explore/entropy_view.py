@@ -10,7 +10,6 @@ from workbench.attention import EntropyCurves, entropy_curves
 from workbench.attention.entropy import COLORS, KINDS
 from workbench.explore.figure_data import as_list
 from workbench.explore.one_call import OneCall
-from workbench.explore.slider import set_slider, slider_below, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Results, View
 
@@ -60,13 +59,16 @@ def _figure() -> go.Figure:
     figure.update_layout(
         title={"font": {"size": 14}},
         legend={"y": -0.45},
-        sliders=slider_below("norm = "),
+        sliders=[{"currentvalue": {"prefix": "norm = "}, "pad": {"t": 50}}],
     )
     return figure
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
     found = cast(EntropyCurves, results["curves"])
+    middle = len(found.norms) // 2
+    steps = [_step(found, place) for place in range(len(found.norms))]
+    figure.layout.sliders[0].update(steps=steps, active=middle)
     for place, kind in enumerate(KINDS):
         known = kind in found.kinds
         line, weights = figure.data[place], figure.data[place + len(KINDS)]
@@ -75,8 +77,8 @@ def _draw(figure: go.Figure, results: Results) -> None:
         line.x, line.y = as_list(found.norms) if known else [], as_list(mean)
         line.error_y.array = as_list(2 * error)
         weights.x = list(range(1, found.keys + 1)) if known else []
-    steps = [_step(found, place) for place in range(len(found.norms))]
-    set_slider(figure, steps, active=len(steps) // 2)
+        weights.y = _ranked(found, kind, middle)
+    figure.layout.title.text = _title(found, middle)
 
 
 def _ranked(found: EntropyCurves, kind: str, place: int) -> list[Any]:
@@ -85,8 +87,16 @@ def _ranked(found: EntropyCurves, kind: str, place: int) -> list[Any]:
 
 def _step(found: EntropyCurves, place: int) -> dict[str, Any]:
     """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
-    changes = {number: {"y": _ranked(found, kind, place)} for number, kind in enumerate(KINDS, len(KINDS))}
-    return slider_step(f"{found.norms[place]:.2g}", place, {"title.text": _title(found, place)}, changes)
+    weights = list(range(len(KINDS), 2 * len(KINDS)))
+    return {
+        "label": f"{found.norms[place]:.2g}",
+        "method": "update",
+        "args": [
+            {"y": [_ranked(found, kind, place) for kind in KINDS]},
+            {"title.text": _title(found, place), "sliders[0].active": place},
+            weights,
+        ],
+    }
 
 
 def _title(found: EntropyCurves, place: int) -> str:

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, VERMILION
 from workbench.explore.figure_data import as_list
-from workbench.explore.slider import set_slider, slider_below, slider_step
+from workbench.explore.slider import set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.stability.large_steps import LargeStepRuns, example_sets, follow_runs
@@ -77,7 +77,7 @@ def _figure() -> go.Figure:
         title={"font": {"size": 14}},
         legend={"y": 1.04, "yanchor": "bottom"},
         margin={"t": 90},
-        sliders=slider_below("step size = ", gap=60),
+        sliders=[{"currentvalue": {"prefix": "step size = "}, "pad": {"t": 60}}],
     )
     return figure
 

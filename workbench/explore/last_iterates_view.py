@@ -9,7 +9,6 @@ from plotly.subplots import make_subplots
 
 from workbench.explore.figure_data import as_list
 from workbench.explore.one_call import OneCall
-from workbench.explore.slider import set_slider, slider_below, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.stability.last_iterates import RULES, SampledRuns, sample_runs
@@ -78,13 +77,14 @@ def _figure() -> go.Figure:
     figure.update_layout(
         title={"font": {"size": 14}},
         legend={"y": -0.45},
-        sliders=slider_below("iterate: "),
+        sliders=[{"currentvalue": {"prefix": "iterate: "}, "pad": {"t": 50}}],
     )
     return figure
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
     found = cast(SampledRuns, results["sampled"])
+    figure.layout.sliders[0].update(steps=[_step(found, iterate) for iterate in ITERATES], active=0)
     deltas = np.logspace(0, math.log10(10 / found.runs), 40)[1:]
     for place, rule in enumerate(RULES):
         known = rule in found.rules
@@ -92,10 +92,11 @@ def _draw(figure: go.Figure, results: Results) -> None:
         means.showlegend = known
         for trace in (means, bound):
             trace.x = found.horizons.tolist() if known else []
+        means.y, means.error_y.array = _means(found, rule, "last")
         bound.y = as_list(found.bounds[found.rules.index(rule)]) if known else []
         tail.x = as_list(1 / deltas) if known else []
         tail.y = as_list(found.quantiles(rule, deltas)[0]) if known else []
-    set_slider(figure, [_step(found, iterate) for iterate in ITERATES], active=0)
+    figure.layout.title.text = _title(found, "last")
 
 
 def _means(found: SampledRuns, rule: str, iterate: str) -> tuple[list[Any], list[Any]]:
@@ -108,8 +109,9 @@ def _means(found: SampledRuns, rule: str, iterate: str) -> tuple[list[Any], list
 def _step(found: SampledRuns, iterate: str) -> dict[str, Any]:
     """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
     pairs = [_means(found, rule, iterate) for rule in RULES]
-    changes = {place: {"y": y, "error_y.array": error} for place, (y, error) in enumerate(pairs)}
-    return slider_step(iterate, ITERATES.index(iterate), {"title.text": _title(found, iterate)}, changes)
+    changed = {"y": [y for y, _ in pairs], "error_y.array": [error for _, error in pairs]}
+    layout = {"title.text": _title(found, iterate), "sliders[0].active": ITERATES.index(iterate)}
+    return {"label": iterate, "method": "update", "args": [changed, layout, list(range(len(RULES)))]}
 
 
 def _title(found: SampledRuns, iterate: str) -> str:

@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, VERMILION
 from workbench.explore.figure_data import as_list
-from workbench.explore.slider import set_slider, slider_below, slider_step
+from workbench.explore.slider import set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.training_cost import training_cost
 from workbench.explore.view import Cost, Results, Values, View
@@ -108,7 +108,7 @@ def _figure() -> go.Figure:
     figure.update_layout(
         title={"font": {"size": 14}},
         legend={"y": -0.45},
-        sliders=slider_below("learner: "),
+        sliders=[{"currentvalue": {"prefix": "learner: "}, "pad": {"t": 50}}],
     )
     return figure
 
@@ -137,7 +137,10 @@ def _losses(found: LearnerContest) -> list[dict[str, Any]]:
 
 
 def _step(found: LearnerContest, place: int) -> dict[str, Any]:
-    """Return a step of the slider: rates and momenta of one learner, a line for each seed."""
+    """Return a step of the slider: rates and momenta of one learner, a line for each seed.
+
+    It names all traces, whose names and places in the legend a widget loses otherwise.
+    """
     learner = found.learners[place]
     epochs = list(range(1, len(learner.rates) + 1))
     seeds = learner.rates.shape[1]

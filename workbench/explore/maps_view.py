@@ -16,7 +16,6 @@ from workbench.explore.evidence_rows import add_table, draw_table
 from workbench.explore.overlays import picture_uri, scaled
 from workbench.explore.saliency_controls import class_list, layer_list, method_list, picture_menu
 from workbench.explore.saliency_parts import combination_of, passes_cost, picture_code, shown_picture
-from workbench.explore.slider import slider_below
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
@@ -129,7 +128,7 @@ def _figure() -> go.Figure:
         figure.add_annotation(
             xref=f"x{number}", yref=f"y{number}", x=0, y=0, text="", showarrow=False, hovertext="maximum"
         )
-    figure.update_layout(sliders=slider_below("layer: ", gap=60))
+    figure.update_layout(sliders=[{"currentvalue": {"prefix": "layer: "}, "pad": {"t": 60}}])
     return figure
 
 

@@ -8,7 +8,6 @@ from plotly.subplots import make_subplots
 from workbench.compression import NoiseGap, noise_gap
 from workbench.compression.noise_gaps import COLORS, SHAPES
 from workbench.explore.figure_data import as_list
-from workbench.explore.slider import set_slider, slider_below, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Results, Values, View
 from workbench.layers.scale_bounds import BOUNDS
@@ -74,13 +73,16 @@ def _figure() -> go.Figure:
     figure.update_layout(
         title={"font": {"size": 14}},
         legend={"y": -0.45},
-        sliders=slider_below("β = "),
+        sliders=[{"currentvalue": {"prefix": "β = "}, "pad": {"t": 50}}],
     )
     return figure
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
     found = cast(NoiseGap, results["gap"])
+    middle = len(found.shapes) // 2
+    steps = [_step(found, place) for place in range(len(found.shapes))]
+    figure.layout.sliders[0].update(steps=steps, active=middle)
     for place in range(len(SHAPES)):
         known = place < len(found.shapes)
         line = figure.data[place]
@@ -89,8 +91,9 @@ def _draw(figure: go.Figure, results: Results) -> None:
         line.y = as_list(found.noisy[place] - found.rounded[place]) if known else []
         if known:
             line.name = f"β = {found.shapes[place]:g}"
-    steps = [_step(found, place) for place in range(len(found.shapes))]
-    set_slider(figure, steps, active=len(steps) // 2)
+    for trace, (x, y) in zip(figure.data[len(SHAPES) :], _right(found, middle), strict=True):
+        trace.x, trace.y = x, y
+    figure.layout.title.text = _title(found, middle)
 
 
 def _right(found: NoiseGap, place: int) -> list[tuple[list[Any], list[Any]]]:
@@ -102,8 +105,17 @@ def _right(found: NoiseGap, place: int) -> list[tuple[list[Any], list[Any]]]:
 
 def _step(found: NoiseGap, place: int) -> dict[str, Any]:
     """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
-    changes = {number: {"x": x, "y": y} for number, (x, y) in enumerate(_right(found, place), len(SHAPES))}
-    return slider_step(f"{found.shapes[place]:g}", place, {"title.text": _title(found, place)}, changes)
+    data = _right(found, place)
+    traces = list(range(len(SHAPES), len(SHAPES) + len(data)))
+    return {
+        "label": f"{found.shapes[place]:g}",
+        "method": "update",
+        "args": [
+            {"x": [x for x, _ in data], "y": [y for _, y in data]},
+            {"title.text": _title(found, place), "sliders[0].active": place},
+            traces,
+        ],
+    }
 
 
 def _title(found: NoiseGap, place: int) -> str:

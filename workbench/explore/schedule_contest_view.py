@@ -8,7 +8,6 @@ from plotly.subplots import make_subplots
 
 from workbench.explore.figure_data import as_list
 from workbench.explore.one_call import OneCall
-from workbench.explore.slider import set_slider, slider_below, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.stability.experiments import ScheduleContest, compare_schedules
@@ -73,13 +72,15 @@ def _figure() -> go.Figure:
     figure.update_layout(
         title={"font": {"size": 14}},
         legend={"y": -0.45},
-        sliders=slider_below("problem: "),
+        sliders=[{"currentvalue": {"prefix": "problem: "}, "pad": {"t": 50}}],
     )
     return figure
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
     found = cast(ScheduleContest, results["contest"])
+    steps = [_step(found, place) for place in range(len(found.problems))]
+    figure.layout.sliders[0].update(steps=steps, active=0)
     for schedule, trace in zip(_OTHERS, figure.data[: len(_OTHERS)], strict=True):
         ratios = [found.ratio(problem, schedule) for problem in found.problems]
         trace.x, trace.y = as_list([each.mean for each in ratios]), list(found.problems)
@@ -88,8 +89,9 @@ def _draw(figure: go.Figure, results: Results) -> None:
     norm, refined, linear = figure.data[len(_OTHERS) :]
     for trace in (norm, refined, linear):
         trace.x = list(range(1, found.steps + 1))
+    norm.y, refined.y = _curves(found, 0)
     linear.y = as_list(shape("linear", found.steps))
-    set_slider(figure, [_step(found, place) for place in range(len(found.problems))], active=0)
+    figure.layout.title.text = _title(found, 0)
 
 
 def _curves(found: ScheduleContest, place: int) -> tuple[list[Any], list[Any]]:
@@ -100,8 +102,10 @@ def _curves(found: ScheduleContest, place: int) -> tuple[list[Any], list[Any]]:
 
 def _step(found: ScheduleContest, place: int) -> dict[str, Any]:
     """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
-    changes = {number: {"y": y} for number, y in enumerate(_curves(found, place), len(_OTHERS))}
-    return slider_step(found.problems[place], place, {"title.text": _title(found, place)}, changes)
+    layout = {"title.text": _title(found, place), "sliders[0].active": place}
+    changed = {"y": list(_curves(found, place))}
+    traces = [len(_OTHERS), len(_OTHERS) + 1]
+    return {"label": found.problems[place], "method": "update", "args": [changed, layout, traces]}
 
 
 def _title(found: ScheduleContest, place: int) -> str:

@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from workbench.explore.batch_cost import sizes_code, usable_sizes
 from workbench.explore.figure_data import as_list
-from workbench.explore.slider import set_slider, slider_below, slider_step
+from workbench.explore.slider import set_slider, slider_step
 from workbench.explore.style import SHARES, styled
 from workbench.explore.training_cost import training_cost
 from workbench.explore.view import Cost, Results, Values, View
@@ -113,7 +113,7 @@ def _figure() -> go.Figure:
     figure.update_layout(
         title={"font": {"size": 14}},
         legend={"y": -0.45},
-        sliders=slider_below("optimizer: "),
+        sliders=[{"currentvalue": {"prefix": "optimizer: "}, "pad": {"t": 50}}],
     )
     return figure
 
@@ -156,7 +156,7 @@ def _step(found: StableRates, name: str) -> dict[str, Any]:
     legend = {2 * at + 1 for at, each in enumerate(OPTIMIZERS) if each in found.optimizers}
     maps = range(2 * len(OPTIMIZERS), 4 * len(OPTIMIZERS))
     here = range(4 * len(OPTIMIZERS))[_maps(name)]
-    visible = {
+    visible = {  # of all traces, whose places in the legend a widget loses otherwise
         number: {"visible": number not in maps or number in here, "showlegend": number in legend}
         for number in range(4 * len(OPTIMIZERS))
     }

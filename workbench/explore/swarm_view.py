@@ -12,7 +12,6 @@ from torch import Tensor
 
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.explore.figure_data import as_list
-from workbench.explore.slider import set_slider, show_step, slider_below, slider_step
 from workbench.explore.style import styled
 from workbench.explore.training_cost import training_cost
 from workbench.explore.view import Cost, Results, Values, View
@@ -146,7 +145,7 @@ def _figure() -> go.Figure:
         title={"font": {"size": 14}},
         margin={"t": 90},
         legend={"y": -0.08},
-        sliders=slider_below("step ", gap=70),
+        sliders=[{"currentvalue": {"prefix": "step "}, "pad": {"t": 70}}],
     )
     return figure
 
@@ -171,7 +170,8 @@ def _draw(figure: go.Figure, results: Results) -> None:
     ].text = f"{swarm.objective}: {found} of {len(swarm.runs)} runs find it, {descended} of SGD"
     moments = np.unique(np.linspace(0, len(at) - 1, min(_FRAMES, len(at))).astype(int))
     steps = [_step(crossing, int(place), number) for number, place in enumerate(moments)]
-    set_slider(figure, steps, active=len(steps) - 1)
+    figure.layout.sliders[0].update(steps=steps, active=len(steps) - 1)
+    _show(figure, steps[-1]["args"])
 
 
 def _step(crossing: Crossing, place: int, number: int) -> dict[str, Any]:
@@ -187,12 +187,19 @@ def _step(crossing: Crossing, place: int, number: int) -> dict[str, Any]:
         f"cosine {float(swarm.cosine[place, 0]):.2f}; "
         f"SGD {float(descent.energy[descended - 1, 0]):.3g}"
     )
-    lines = {f"shapes[{shape}].x{end}": step for shape in range(2) for end in range(2)}
-    changes = {
-        trace: {"x": _rounded(path[:, 0]), "y": _rounded(path[:, 1])}
-        for trace, path in zip((_CONSENSUS, _PARTICLES, _DESCENT), paths, strict=True)
+    return {
+        "label": str(step),
+        "method": "update",
+        "args": [
+            {"x": [_rounded(path[:, 0]) for path in paths], "y": [_rounded(path[:, 1]) for path in paths]},
+            {
+                **{f"shapes[{shape}].x{end}": step for shape in range(2) for end in range(2)},
+                "title.text": told,
+                "sliders[0].active": number,  # or a page that is loaded again has it where it was at first
+            },
+            [_CONSENSUS, _PARTICLES, _DESCENT],
+        ],
     }
-    return slider_step(str(step), number, {**lines, "title.text": told}, changes)
 
 
 def _ranks(energy: np.ndarray) -> np.ndarray:
@@ -203,6 +210,17 @@ def _ranks(energy: np.ndarray) -> np.ndarray:
 def _rounded(values: Tensor) -> list[Any]:
     """A coordinate for a page, which holds one for each particle and moment."""
     return as_list(values.double().numpy().round(3))
+
+
+def _show(figure: go.Figure, args: Any) -> None:
+    """Change the figure as a step of the slider does."""
+    data, layout, traces = args
+    for trace, x, y in zip(traces, data["x"], data["y"], strict=True):
+        figure.data[trace].x, figure.data[trace].y = x, y
+    for shape in range(2):
+        figure.layout.shapes[shape].update(x0=layout["shapes[0].x0"], x1=layout["shapes[0].x1"])
+    figure.layout.title.text = layout["title.text"]
+    figure.layout.sliders[0].active = layout["sliders[0].active"]
 
 
 def _play(figure: go.FigureWidget) -> dict[str, widgets.Widget]:
@@ -217,7 +235,7 @@ def _play(figure: go.FigureWidget) -> dict[str, widgets.Widget]:
             return
         place = round(event["new"] * (len(steps) - 1) / (_FRAMES - 1))
         with figure.batch_update():
-            show_step(figure, steps[place])
+            _show(figure, steps[place].args)
 
     play.observe(change, names="value")
     return {"play": play}

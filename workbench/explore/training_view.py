@@ -9,7 +9,7 @@ from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature import Trajectory, along
 from workbench.explore.curvature_parts import operator_of, product_seconds, search_cost
 from workbench.explore.figure_data import as_list
-from workbench.explore.slider import set_slider, slider_below, slider_step
+from workbench.explore.slider import set_slider, slider_step
 from workbench.explore.style import SHARES, styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
@@ -83,7 +83,7 @@ def _figure() -> go.Figure:
     figure.update_xaxes(title_text="index of the eigenpair", **below)
     figure.update_yaxes(type="category", automargin=True, autorange="reversed", **below)
     styled(figure, height=_HEIGHT)
-    figure.update_layout(sliders=slider_below("checkpoint: ", gap=60))
+    figure.update_layout(sliders=[{"currentvalue": {"prefix": "checkpoint: "}, "pad": {"t": 60}}])
     return figure
 
 

@@ -8,23 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from custom_functions import Square
 from torch import Tensor, nn
 
 import workbench as wb
 from workbench.inspection import activity, barriers, describe_problem, gradient_statistics
-
-
-class Square(torch.autograd.Function):
-    """Without a derivative in forward mode."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return x**2
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return 2 * ctx.saved_tensors[0] * gradient
 
 
 class Custom(nn.Module):

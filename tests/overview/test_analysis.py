@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from custom_functions import Square
 from torch import Tensor, nn
 
 import workbench as wb
@@ -153,20 +154,6 @@ def test_checkpoints_bring_the_path_of_the_training() -> None:
     found = analyze(problem, checkpoints=states, budget=2000)
     assert any(each.startswith("highest barrier") for each in (f.name for f in found["loss"].findings))
     assert "path of the training: no checkpoints were given" not in found["loss"].left_out
-
-
-class Square(torch.autograd.Function):
-    """An operation of one's own, with a derivative that can be derived again."""
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)  # type: ignore[attr-defined]
-        return x * x
-
-    @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return 2 * x * gradient
 
 
 class Recurrent(nn.Module):

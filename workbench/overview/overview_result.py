@@ -11,7 +11,7 @@ import pandas as pd
 
 from workbench.choices import check_choice
 from workbench.overview.caution import Caution
-from workbench.overview.section import Section
+from workbench.overview.section import Section, plural
 from workbench.problems import list_problems
 from workbench.result import Result, new_axes
 
@@ -75,7 +75,7 @@ class Overview(Result):
     def sentence(self) -> str:
         """The first thing to know: what rate to try, and how many warnings there are."""
         count = len(self.cautions)
-        warned = "Nothing to warn of" if not count else f"{count} warning{'s' if count > 1 else ''}"
+        warned = plural(count, "warning") if count else "Nothing to warn of"
         step = self.sections.get("step")
         return f"{warned}. {step.sentence}" if step is not None else f"{warned}."
 

@@ -1,7 +1,6 @@
 """``Section``: one part of an overview; what all parts share."""
 
 import dataclasses
-import math
 from typing import ClassVar
 
 import pandas as pd
@@ -104,19 +103,14 @@ class Section(Result):
         return with_style(section_html(self))
 
 
-def known(value: float | None) -> bool:
-    """Whether there is a finite number."""
-    return value is not None and math.isfinite(value)
-
-
 def rate_text(rate: float) -> str:
     """A learning rate with two digits, and no power of ten where it can be written without."""
     return f"{rate:.0f}" if 100 <= rate < 1e6 else f"{rate:.2g}"
 
 
-def plural(count: int, word: str, words: str = "") -> str:
+def plural(count: int, word: str) -> str:
     """``"1 layer"``, ``"2 layers"``."""
-    return f"{count:,} {word if count == 1 else words or word + 's'}"
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def join(words: list[str]) -> str:

@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from workbench.choices import check_count, check_number
 from workbench.problem import Problem
-from workbench.stability.rate_advice import find_maker
+from workbench.stability.rate_advice import Maker, find_maker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Setting:
     ----------
     problem : Problem
         The examples that are measured on.
-    name : str
-        Of the optimizer.
+    maker : Maker
+        What makes optimizers like the user's, and its name.
     given : object
         What was given as one: a name, a function or an optimizer.
     optimizer : Optimizer
@@ -36,7 +36,7 @@ class Setting:
     """
 
     problem: Problem
-    name: str
+    maker: Maker
     given: Any
     optimizer: Optimizer
     rate: float | None
@@ -80,7 +80,7 @@ def make_setting(
         optimizer = maker.make(own, rate or _SOME_RATE)
     return Setting(
         problem=problem,
-        name=maker.name,
+        maker=maker,
         given=given,
         optimizer=optimizer,
         rate=rate,

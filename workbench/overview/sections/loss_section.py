@@ -14,7 +14,7 @@ from workbench.inspection import Barriers, barriers
 from workbench.overview.caution import Caution
 from workbench.overview.finding import Finding
 from workbench.overview.planning import Cost, Level
-from workbench.overview.section import Section, known, rate_text
+from workbench.overview.section import Section, rate_text
 from workbench.overview.setting import Setting
 from workbench.overview.watch import Watch
 from workbench.problem import Problem
@@ -136,7 +136,7 @@ class LossSection(Section):
                 found.append(Finding("best rate of a single step", rate, rate - step, math.inf, "at least"))
             else:
                 found.append(Finding.within("best rate of a single step", self.lowest[0], step, "grid"))
-            if self.along.validity is not None and known(self.along.validity.radius):
+            if self.along.validity is not None and math.isfinite(self.along.validity.radius):
                 unit = math.sqrt(self.along.gram[0, 0])
                 radius, resolution = self.along.validity.radius, self.along.validity.resolution
                 found.append(
@@ -246,7 +246,7 @@ def measure(setting: Setting, watch: Watch, *, points: int, grid: int, between: 
         interrupted=watch.interrupted,
         along=along,
         rate=setting.update_rate,
-        optimizer=setting.name,
+        optimizer=setting.maker.name,
         plane=plane,
         walls=walls,
     )
@@ -259,7 +259,7 @@ def _slice_along(setting: Setting, points: int) -> LossSlice:
     slope = float(problem.gradient().double() @ update)
     bend = float(update @ (hessian(problem, check=False) @ update.to(problem.dtype)).double())
     reach = 3 * abs(slope) / bend if bend > 0 and slope else 10.0
-    direction = Directions(update.to(problem.dtype)[:, None], (f"update of {setting.name}",))
+    direction = Directions(update.to(problem.dtype)[:, None], (f"update of {setting.maker.name}",))
     return slice_loss(problem, direction, reach=min(max(reach, 1 / _FARTHEST), _FARTHEST), points=points)
 
 

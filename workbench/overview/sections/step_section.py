@@ -14,7 +14,7 @@ from workbench.overview.setting import Setting
 from workbench.overview.watch import Watch
 from workbench.result import new_axes
 from workbench.stability import RateLimit, TaylorRadius, rate_limit, sharpness_threshold, taylor_radius
-from workbench.stability.rate_advice import USUAL_RUNS
+from workbench.stability.rate_advice import USUAL_RUNS, guess_from_sharpness
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -308,7 +308,7 @@ def measure(
         watch.skip("formulas", reason)
     else:
         radius = watch.measure("Taylor radius along the update", taylor_radius, problem, setting.optimizer)
-    guess = _guess(setting.name, sharpness[0]) if sharpness is not None and sharpness[0] > 0 else None
+    guess = None if sharpness is None else guess_from_sharpness(setting.maker, sharpness[0])
     limit, tried = None, 0
     reserve = 2 + (100 + 30 * batches * setting.batch_size / problem.num_examples if batches else 0)
     if problem.can_split:
@@ -336,7 +336,7 @@ def measure(
         gradients=spent,
         seconds=watch.seconds,
         interrupted=watch.interrupted,
-        optimizer=setting.name,
+        optimizer=setting.maker.name,
         rate=setting.rate,
         batch_size=setting.batch_size,
         limit=limit,
@@ -370,9 +370,3 @@ def _formula(setting: Setting, watch: Watch) -> tuple[float, str]:
         )
         return math.nan, ""
     return threshold.value * setting.update_rate, threshold.rule.replace("/η", "/λ")
-
-
-def _guess(name: str, sharpness: float) -> float | None:
-    """Where a search for the limit starts; for adaptive methods curvature says nothing."""
-    share = {"sgd": 2.0, "momentum": 0.2}.get(name)
-    return None if share is None else share / sharpness

@@ -19,8 +19,12 @@ def guess_rate(problem: Problem, maker: Maker) -> tuple[float, int]:
         return maker.today or _USUAL_RATE, 0
     matrix = hessian(problem)
     pairs = eigenpairs(matrix, 1, "LM", tol=0.1, max_matvecs=PRODUCTS, method="lanczos")
-    sharpness = float(pairs.values[0].abs())
-    return (_SHARES[maker.name] / sharpness if sharpness > 0 else _USUAL_RATE), matrix.matvecs
+    return guess_from_sharpness(maker, float(pairs.values[0].abs())) or _USUAL_RATE, matrix.matvecs
+
+
+def guess_from_sharpness(maker: Maker, sharpness: float) -> float | None:
+    """Return a rate to begin with where the largest eigenvalue is known; None if it tells nothing."""
+    return _SHARES[maker.name] / sharpness if needs_products(maker) and sharpness > 0 else None
 
 
 def needs_products(maker: Maker) -> bool:

@@ -34,16 +34,18 @@ def evaluate(
             energy[i] = _sum_squares(flat[i * dim : (i + 1) * dim])
     if code in (ACKLEY, RASTRIGIN):
         _sum_cosines(flat, dim, cosines, sums)
-    one = energy.dtype.type(1)
+    # In the dtype of the energies throughout: with Python's numbers numba would go on in float64.
+    one, dimensions = energy.dtype.type(1), energy.dtype.type(dim)
+    fifth, euler = energy.dtype.type(0.2), energy.dtype.type(math.e)
     if code == RASTRIGIN:
         for i in range(len(energy)):
-            energy[i] += coefficient * (one * dim - sums[i])
+            energy[i] += coefficient * (dimensions - sums[i])
     if code == ACKLEY:
         for i in range(len(energy)):
-            sums[i] = exp(sums[i] / dim * one)
-            energy[i] = exp(-np.sqrt(energy[i] / dim * one) / 5 * one)
+            sums[i] = exp(sums[i] / dimensions)
+            energy[i] = exp(-fifth * np.sqrt(energy[i] / dimensions))
         for i in range(len(energy)):
-            energy[i] = coefficient * (one - energy[i]) + (one * math.e - sums[i])
+            energy[i] = coefficient * (one - energy[i]) + (euler - sums[i])
     for i in range(len(energy)):
         energy[i] *= scale
 

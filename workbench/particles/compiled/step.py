@@ -372,18 +372,33 @@ def _share(
     steepness = inside.dtype.type(alpha)
     for i in range(count):
         weights[i] = exp(steepness * (lowest - inside[i]))
-    total, squares = 0.0, 0.0
-    share = shares[block]
-    share[:] = 0
+    total, squares, heavy, rows = 0.0, 0.0, 0, np.empty(count, np.int64)
     for i in range(count):
         weight = weights[i]
         if weight > 0 and abs(inside[i]) < np.inf:  # energies that are not finite have no weight
             total += weight
             squares += weight * weight
-            row = flat[(block * BLOCK + i) * dim : (block * BLOCK + i + 1) * dim]
-            for j in range(dim):
-                share[j] += weight * row[j]
+            weights[heavy], rows[heavy] = weight, (block * BLOCK + i) * dim
+            heavy += 1
+    _add_rows(flat, dim, weights[:heavy], rows, shares[block])
     stats[block, 0], stats[block, 1], stats[block, 2] = lowest, total, squares
+
+
+@kernel()
+def _add_rows(flat: np.ndarray, dim: int, weights: np.ndarray, rows: np.ndarray, share: np.ndarray) -> None:
+    """Add up weighted rows that begin at these places: four at once, which keeps short ones quick."""
+    share[:] = 0
+    fours = len(weights) - len(weights) % 4
+    for i in range(0, fours, 4):
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        x0, x1 = flat[rows[i] : rows[i] + dim], flat[rows[i + 1] : rows[i + 1] + dim]
+        x2, x3 = flat[rows[i + 2] : rows[i + 2] + dim], flat[rows[i + 3] : rows[i + 3] + dim]
+        for j in range(dim):
+            share[j] += (w0 * x0[j] + w1 * x1[j]) + (w2 * x2[j] + w3 * x3[j])
+    for i in range(fours, len(weights)):
+        row = flat[rows[i] : rows[i] + dim]
+        for j in range(dim):
+            share[j] += weights[i] * row[j]
 
 
 @kernel()

@@ -22,7 +22,7 @@ from workbench.overview.budget import (
     seconds_of_vector,
 )
 from workbench.overview.overview_result import Overview
-from workbench.overview.planning import Level, choose_levels
+from workbench.overview.planning import Level, choose_levels, least
 from workbench.overview.section import Section
 from workbench.overview.sections import (
     curvature_section,
@@ -136,12 +136,13 @@ def analyze(
             if not chosen:
                 break
             key, level = next(iter(chosen.items()))  # the others are planned anew with what is left then
-            others = [waiting[each][0] for each in chosen if each != key]
+            others = [
+                other if other.bare else least(waiting[each]) for each, other in chosen.items() if each != key
+            ]
             most = left - sum(other.cost.at(prices) for other in others)
             with Watch(key, _ends(started, asked, level, others, prices), advance) as watch:
-                sections[key] = SECTIONS[key].measure(
-                    setting, watch, **level.settings, **_known(key, sections, most)
-                )
+                known = _known(key, sections, most, least(waiting[key]).cost.at(prices))
+                sections[key] = SECTIONS[key].measure(setting, watch, **level.settings, **known)
                 interrupted = watch.stopped
             del waiting[key]
             advance(1)
@@ -206,10 +207,10 @@ def _ends(started: float, budget: Budget, level: Level, others: Iterable[Level],
     return min(planned, started + budget.seconds - kept)
 
 
-def _known(key: str, sections: Mapping[str, Section], most: float) -> dict[str, Any]:
+def _known(key: str, sections: Mapping[str, Section], most: float, price: float) -> dict[str, Any]:
     """What a section takes from those before it, and from the budget."""
     if key != "step":
         return {}
     top = getattr(sections.get("curvature"), "top", None)
     sharpness = None if top is None else (top.values[0].item(), top.residuals[0].item())
-    return {"sharpness": sharpness, "most": most}
+    return {"sharpness": sharpness, "most": most, "price": price}

@@ -92,7 +92,7 @@ class Overview(Result):
             if self.examples == self.of_examples
             else f", on {self.examples:,} of {self.of_examples:,} examples"
         )
-        each = "" if math.isnan(self.gradient_seconds) else f" of {1000 * self.gradient_seconds:.3g} ms"
+        each = "" if math.isnan(self.gradient_seconds) else f" of {_duration(self.gradient_seconds)}"
         note = ", INTERRUPTED" if self.interrupted else ""
         return (
             f"Budget {self.budget}: {_count(self.gradients)} of {_count(self.allowed)} gradients{each} over "
@@ -153,6 +153,10 @@ class Overview(Result):
 def _as_word(text: str) -> str:
     """A name of letters, digits and single underscores."""
     return re.sub(r"[\W_]+", "_", text).strip("_")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
 def _count(gradients: float) -> str:

@@ -22,6 +22,7 @@ _CONFLICTS = 0.3  # share of pairs of batches that conflict: above that it is wa
 _DEAD = 0.2  # share of the units of a layer
 _GROWTH = 10.0  # from one layer to the next, or its inverse
 _SEEN = 2000  # examples that the layers are looked at with, at most
+_SHARE = 4  # batches that the data must have room for: larger ones overlap, and agree by that
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -179,7 +180,7 @@ def activity_cautions(found: Activity) -> list[Caution]:
 def offer(setting: Setting) -> list[Level]:
     """Return from how many batches the gradient may be measured."""
     examples = setting.problem.num_examples
-    share = min(setting.batch_size, examples) / examples
+    share = _batch_size(setting) / examples
     seen = min(_SEEN, examples) / examples
     return [
         Level(
@@ -195,10 +196,15 @@ def offer(setting: Setting) -> list[Level]:
 
 def measure(setting: Setting, watch: Watch, *, batches: int) -> GradientSection:
     """Measure the gradient of batches, and what each layer puts out."""
-    problem = setting.problem
+    problem, size = setting.problem, _batch_size(setting)
+    if size < setting.batch_size and problem.can_split:
+        reason = (
+            f"of {plural(problem.num_examples, 'example')} they overlap too much; batches of {size} instead"
+        )
+        watch.skip(f"gradients of batches of {setting.batch_size}", reason)
     statistics = watch.measure(
-        "gradient statistics", gradient_statistics, problem, setting.batch_size, batches, setting.seed
-    )  # fmt: skip
+        "gradient statistics", gradient_statistics, problem, size, batches, setting.seed
+    )
     seen = watch.measure("activity of the layers", activity, problem, min(_SEEN, problem.num_examples))
     parts = [each for each in (statistics, seen) if each is not None]
     for part in parts:
@@ -213,6 +219,11 @@ def measure(setting: Setting, watch: Watch, *, batches: int) -> GradientSection:
         statistics=statistics,
         activity=seen,
     )
+
+
+def _batch_size(setting: Setting) -> int:
+    """That of the training, or less where the data is too small for several such batches."""
+    return min(setting.batch_size, max(setting.problem.num_examples // _SHARE, 1))
 
 
 def _reading(name: str, reading: Reading, unit: str = "") -> Finding:

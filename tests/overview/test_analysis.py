@@ -1,6 +1,8 @@
 """An overview of small problems: complete, within its budget, true, saved and read again."""
 
 import math
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from custom_functions import Square
 from torch import Tensor, nn
 
 import workbench as wb
+from workbench import paths
 from workbench.overview import analysis, analyze
 from workbench.overview.analysis import SECTIONS
 from workbench.overview.sections import curvature_section, gradient_section, saliency_section, step_section
@@ -94,6 +97,19 @@ def test_the_page_has_every_section_and_asks_the_network_for_nothing(
     assert page.count('<img src="data:image/png;base64,') == drawn >= 5
     assert "http" not in page.replace("http-equiv", "")
     assert list(tmp_path.iterdir()) == [tmp_path / "page.html"]
+
+
+def test_a_page_of_the_project_links_to_its_notebooks_and_others_do_not(
+    overview: wb.Overview, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ".ipynb" not in overview.to_html(tmp_path / "elsewhere" / "page.html").read_text()
+    project = tmp_path / "project"
+    shutil.copytree(paths.notebooks(), project / "notebooks")
+    monkeypatch.setattr(paths, "notebooks", lambda: project / "notebooks")
+    page = overview.to_html(project / "reports" / "page.html")
+    links = re.findall('href="([^"#]+)"', page.read_text())
+    assert len(links) == len(overview.sections)
+    assert all((page.parent / link).is_file() for link in links)
 
 
 def test_the_same_seed_gives_the_same_overview(overview: wb.Overview) -> None:

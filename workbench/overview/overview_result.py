@@ -133,14 +133,14 @@ class Overview(Result):
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Write a page that opens without a network; returns its path.
 
-        The file appears whole or not at all.
+        The file appears whole or not at all. In a folder of the project its sections link to their notebooks.
         """
         from workbench.overview.pages import page_html
 
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(page_html(self), encoding="utf-8")
+        partial.write_text(page_html(self, path), encoding="utf-8")
         partial.replace(path)
         return path
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from workbench.inspection import Activity, GradientStatistics, activity, gradient_statistics
 from workbench.moment import Reading
 from workbench.overview.caution import Caution
-from workbench.overview.finding import Finding
+from workbench.overview.finding import FEWEST, Finding
 from workbench.overview.planning import Cost, Level
 from workbench.overview.section import Section, plural
 from workbench.overview.setting import Setting
@@ -52,6 +52,11 @@ class GradientSection(Section):
         ratio = whole.signal_to_noise.value
         if not math.isfinite(ratio):
             return f"The gradient has a length of {whole.norm:.3g}; its noise could not be measured."
+        if self.statistics.batches < FEWEST:
+            return (
+                f"The gradient has a length of {whole.norm:.3g}; its noise cannot be told from "
+                f"{self.statistics.batches} batches."
+            )
         scale = whole.noise_scale.value
         if math.isfinite(scale):
             size = f"{scale:,.0f} examples" if scale >= 2 else "a single example"
@@ -83,10 +88,10 @@ class GradientSection(Section):
             low, high = self.statistics.conflict_interval
             found = [
                 Finding.exact("length of the gradient", whole.norm),
-                _reading("noise scale", whole.noise_scale, "examples"),
-                _reading("signal to noise of a batch", whole.signal_to_noise),
+                self._of_batches("noise scale", whole.noise_scale, "examples"),
+                self._of_batches("signal to noise of a batch", whole.signal_to_noise),
                 Finding("pairs of batches that conflict", whole.conflicts.value, low, high, "95 %", "%"),
-                _reading("mean cosine between batches", whole.mean_cosine),
+                self._of_batches("mean cosine between batches", whole.mean_cosine),
             ]
         if self.activity is not None:
             found += self._of_activity(self.activity)
@@ -96,8 +101,13 @@ class GradientSection(Section):
     def cautions(self) -> tuple[Caution, ...]:
         """Conflicts, dead units, exploding or vanishing layers."""
         found = []
-        if self.statistics is not None and self.statistics.whole.conflicts.value > _CONFLICTS:
-            share = self.statistics.whole.conflicts.value
+        found_in = self.statistics
+        if (
+            found_in is not None
+            and found_in.batches >= FEWEST
+            and found_in.whole.conflicts.value > _CONFLICTS
+        ):
+            share = found_in.whole.conflicts.value
             found.append(
                 Caution(
                     f"{share:.0%} of pairs of batches pull against each other: batches of this size hardly "
@@ -128,10 +138,17 @@ class GradientSection(Section):
         self.activity.plot(right)
         right.set_title("")
 
+    def _of_batches(self, name: str, reading: Reading, unit: str = "") -> Finding:
+        assert self.statistics is not None
+        return Finding.estimated(name, *reading, self.statistics.batches, "batches", unit)
+
     @staticmethod
     def _of_activity(found: Activity) -> list[Finding]:
-        rows = [_reading("growth of outputs per layer", found.growth)]
-        rows.append(_reading("growth of gradients per layer back", found.gradient_growth))
+        layers = int(found.layers.sum())
+        rows = [
+            Finding.estimated("growth of outputs per layer", *found.growth, layers, "layers"),
+            Finding.estimated("growth of gradients per layer back", *found.gradient_growth, layers, "layers"),
+        ]
         if found.units.any():
             rows.append(Finding.exact("dead units", found.dead_share, "%"))
         return rows
@@ -224,7 +241,3 @@ def measure(setting: Setting, watch: Watch, *, batches: int) -> GradientSection:
 def _batch_size(setting: Setting) -> int:
     """That of the training, or less where the data is too small for several such batches."""
     return min(setting.batch_size, max(setting.problem.num_examples // _SHARE, 1))
-
-
-def _reading(name: str, reading: Reading, unit: str = "") -> Finding:
-    return Finding.within(name, reading.value, reading.error, "standard error", unit)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from workbench.overview.caution import Caution
-from workbench.overview.finding import Finding
+from workbench.overview.finding import FEWEST, Finding
 from workbench.overview.planning import Cost, Level
 from workbench.overview.section import Section, join, plural
 from workbench.overview.setting import Setting
@@ -306,8 +306,9 @@ def measure(setting: Setting, watch: Watch, *, evidence: int) -> SaliencySection
 
 
 def _finding(name: str, found: Evidence) -> Finding:
-    kind = "95 %" if math.isfinite(found.low) else "of too few examples for an interval"
-    return Finding(name, found.mean, found.low, found.high, kind)
+    if found.n < FEWEST or not math.isfinite(found.low):
+        return Finding(name, found.mean, kind=f"from {plural(found.n, 'example')}: too few for an interval")
+    return Finding(name, found.mean, found.low, found.high, "95 %")
 
 
 def _choose_maps(layers: tuple[str, ...]) -> dict[str, tuple[str, Any, str | None]]:

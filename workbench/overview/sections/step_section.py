@@ -274,7 +274,7 @@ def offer(setting: Setting) -> list[Level]:
     if not setting.problem.can_split:  # nothing can be tried: formulas alone
         return [Level(Cost(gradients=2, forwards=2), {"steps": 0, "batches": 0})]
     levels = [Level(Cost(gradients=2, forwards=2), {"steps": 0, "batches": 0}, bare=True)]
-    for steps, batches in ((20, 0), (50, 0), (100, 4), (200, 8)):
+    for steps, batches in ((20, 0), (50, 0), (100, 5), (200, 8)):
         runs = _SEEDS * USUAL_RUNS
         judged = min(_JUDGED, setting.problem.num_examples) / setting.problem.num_examples
         cost = Cost(
@@ -335,6 +335,13 @@ def measure(
             "curvature of batches", batch_spectra, problem, [setting.batch_size], 1, batches=batches,
             probes=2, seed=setting.seed,
         )  # fmt: skip
+    if problem.can_split and setting.maker.name == "sgd":
+        rate = "learning_rate" if setting.rate is None else f"{setting.rate:g}"
+        watch.skip(
+            "linear stability of batches",
+            "it takes the gradients of single examples, and holds only where all are fitted: call "
+            f"wb.stability.linear_stability(problem, {rate}, {setting.batch_size})",
+        )
     spent += limit.gradients if limit is not None else _spent_in_vain(setting, tried, steps)
     spent += 2 * batch.matvecs if batch is not None else 0
     return StepSection(

@@ -207,9 +207,12 @@ def _deeper(
 ) -> tuple[str, Level, float] | None:
     """The deepest level that time is left for, of the first section that has one, and how long it takes.
 
-    What a section took before tells that better than prices do, unless that was a bare level.
+    What a section took before tells that better than prices do, unless that was a bare level; bare ones come
+    before all others, and what did not even end at its own depth is not tried deeper.
     """
-    for key, level in taken.items():
+    whole = [key for key in taken if not sections[key].interrupted]
+    for key in sorted(whole, key=lambda key: not taken[key].bare):
+        level = taken[key]
         before = level.cost.at(prices)
         unit = prices.seconds if level.bare or not before else sections[key].seconds / before
         for deeper in reversed(offers[key][offers[key].index(level) + 1 :]):

@@ -101,13 +101,10 @@ class GradientSection(Section):
     def cautions(self) -> tuple[Caution, ...]:
         """Conflicts, dead units, exploding or vanishing layers."""
         found = []
-        found_in = self.statistics
-        if (
-            found_in is not None
-            and found_in.batches >= FEWEST
-            and found_in.whole.conflicts.value > _CONFLICTS
-        ):
-            share = found_in.whole.conflicts.value
+        statistics = self.statistics
+        enough = statistics is not None and statistics.batches >= FEWEST
+        share = statistics.whole.conflicts.value if statistics is not None else 0.0
+        if enough and share > _CONFLICTS:
             found.append(
                 Caution(
                     f"{share:.0%} of pairs of batches pull against each other: batches of this size hardly "

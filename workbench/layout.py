@@ -40,10 +40,20 @@ def lay_out(selection: Selection) -> tuple[ParameterSlice, ...]:
 
 def layers_of(layout: Sequence[Any]) -> dict[str, list[str]]:
     """Names of the parameters of each layer: ``"blocks.0.linear"`` has its weight and bias."""
+    return group_by_layer([part.name for part in layout])
+
+
+def group_by_layer(names: Sequence[str]) -> dict[str, list[str]]:
+    """Names of parameters by the module that holds them.
+
+    Those that the model itself holds, such as positions, are a layer each; its own weight and bias are one,
+    ``"weight, bias"``: the model is a layer then.
+    """
+    own = [name for name in names if name in ("weight", "bias")]
     layers: dict[str, list[str]] = {}
-    for part in layout:
-        layer, _, leaf = part.name.rpartition(".")
-        layers.setdefault(layer or leaf, []).append(part.name)
+    for name in names:
+        layer = name.rpartition(".")[0] or (", ".join(own) if name in own else name)
+        layers.setdefault(layer, []).append(name)
     return layers
 
 

@@ -368,3 +368,26 @@ def test_a_constant_loss_can_be_drawn() -> None:
     problem = function(lambda w: 0 * w.sum() + 1, 1.0, 1.0)
     slice_loss(problem, torch.eye(2, dtype=torch.float64), points=3).plot()
     slice_loss(problem, torch.eye(2, dtype=torch.float64)[:, 0], points=3).plot()
+
+
+def test_a_line_reaches_beyond_where_its_parabola_is_back() -> None:
+    torch.manual_seed(0)
+    data = (torch.randn(30, 3, dtype=torch.float64), torch.randn(30, 1, dtype=torch.float64))
+    problem = wb.Problem(nn.Linear(3, 1, bias=False).double(), nn.MSELoss(), data)
+    direction = -problem.gradient()
+    found = slice_loss(problem, direction, reach="parabola", points=13)
+    slope = float(problem.gradient() @ direction)
+    bend = float(2 * (data[0] @ direction).square().mean())
+    assert found.axes[0][-1] == pytest.approx(3 * abs(slope) / bend)
+    assert found.loss[10] == pytest.approx(found.origin_loss)  # two thirds of the way
+    assert found.matvecs == 1
+
+
+def test_only_a_line_with_a_model_reaches_as_far_as_that() -> None:
+    problem = wb.Problem(nn.Linear(3, 1), nn.MSELoss(), (torch.randn(30, 3), torch.randn(30, 1)))
+    with pytest.raises(ValueError, match="reach='parabola' is for one direction"):
+        slice_loss(problem, torch.eye(4)[:, :2], reach="parabola")
+    with pytest.raises(ValueError, match="reach='parabola' is for one direction"):
+        slice_loss(problem, torch.eye(4)[0], reach="parabola", quadratic=False)
+    with pytest.raises(ValueError, match="reach='parabolla' is not one of 'parabola'"):
+        slice_loss(problem, torch.eye(4)[0], reach="parabolla")

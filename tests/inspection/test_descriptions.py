@@ -388,3 +388,12 @@ def test_losses_of_ones_own_may_drop_a_dimension_or_mean_bits() -> None:
     assert (found.data.metric, found.data.value) == ("accuracy", pytest.approx(right))
     found = describe_problem(wb.Problem(model, squares, (inputs, bits)))
     assert found.data.metric == "R²"
+
+
+def test_a_bare_layer_is_one_layer_of_its_kind() -> None:
+    found = describe_problem(
+        wb.Problem(nn.Linear(4, 2), nn.MSELoss(), (torch.randn(9, 4), torch.randn(9, 2)))
+    )
+    assert found.kinds == ("Linear",)
+    assert found.shapes == ("weight 2 × 4, bias 2",)
+    assert list(found.counts) == [10]

@@ -1,6 +1,8 @@
 """An overview of small problems: complete, within its budget, true, saved and read again."""
 
 import math
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +12,10 @@ from custom_functions import Square
 from torch import Tensor, nn
 
 import workbench as wb
+from workbench import paths
 from workbench.overview import analysis, analyze
 from workbench.overview.analysis import SECTIONS
-from workbench.overview.sections import curvature_section, step_section
+from workbench.overview.sections import curvature_section, gradient_section, saliency_section, step_section
 from workbench.parameters import list_notebooks
 from workbench.progress import listening
 
@@ -96,6 +99,19 @@ def test_the_page_has_every_section_and_asks_the_network_for_nothing(
     assert list(tmp_path.iterdir()) == [tmp_path / "page.html"]
 
 
+def test_a_page_of_the_project_links_to_its_notebooks_and_others_do_not(
+    overview: wb.Overview, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ".ipynb" not in overview.to_html(tmp_path / "elsewhere" / "page.html").read_text()
+    project = tmp_path / "project"
+    shutil.copytree(paths.notebooks(), project / "notebooks")
+    monkeypatch.setattr(paths, "notebooks", lambda: project / "notebooks")
+    page = overview.to_html(project / "reports" / "page.html")
+    links = re.findall('href="([^"#]+)"', page.read_text())
+    assert len(links) == len(overview.sections)
+    assert all((page.parent / link).is_file() for link in links)
+
+
 def test_the_same_seed_gives_the_same_overview(overview: wb.Overview) -> None:
     again = analyze(classifier(), budget=900, held_out=(torch.randn(50, 6), torch.randint(3, (50,))))
     mine, theirs = (each.frame().query("section != 'model'") for each in (overview, again))
@@ -108,6 +124,36 @@ def test_a_budget_of_gradients_is_kept(budget: float) -> None:
     assert found.gradients <= budget
     assert len(found.sections) + len(found.missing) == len(SECTIONS)
     assert all("gradients at least" in each for each in found.missing)
+
+
+def test_formulas_stand_alone_where_no_rate_can_be_tried() -> None:
+    step = analyze(classifier(), budget=60, learning_rate=0.1)["step"]
+    assert isinstance(step, step_section.StepSection)
+    assert step.limit is None
+    assert "none is advised" in step.sentence
+    assert [mark.tested for mark in step.marks] == [False, False]
+    assert any("gradients at least, which the budget does not leave" in each for each in step.left_out)
+
+
+def test_batches_larger_than_a_quarter_of_the_data_are_not_compared() -> None:
+    found = analyze(classifier(20), budget=60)["gradient"]
+    assert isinstance(found, gradient_section.GradientSection)
+    assert found.statistics is not None
+    assert found.statistics.batch_size == 5
+    assert any("of 20 examples they overlap too much" in each for each in found.left_out)
+
+
+def test_pictures_are_taken_from_several_batches() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 2)).eval()
+    data = [(torch.randn(2, 1, 8, 8), torch.tensor([0, 1])) for _ in range(4)]
+    found = analyze(wb.Problem(model, nn.CrossEntropyLoss(), data), budget=100)["saliency"]
+    assert isinstance(found, saliency_section.SaliencySection)
+    inputs = found.maps[0].inputs
+    assert inputs is not None
+    assert torch.equal(inputs, torch.cat([batch[0] for batch in data[:3]]))
+    assert "Maps of 6 pictures" in found.sentence
+    assert "6 examples" in found.caption
 
 
 def test_a_larger_budget_goes_deeper() -> None:

@@ -28,6 +28,12 @@ def test_errors_are_to_both_sides() -> None:
     assert found.summary() == "trace: 10 ± 2 (± standard error)"
 
 
+def test_an_estimate_from_few_draws_has_no_interval() -> None:
+    few, enough = (Finding.estimated("trace", 10, 2, count, "probes") for count in (4, 5))
+    assert (few.text, few.kind) == ("10", "from 4 probes: too few for an interval")
+    assert (enough.text, enough.kind) == ("10 ± 2", "± standard error")
+
+
 def test_a_caution_says_its_number_and_where_it_begins() -> None:
     found = Caution("units are dead", "dead units of relu", 0.3125, 0.2)
     assert found.sentence == "Units are dead."

@@ -34,6 +34,16 @@ def test_what_does_not_fit_is_named_and_leaves_room_for_others() -> None:
     assert missing == {"b": 100}
 
 
+def test_a_bare_level_is_taken_only_where_the_next_does_not_fit() -> None:
+    bare = Level(Cost(gradients=1), {"depth": -1}, bare=True)
+    offers = {"a": levels(1, 9), "b": [bare, *levels(10, 40)]}
+    for budget, depths in ((5, (0, -1)), (11, (0, 0)), (19, (1, 0)), (59, (1, 1))):
+        chosen, missing = choose_levels(offers, PRICES, budget)
+        assert (chosen["a"].settings["depth"], chosen["b"].settings["depth"]) == depths
+        assert not missing
+    assert choose_levels({"b": offers["b"]}, PRICES, 0.5)[1] == {"b": 1}
+
+
 def test_a_level_is_not_skipped() -> None:
     chosen, _ = choose_levels({"a": levels(1, 100, 3)}, PRICES, 10)
     assert chosen["a"].settings["depth"] == 0

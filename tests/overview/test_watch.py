@@ -6,6 +6,7 @@ import time
 
 from workbench.overview.watch import Watch
 from workbench.progress import progress, still_at_work
+from workbench.stability import rate_limit
 
 
 def quiet(steps: int, note: str = "") -> None:
@@ -46,6 +47,13 @@ def test_a_failure_is_left_out_with_its_first_line() -> None:
     assert watch.left_out == ["curvature: no such thing"]
     assert not watch.interrupted
     assert not watch.stopped
+
+
+def test_a_failure_of_a_public_function_names_it_for_its_arguments() -> None:
+    with Watch("section", math.inf, quiet) as watch:
+        watch.measure("rates", rate_limit, None, steps=-1, seeds=-1)
+    (reason,) = watch.left_out
+    assert reason.endswith(" (said by wb.stability.rate_limit)")
 
 
 def test_a_failure_without_words_has_the_name_of_its_kind() -> None:

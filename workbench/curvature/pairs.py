@@ -8,6 +8,7 @@ import pandas as pd
 from torch import Tensor
 
 from workbench.colors import BLUE, VERMILION
+from workbench.layout import group_by_layer
 from workbench.result import Result, new_axes
 
 if TYPE_CHECKING:
@@ -109,12 +110,12 @@ class Eigenpairs(Result):
             and ``a.bias`` are of layer ``a``.
         """
         mass = self.layer_mass()
-        name = mass["parameter"]
-        layer = name.str.rpartition(".")[0].where(lambda names: names != "", name)
+        layers = group_by_layer([name for name, _, _ in self._layout])
+        layer = mass["parameter"].map({name: layer for layer, names in layers.items() for name in names})
         table = mass.assign(layer=layer).pivot_table(
             index="index", columns="layer", values="share", aggfunc="sum", sort=False
         )
-        return table[list(dict.fromkeys(layer))]
+        return table[list(layers)]
 
     def sine_bound(self, count: int) -> float:
         """Bound on the sine of the largest angle between the first ``count`` vectors' span and the true one.

@@ -1,19 +1,20 @@
 """``slice_loss``: the loss along one or two directions."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.choices import check_count
+from workbench.choices import check_choice, check_count
 from workbench.curvature.directions import Directions, read_directions
 from workbench.curvature.loss_slice import LossSlice, distances
 from workbench.curvature.operators import Hessian
 from workbench.problem import Problem
 from workbench.progress import progress
 
+_FARTHEST = 1e6  # lengths of a direction that a line goes, if its quadratic model decides
 _MARGIN = 1.1  # how far a plane reaches beyond the path in it
 
 
@@ -21,7 +22,7 @@ def slice_loss(
     problem: Problem,
     directions: Any,
     *,
-    reach: float | Sequence[float] | None = None,
+    reach: float | Sequence[float] | Literal["parabola"] | None = None,
     points: int = 25,
     quadratic: bool = True,
     regularization: bool = False,
@@ -41,6 +42,8 @@ def slice_loss(
     reach : float or one per direction, optional
         The grid goes from ``-reach`` to ``reach`` in the coordinates, in units of the direction's length. By
         default 1; for a trajectory, just beyond its path. A line between checkpoints goes from 0 to 1.
+        ``"parabola"``, for one direction: 1.5 times as far as where the quadratic model is back at the loss
+        of the origin, from a millionth to a million; 10 if it never is.
     points : int
         Points per direction: odd, so that the origin is one of them, and at least 3.
     quadratic : bool
@@ -72,7 +75,12 @@ def slice_loss(
     check_count("points", points, low=3)
     if points % 2 == 0:
         raise ValueError(f"points={points} is even, so the origin is none of them: it must be odd")
-    axes = _make_axes(directions, reach, points)
+    by_model = isinstance(reach, str)
+    if by_model:
+        check_choice("reach", reach, ("parabola",))
+        if not quadratic or directions.end is not None or directions.vectors.shape[1] != 1:
+            raise ValueError("reach='parabola' is for one direction, with its quadratic model")
+    axes = _make_axes(directions, None if by_model else reach, points)
     here = problem if directions.origin is None else problem.at(directions.origin)
     vectors = directions.vectors.to(device=here.device, dtype=here.dtype)
     gram = (vectors.double().T @ vectors.double()).cpu().numpy()
@@ -80,6 +88,8 @@ def slice_loss(
     gradient = hessian = None
     if quadratic and not carried:
         gradient, hessian = _expand(here, vectors, regularization)
+        if by_model:
+            axes = _make_axes(directions, _reach_of(gradient[0], hessian[0, 0]), points)
 
     loss_at = _losses(problem, here, directions, vectors, regularization)
     loss = np.full([points] * len(axes), np.nan)
@@ -115,9 +125,7 @@ def slice_loss(
     )
 
 
-def _make_axes(
-    directions: Directions, reach: float | Sequence[float] | None, points: int
-) -> tuple[np.ndarray, ...]:
+def _make_axes(directions: Directions, reach: Any, points: int) -> tuple[np.ndarray, ...]:
     """Coordinates of the grid; 0 is exactly among them."""
     if directions.end is not None:
         if reach is not None:
@@ -135,6 +143,12 @@ def _make_axes(
         raise ValueError(f"reach={reach} is out of range: it must be positive, one number or {count}")
     half = points // 2
     return tuple(float(each) * np.arange(-half, half + 1) / half for each in reaches)
+
+
+def _reach_of(slope: float, bend: float) -> float:
+    """1.5 times as far as where a parabola is back at its start; some length for one that never is."""
+    reach = 3 * abs(slope) / bend if bend > 0 and slope else 10.0
+    return min(max(reach, 1 / _FARTHEST), _FARTHEST)
 
 
 def _outwards(axes: tuple[np.ndarray, ...], gram: np.ndarray, *, ends_first: bool) -> list[tuple[int, ...]]:

@@ -69,7 +69,10 @@ def describe_problem(problem: Problem, held_out: Any = None) -> ProblemDescripti
         outputs=_describe(tensors(outputs)),
         targets=_describe(tensors(problem.batch_targets(first))),
         layers=tuple(layers),
-        kinds=tuple(type(modules[name]).__name__ if name in modules else "Parameter" for name in layers),
+        kinds=tuple(
+            "Parameter" if names == [layer] else type(modules[names[0].rpartition(".")[0]]).__name__
+            for layer, names in layers.items()
+        ),
         shapes=tuple(
             ", ".join(f"{name.rpartition('.')[2]} {_by(shapes[name])}" for name in names)
             for names in layers.values()

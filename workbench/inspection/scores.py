@@ -150,6 +150,8 @@ def draw_classes(ax: "Axes", scores: dict[str, Score]) -> None:
         width = 0.8 / len(scores)
         left = np.arange(len(shares)) + (place - (len(scores) - 1) / 2) * width
         ax.bar(left, shares, width, color=color, label=label)
+    if not sort:
+        ax.locator_params(axis="x", integer=True)
     ax.set_xlabel("classes, the most frequent first" if sort else "class")
     ax.set_ylabel("share of the targets")
     if len(scores) > 1:

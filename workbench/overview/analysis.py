@@ -22,7 +22,7 @@ from workbench.overview.budget import (
     seconds_of_vector,
 )
 from workbench.overview.overview_result import Overview
-from workbench.overview.planning import Level, choose_levels
+from workbench.overview.planning import Level, choose_levels, least
 from workbench.overview.section import Section
 from workbench.overview.sections import (
     curvature_section,
@@ -112,7 +112,8 @@ def analyze(
     section gets its cheapest form first, the most informative ones before the others, then what is left goes
     into deeper ones in the same order; what a section does not use is planned anew for the next. Sections
     that do not fit are named, with what they would have cost. A budget of time is turned into gradients by
-    timing one; sections that take much longer than planned are stopped, with what they have. Where even the
+    timing one; sections that take much longer than planned are stopped, with what they have. Time that is
+    left at the end, where they took less, goes into measuring some of them anew and deeper. Where even the
     cheapest forms do not fit into the time, all is measured on a random part of the examples, and the
     overview says so.
     """
@@ -125,26 +126,46 @@ def analyze(
     setting = make_setting(problem, optimizer, learning_rate, batch_size, held_out, seed)
     prices = _prices(setting, asked)
     allowed = _left(asked, prices, spent=0.0, started=time.monotonic())
-    waiting = {key: kind.offer(setting) for key, kind in SECTIONS.items()}
+    offers = {key: kind.offer(setting) for key, kind in SECTIONS.items()}
+    waiting = dict(offers)
     sections: dict[str, Section] = {}
+    taken: dict[str, Level] = {}
+    spent = 0.0
     interrupted = False
     with progress(f"overview of {problem.name}", len(waiting)) as advance:
         while not interrupted:
-            spent = sum(section.gradients for section in sections.values())
             left = _left(asked, prices, spent, started)
             chosen, missing = choose_levels(waiting, prices, left)
             if not chosen:
                 break
             key, level = next(iter(chosen.items()))  # the others are planned anew with what is left then
-            others = [waiting[each][0] for each in chosen if each != key]
+            others = [
+                other if other.bare else least(waiting[each]) for each, other in chosen.items() if each != key
+            ]
             most = left - sum(other.cost.at(prices) for other in others)
             with Watch(key, _ends(started, asked, level, others, prices), advance) as watch:
-                sections[key] = SECTIONS[key].measure(
-                    setting, watch, **level.settings, **_known(key, sections, most)
-                )
+                known = _known(key, sections, most, least(waiting[key]).cost.at(prices))
+                sections[key] = SECTIONS[key].measure(setting, watch, **level.settings, **known)
                 interrupted = watch.stopped
+            taken[key] = level
+            spent += sections[key].gradients
             del waiting[key]
             advance(1)
+        while not interrupted:
+            found = _deeper(sections, taken, offers, prices, _seconds_left(asked, started))
+            if found is None:
+                break
+            key, level, seconds = found
+            ends = min(time.monotonic() + _SLACK * seconds + _GRACE, started + asked.seconds)
+            with Watch(key, ends, advance) as watch:
+                known = _known(key, sections, _left(asked, prices, spent, started), math.nan)
+                section = SECTIONS[key].measure(setting, watch, **level.settings, **known)
+                interrupted = watch.stopped
+            spent += section.gradients
+            if section.interrupted:  # what is there stays, and nothing as deep is tried again
+                offers[key] = offers[key][: offers[key].index(level)]
+            else:
+                sections[key], taken[key] = section, level
     sections = {key: sections[key] for key in SECTIONS if key in sections}
     return Overview(
         problem=problem.name,
@@ -154,7 +175,7 @@ def analyze(
         ),
         budget=str(asked),
         allowed=allowed,
-        gradients=sum(section.gradients for section in sections.values()),
+        gradients=spent,
         seconds=time.monotonic() - started,
         gradient_seconds=prices.seconds,
         examples=problem.num_examples,
@@ -167,7 +188,38 @@ def _left(budget: Budget, prices: Prices, spent: float, started: float) -> float
     """Gradients that can still be spent; a little less of a budget of time, for pictures and surprises."""
     if math.isinf(budget.seconds):
         return budget.gradients - spent
-    return _PLANNED * (budget.seconds - (time.monotonic() - started)) / prices.seconds
+    return _seconds_left(budget, started) / prices.seconds
+
+
+def _seconds_left(budget: Budget, started: float) -> float:
+    """Time that may still be planned; none of a budget of gradients, whose prices are exact."""
+    if math.isinf(budget.seconds):
+        return 0.0
+    return _PLANNED * (budget.seconds - (time.monotonic() - started))
+
+
+def _deeper(
+    sections: Mapping[str, Section],
+    taken: Mapping[str, Level],
+    offers: Mapping[str, list[Level]],
+    prices: Prices,
+    seconds: float,
+) -> tuple[str, Level, float] | None:
+    """The deepest level that time is left for, of the first section that has one, and how long it takes.
+
+    What a section took before tells that better than prices do, unless that was a bare level; bare ones come
+    before all others, and what did not even end at its own depth is not tried deeper.
+    """
+    whole = [key for key in taken if not sections[key].interrupted]
+    for key in sorted(whole, key=lambda key: not taken[key].bare):
+        level = taken[key]
+        before = level.cost.at(prices)
+        unit = prices.seconds if level.bare or not before else sections[key].seconds / before
+        for deeper in reversed(offers[key][offers[key].index(level) + 1 :]):
+            price = unit * deeper.cost.at(prices)
+            if price <= seconds:
+                return key, deeper, price
+    return None
 
 
 def _prices(setting: Setting, budget: Budget) -> Prices:
@@ -206,10 +258,10 @@ def _ends(started: float, budget: Budget, level: Level, others: Iterable[Level],
     return min(planned, started + budget.seconds - kept)
 
 
-def _known(key: str, sections: Mapping[str, Section], most: float) -> dict[str, Any]:
+def _known(key: str, sections: Mapping[str, Section], most: float, price: float) -> dict[str, Any]:
     """What a section takes from those before it, and from the budget."""
     if key != "step":
         return {}
     top = getattr(sections.get("curvature"), "top", None)
     sharpness = None if top is None else (top.values[0].item(), top.residuals[0].item())
-    return {"sharpness": sharpness, "most": most}
+    return {"sharpness": sharpness, "most": most, "price": price}

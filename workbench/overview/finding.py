@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+FEWEST = 5  # with fewer, a standard error is itself off by a third and more
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Finding(Result):
     """One number, with its interval.
@@ -47,6 +50,15 @@ class Finding(Result):
         """Return a number with an error to both sides."""
         kind = "" if math.isnan(error) else f"± {kind}"
         return cls(name, float(value), float(value - error), float(value + error), kind, unit)
+
+    @classmethod
+    def estimated(
+        cls, name: str, value: float, error: float, count: int, what: str, unit: str = ""
+    ) -> "Finding":
+        """Return a mean over ``count`` of ``what``, with its standard error if they are enough for one."""
+        if count < FEWEST:
+            return cls(name, float(value), kind=f"from {count} {what}: too few for an interval", unit=unit)
+        return cls.within(name, value, error, "standard error", unit)
 
     @property
     def text(self) -> str:

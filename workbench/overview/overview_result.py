@@ -92,7 +92,7 @@ class Overview(Result):
             if self.examples == self.of_examples
             else f", on {self.examples:,} of {self.of_examples:,} examples"
         )
-        each = "" if math.isnan(self.gradient_seconds) else f" of {1000 * self.gradient_seconds:.3g} ms"
+        each = "" if math.isnan(self.gradient_seconds) else f" of {_duration(self.gradient_seconds)}"
         note = ", INTERRUPTED" if self.interrupted else ""
         return (
             f"Budget {self.budget}: {_count(self.gradients)} of {_count(self.allowed)} gradients{each} over "
@@ -133,14 +133,14 @@ class Overview(Result):
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Write a page that opens without a network; returns its path.
 
-        The file appears whole or not at all.
+        The file appears whole or not at all. In a folder of the project its sections link to their notebooks.
         """
         from workbench.overview.pages import page_html
 
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(page_html(self), encoding="utf-8")
+        partial.write_text(page_html(self, path), encoding="utf-8")
         partial.replace(path)
         return path
 
@@ -153,6 +153,10 @@ class Overview(Result):
 def _as_word(text: str) -> str:
     """A name of letters, digits and single underscores."""
     return re.sub(r"[\W_]+", "_", text).strip("_")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
 def _count(gradients: float) -> str:

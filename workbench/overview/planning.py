@@ -47,10 +47,18 @@ class Level:
     cost : Cost
     settings : dict
         What the section's function takes.
+    bare : bool
+        Whether it leaves out the very thing that the section is for: only where the next level does not fit.
     """
 
     cost: Cost
     settings: dict[str, int]
+    bare: bool = False
+
+
+def least(levels: Sequence[Level]) -> Level:
+    """The cheapest level that is not bare."""
+    return next(level for level in levels if not level.bare)
 
 
 def choose_levels(
@@ -69,8 +77,8 @@ def choose_levels(
     Returns
     -------
     chosen : dict of str to Level
-        First each section's cheapest level, in order, as far as the budget goes; then deeper ones in order,
-        round after round.
+        First each section's cheapest level, in order, as far as the budget goes, which is a bare one only if
+        the next does not fit; then deeper ones in order, round after round.
     missing : dict of str to float
         What the cheapest level of each section that does not fit costs.
     """
@@ -78,16 +86,21 @@ def choose_levels(
     missing: dict[str, float] = {}
     left = budget
     for key, levels in offers.items():
-        price = levels[0].cost.at(prices)
-        if price <= left:
-            chosen[key], left = 0, left - price
-        else:
-            missing[key] = price
-    for depth in range(1, max(map(len, offers.values()), default=0)):
-        for key, levels in offers.items():
-            if chosen.get(key) != depth - 1 or depth == len(levels):
+        fitting = [place for place, level in enumerate(levels) if level.cost.at(prices) <= left]
+        if not fitting:
+            missing[key] = levels[0].cost.at(prices)
+            continue
+        first = levels.index(least(levels))
+        chosen[key] = first if first in fitting else fitting[0]
+        left -= levels[chosen[key]].cost.at(prices)
+    deeper = True
+    while deeper:
+        deeper = False
+        for key in chosen:
+            levels, depth = offers[key], chosen[key] + 1
+            if depth == len(levels) or levels[depth - 1].bare:
                 continue
             more = levels[depth].cost.at(prices) - levels[depth - 1].cost.at(prices)
             if more <= left:
-                chosen[key], left = depth, left - more
+                chosen[key], left, deeper = depth, left - more, True
     return {key: offers[key][depth] for key, depth in chosen.items()}, missing

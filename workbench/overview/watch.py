@@ -1,5 +1,6 @@
 """``Watch``: keeps measurements to their time, and what fails from taking the rest with it."""
 
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -14,7 +15,8 @@ T = TypeVar("T")
 class Watch:
     """Runs the measurements of one section.
 
-    A measurement that raises is left out, with the first line of what it said: a section says what it can. A
+    A measurement that raises is left out, with the first line of what it said and the function that said it,
+    which a user may call with other arguments: a section says what it can. A
     measurement whose time is up is stopped as by Ctrl-C, which every analysis answers with what it has.
 
     Parameters
@@ -71,7 +73,7 @@ class Watch:
             self._leave_out(what, "interrupted" if self.stopped else "the time was up")
             return None
         except Exception as error:  # whatever a model of the user's may raise: the page shows the rest
-            self.left_out.append(f"{what}: {_first_line(error)}")
+            self.skip(what, _first_line(error) + _said_by(work))
             return None
         if getattr(result, "interrupted", False):
             self.interrupted = True
@@ -92,6 +94,14 @@ class Watch:
         if time.monotonic() > self._ends:
             self._expired = True
             raise KeyboardInterrupt
+
+
+def _said_by(work: Callable[..., Any]) -> str:
+    """Which public function an error is of: the arguments that it names are not those of ``analyze``."""
+    package = ".".join(work.__module__.split(".")[:2])
+    if getattr(sys.modules.get(package), work.__name__, None) is not work:
+        return ""
+    return f" (said by {package.replace('workbench', 'wb', 1)}.{work.__name__})"
 
 
 def _first_line(error: Exception) -> str:

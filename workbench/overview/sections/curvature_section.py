@@ -198,13 +198,15 @@ class CurvatureSection(Section):
 
     def _of_spectrum(self, found: Spectrum) -> list[Finding]:
         edge, residual = found.bulk_edge
-        density = found.density
+        density, probes = found.density, len(found.density.weights)
         rows = [
             Finding.exact("directions that stand out", found.outliers),
             *([Finding.within("edge of the rest", edge, residual, "residual")] if found.outliers else []),
             _pair("smallest eigenvalue", found.smallest),
-            Finding.within("trace", density.trace, density.trace_stderr, "standard error"),
-            Finding.within("share near zero", density.null_mass, density.null_stderr, "standard error", "%"),
+            Finding.estimated("trace", density.trace, density.trace_stderr, probes, "probes"),
+            Finding.estimated(
+                "share near zero", density.null_mass, density.null_stderr, probes, "probes", "%"
+            ),
         ]
         if found.gauss_newton is not None:
             rows.append(_pair("largest of the Gauss-Newton matrix", found.gauss_newton))
@@ -227,7 +229,7 @@ def offer(setting: Setting) -> list[Level]:
     return [
         Level(Cost(products=26), {"k": 2, "probes": 0, "steps": 0}),
         Level(Cost(products=90), {"k": 8, "probes": 2, "steps": 20}),
-        Level(Cost(products=200 + _BLOCK * layers), {"k": 16, "probes": 3, "steps": 40}),
+        Level(Cost(products=200 + _BLOCK * layers), {"k": 16, "probes": 5, "steps": 24}),
         Level(Cost(products=450 + _BLOCK * layers), {"k": 20, "probes": 5, "steps": 60}),
     ]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from workbench.inspection import Activity, GradientStatistics, activity, gradient_statistics
 from workbench.moment import Reading
 from workbench.overview.caution import Caution
-from workbench.overview.finding import Finding
+from workbench.overview.finding import FEWEST, Finding
 from workbench.overview.planning import Cost, Level
 from workbench.overview.section import Section, plural
 from workbench.overview.setting import Setting
@@ -22,6 +22,7 @@ _CONFLICTS = 0.3  # share of pairs of batches that conflict: above that it is wa
 _DEAD = 0.2  # share of the units of a layer
 _GROWTH = 10.0  # from one layer to the next, or its inverse
 _SEEN = 2000  # examples that the layers are looked at with, at most
+_SHARE = 4  # batches that the data must have room for: larger ones overlap, and agree by that
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -51,6 +52,11 @@ class GradientSection(Section):
         ratio = whole.signal_to_noise.value
         if not math.isfinite(ratio):
             return f"The gradient has a length of {whole.norm:.3g}; its noise could not be measured."
+        if self.statistics.batches < FEWEST:
+            return (
+                f"The gradient has a length of {whole.norm:.3g}; its noise cannot be told from "
+                f"{self.statistics.batches} batches."
+            )
         scale = whole.noise_scale.value
         if math.isfinite(scale):
             size = f"{scale:,.0f} examples" if scale >= 2 else "a single example"
@@ -82,10 +88,10 @@ class GradientSection(Section):
             low, high = self.statistics.conflict_interval
             found = [
                 Finding.exact("length of the gradient", whole.norm),
-                _reading("noise scale", whole.noise_scale, "examples"),
-                _reading("signal to noise of a batch", whole.signal_to_noise),
+                self._of_batches("noise scale", whole.noise_scale, "examples"),
+                self._of_batches("signal to noise of a batch", whole.signal_to_noise),
                 Finding("pairs of batches that conflict", whole.conflicts.value, low, high, "95 %", "%"),
-                _reading("mean cosine between batches", whole.mean_cosine),
+                self._of_batches("mean cosine between batches", whole.mean_cosine),
             ]
         if self.activity is not None:
             found += self._of_activity(self.activity)
@@ -95,8 +101,10 @@ class GradientSection(Section):
     def cautions(self) -> tuple[Caution, ...]:
         """Conflicts, dead units, exploding or vanishing layers."""
         found = []
-        if self.statistics is not None and self.statistics.whole.conflicts.value > _CONFLICTS:
-            share = self.statistics.whole.conflicts.value
+        statistics = self.statistics
+        enough = statistics is not None and statistics.batches >= FEWEST
+        share = statistics.whole.conflicts.value if statistics is not None else 0.0
+        if enough and share > _CONFLICTS:
             found.append(
                 Caution(
                     f"{share:.0%} of pairs of batches pull against each other: batches of this size hardly "
@@ -127,10 +135,17 @@ class GradientSection(Section):
         self.activity.plot(right)
         right.set_title("")
 
+    def _of_batches(self, name: str, reading: Reading, unit: str = "") -> Finding:
+        assert self.statistics is not None
+        return Finding.estimated(name, *reading, self.statistics.batches, "batches", unit)
+
     @staticmethod
     def _of_activity(found: Activity) -> list[Finding]:
-        rows = [_reading("growth of outputs per layer", found.growth)]
-        rows.append(_reading("growth of gradients per layer back", found.gradient_growth))
+        layers = int(found.layers.sum())
+        rows = [
+            Finding.estimated("growth of outputs per layer", *found.growth, layers, "layers"),
+            Finding.estimated("growth of gradients per layer back", *found.gradient_growth, layers, "layers"),
+        ]
         if found.units.any():
             rows.append(Finding.exact("dead units", found.dead_share, "%"))
         return rows
@@ -179,7 +194,7 @@ def activity_cautions(found: Activity) -> list[Caution]:
 def offer(setting: Setting) -> list[Level]:
     """Return from how many batches the gradient may be measured."""
     examples = setting.problem.num_examples
-    share = min(setting.batch_size, examples) / examples
+    share = _batch_size(setting) / examples
     seen = min(_SEEN, examples) / examples
     return [
         Level(
@@ -195,10 +210,15 @@ def offer(setting: Setting) -> list[Level]:
 
 def measure(setting: Setting, watch: Watch, *, batches: int) -> GradientSection:
     """Measure the gradient of batches, and what each layer puts out."""
-    problem = setting.problem
+    problem, size = setting.problem, _batch_size(setting)
+    if size < setting.batch_size and problem.can_split:
+        reason = (
+            f"of {plural(problem.num_examples, 'example')} they overlap too much; batches of {size} instead"
+        )
+        watch.skip(f"gradients of batches of {setting.batch_size}", reason)
     statistics = watch.measure(
-        "gradient statistics", gradient_statistics, problem, setting.batch_size, batches, setting.seed
-    )  # fmt: skip
+        "gradient statistics", gradient_statistics, problem, size, batches, setting.seed
+    )
     seen = watch.measure("activity of the layers", activity, problem, min(_SEEN, problem.num_examples))
     parts = [each for each in (statistics, seen) if each is not None]
     for part in parts:
@@ -215,5 +235,6 @@ def measure(setting: Setting, watch: Watch, *, batches: int) -> GradientSection:
     )
 
 
-def _reading(name: str, reading: Reading, unit: str = "") -> Finding:
-    return Finding.within(name, reading.value, reading.error, "standard error", unit)
+def _batch_size(setting: Setting) -> int:
+    """That of the training, or less where the data is too small for several such batches."""
+    return min(setting.batch_size, max(setting.problem.num_examples // _SHARE, 1))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from workbench.curvature import Directions, LossSlice, hessian, main_directions, slice_loss
+from workbench.curvature import Directions, LossSlice, main_directions, slice_loss
 from workbench.inspection import Barriers, barriers
 from workbench.overview.caution import Caution
 from workbench.overview.finding import Finding
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FARTHEST = 1e6  # steps of today's length along which the loss is followed
 _BARRIER = 0.1  # of the loss at the ends: a barrier above that is warned of
 
 
@@ -214,7 +213,7 @@ def offer(setting: Setting) -> list[Level]:
         forwards = points + (grid**2 if count > 2 else 0) + (between * lines if count > 1 else 0)
         levels.append(
             Level(
-                Cost(gradients=2, forwards=forwards, products=2),
+                Cost(gradients=2, forwards=forwards, products=1),
                 {"points": points, "grid": grid, "between": between},
             )
         )
@@ -241,7 +240,7 @@ def measure(setting: Setting, watch: Watch, *, points: int, grid: int, between: 
     products = sum(each.matvecs for each in (along, plane) if each is not None)
     return LossSection(
         left_out=tuple(watch.left_out),
-        gradients=passes / 3 + 2 * (products + 1) + 2,
+        gradients=passes / 3 + 2 * products + 2,
         seconds=watch.seconds,
         interrupted=watch.interrupted,
         along=along,
@@ -253,14 +252,10 @@ def measure(setting: Setting, watch: Watch, *, points: int, grid: int, between: 
 
 
 def _slice_along(setting: Setting, points: int) -> LossSlice:
-    """The loss as far as 1.5 times where the parabola is back at its start, in both directions."""
-    problem = setting.problem
-    update = update_vector(problem, setting.optimizer).double()
-    slope = float(problem.gradient().double() @ update)
-    bend = float(update @ (hessian(problem, check=False) @ update.to(problem.dtype)).double())
-    reach = 3 * abs(slope) / bend if bend > 0 and slope else 10.0
-    direction = Directions(update.to(problem.dtype)[:, None], (f"update of {setting.maker.name}",))
-    return slice_loss(problem, direction, reach=min(max(reach, 1 / _FARTHEST), _FARTHEST), points=points)
+    """The loss as far as the parabola along the step reaches, in both directions."""
+    update = update_vector(setting.problem, setting.optimizer).to(setting.problem.dtype)
+    direction = Directions(update[:, None], (f"update of {setting.maker.name}",))
+    return slice_loss(setting.problem, direction, reach="parabola", points=points)
 
 
 def _slice_plane(problem: Problem, grid: int) -> LossSlice:

@@ -1,4 +1,4 @@
-"""The section on reasons: where in six examples a prediction has them, and whether to believe it."""
+"""The section on reasons: where in some examples a prediction has them, and whether to believe it."""
 
 import dataclasses
 import math
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from workbench.overview.caution import Caution
-from workbench.overview.finding import Finding
+from workbench.overview.finding import FEWEST, Finding
 from workbench.overview.planning import Cost, Level
-from workbench.overview.section import Section, join
+from workbench.overview.section import Section, join, plural
 from workbench.overview.setting import Setting
 from workbench.overview.watch import Watch
 from workbench.problem import Problem
@@ -59,12 +59,19 @@ class SaliencySection(Section):
     evidence: EvidenceTable | None = None
 
     @property
+    def examples(self) -> int:
+        """Pictures or texts that are shown."""
+        if self.tokens is not None:
+            return len(self.tokens.tokens)
+        return len(self.maps[0].targets) if self.maps else 0
+
+    @property
     def sentence(self) -> str:
         """Which maps say more than ones that know nothing of the network."""
         if not self.drawable:
             return "There are no pictures or texts whose reasons could be shown."
-        what = "pictures" if self.maps else "texts"
-        text = f"Maps of six {what} show where their predictions have their reasons"
+        what = "picture" if self.maps else "text"
+        text = f"Maps of {plural(self.examples, what)} show where their predictions have their reasons"
         if self.evidence is None:
             return f"{text}; whether to believe them was not measured."
         beaten = [name for name, _, beats in self._comparisons if beats]
@@ -82,18 +89,26 @@ class SaliencySection(Section):
     def caption(self) -> str:
         """How to read the maps."""
         if self.tokens is not None:
-            return (
-                "Six texts of the data; the darker a token, the more the likeliest next one changes with it. "
-                "Below, the evidence: how such maps rank against what replacing each token does."
+            text = (
+                f"{plural(self.examples, 'text')} of the data; the darker a token, the more the likeliest "
+                "next one changes with it."
             )
+            if self.evidence is not None:
+                text += " Below, the evidence: how such maps rank against what replacing each token does."
+            return text
         rows = join([f"row {row}: {name}" for row, name in enumerate(self.names, start=2)])
-        return (
-            f"Row 1: six examples with the class that was predicted; {rows}. Bright places raise the score "
-            "of that class. Deletion is the share of the score that is left as what they mark is taken "
-            "away, beside the best of a random map, one of the centre and one of edges; similarities are of "
-            "maps of two classes, or of two networks, one with random weights: all lower if better, on "
-            "these six examples."
+        text = (
+            f"Row 1: {plural(self.examples, 'example')} with the class that was predicted; {rows}. Bright "
+            "places raise the score of that class."
         )
+        if self.evidence is not None:
+            text += (
+                " Deletion is the share of the score that is left as what they mark is taken away, beside "
+                "the best of a random map, one of the centre and one of edges; similarities are of maps of "
+                "two classes, or of two networks, one with random weights: all lower if better, on these "
+                "examples."
+            )
+        return text
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -241,11 +256,11 @@ def offer(setting: Setting) -> list[Level]:
     if inputs is not None and inputs.dim() == 2:
         passes = _TEXT_PASSES * inputs.shape[1]
     maps = Level(Cost(gradients=4 * _EXAMPLES / count), {"evidence": 0})
-    return [maps, Level(Cost(gradients=passes / count + 4 * _EXAMPLES / count), {"evidence": 1})]
+    return [maps, Level(Cost(gradients=(passes + 4 * _EXAMPLES) / count), {"evidence": 1})]
 
 
 def measure(setting: Setting, watch: Watch, *, evidence: int) -> SaliencySection:
-    """Explain the predictions of six examples."""
+    """Explain the predictions of some examples."""
     problem = setting.problem
     inputs = _inputs(problem)
     maps: dict[str, SaliencyMaps] = {}
@@ -291,8 +306,9 @@ def measure(setting: Setting, watch: Watch, *, evidence: int) -> SaliencySection
 
 
 def _finding(name: str, found: Evidence) -> Finding:
-    kind = "95 %" if math.isfinite(found.low) else "of too few examples for an interval"
-    return Finding(name, found.mean, found.low, found.high, kind)
+    if found.n < FEWEST or not math.isfinite(found.low):
+        return Finding(name, found.mean, kind=f"from {plural(found.n, 'example')}: too few for an interval")
+    return Finding(name, found.mean, found.low, found.high, "95 %")
 
 
 def _choose_maps(layers: tuple[str, ...]) -> dict[str, tuple[str, Any, str | None]]:
@@ -309,16 +325,26 @@ def _choose_maps(layers: tuple[str, ...]) -> dict[str, tuple[str, Any, str | Non
 
 
 def _inputs(problem: Problem) -> Tensor | None:
-    """Six inputs, if they are pictures or texts."""
-    batch = problem.small_batch(min(_EXAMPLES, problem.num_examples))
-    inputs = batch[0] if isinstance(batch, list | tuple) and len(batch) == 2 else None
-    if not isinstance(inputs, Tensor):
-        return None
-    if inputs.dim() == 4 and inputs.is_floating_point() and inputs.shape[1] in (1, 3):
-        return inputs
-    if inputs.dim() == 2 and not inputs.is_floating_point() and inputs.dtype != torch.bool:
-        return inputs
-    return None
+    """The first six inputs, if they are pictures or texts; of a first shape, if there are several."""
+    found: list[Tensor] = []
+    for batch, _ in problem.batches():
+        inputs = batch[0] if isinstance(batch, list | tuple) and len(batch) == 2 else None
+        if not isinstance(inputs, Tensor) or not (_are_pictures(inputs) or _are_texts(inputs)):
+            return None
+        if found and inputs.shape[1:] != found[0].shape[1:]:
+            break
+        found.append(inputs[: _EXAMPLES - sum(map(len, found))])
+        if sum(map(len, found)) == _EXAMPLES:
+            break
+    return torch.cat(found)
+
+
+def _are_pictures(inputs: Tensor) -> bool:
+    return inputs.dim() == 4 and inputs.is_floating_point() and inputs.shape[1] in (1, 3)
+
+
+def _are_texts(inputs: Tensor) -> bool:
+    return inputs.dim() == 2 and not inputs.is_floating_point() and inputs.dtype != torch.bool
 
 
 def _explain_texts(problem: Problem, codes: Tensor) -> TokenMaps:

@@ -106,7 +106,7 @@ class StepSection(Section):
         if self.advised is None:
             return (
                 f"No learning rate is advised: {self._tested} hardly get under the loss of a constant "
-                "output, so they say nothing of it."
+                "output, so they say nothing of it; a larger budget makes them longer."
             )
         low, high = self.advised
         text = (
@@ -273,8 +273,8 @@ def offer(setting: Setting) -> list[Level]:
     """Return how thoroughly learning rates may be tried."""
     if not setting.problem.can_split:  # nothing can be tried: formulas alone
         return [Level(Cost(gradients=2, forwards=2), {"steps": 0, "batches": 0})]
-    levels = []
-    for steps, batches in ((20, 0), (50, 0), (100, 4), (200, 8)):
+    levels = [Level(Cost(gradients=2, forwards=2), {"steps": 0, "batches": 0}, bare=True)]
+    for steps, batches in ((20, 0), (50, 0), (100, 5), (200, 8)):
         runs = _SEEDS * USUAL_RUNS
         judged = min(_JUDGED, setting.problem.num_examples) / setting.problem.num_examples
         cost = Cost(
@@ -293,12 +293,14 @@ def measure(
     *,
     sharpness: tuple[float, float] | None,
     most: float,
+    price: float,
     steps: int,
     batches: int,
 ) -> StepSection:
     """Try learning rates, and say what formulas make of them.
 
-    λ and its error may be known already; ``most`` gradients are left to be spent.
+    λ and its error may be known already; ``most`` gradients are left to be spent, and trying learning rates
+    takes a ``price`` in gradients at least.
     """
     problem, spent = setting.problem, 2.0
     curve, rule = _formula(setting, watch)
@@ -311,13 +313,17 @@ def measure(
     guess = None if sharpness is None else guess_from_sharpness(setting.maker, sharpness[0])
     limit, tried = None, 0
     reserve = 2 + (100 + 30 * batches * setting.batch_size / problem.num_examples if batches else 0)
-    if problem.can_split:
+    if steps:
         limit = watch.measure(
             "trying learning rates", rate_limit, problem, setting.given, batch_size=setting.batch_size,
             steps=steps, seeds=_SEEDS, seed=setting.seed, examples=min(_JUDGED, problem.num_examples),
             budget=max(most - reserve, 1.0), guess=guess,
         )  # fmt: skip
         tried = watch.done
+    elif problem.can_split:
+        watch.skip(
+            "trying learning rates", f"{price:.3g} gradients at least, which the budget does not leave"
+        )
     else:
         weighting = problem.weighting.rule
         watch.skip(
@@ -329,6 +335,13 @@ def measure(
             "curvature of batches", batch_spectra, problem, [setting.batch_size], 1, batches=batches,
             probes=2, seed=setting.seed,
         )  # fmt: skip
+    if problem.can_split and setting.maker.name == "sgd":
+        rate = "learning_rate" if setting.rate is None else f"{setting.rate:g}"
+        watch.skip(
+            "linear stability of batches",
+            "it takes the gradients of single examples, and holds only where all are fitted: call "
+            f"wb.stability.linear_stability(problem, {rate}, {setting.batch_size})",
+        )
     spent += limit.gradients if limit is not None else _spent_in_vain(setting, tried, steps)
     spent += 2 * batch.matvecs if batch is not None else 0
     return StepSection(

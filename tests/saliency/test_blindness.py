@@ -6,7 +6,7 @@ from saliency_cases import CLASSES, images, network
 from torch import nn
 
 from workbench.saliency import METHODS, explain
-from workbench.saliency.blindness import spatially_constant
+from workbench.saliency.blindness import alike_maps, spatially_constant
 
 EVERY = [[*range(CLASSES)]] * 3
 METHODS_ANYWHERE = [
@@ -106,3 +106,12 @@ def test_of_two_classes_maps_without_a_sign_are_the_same_for_both(score: str) ->
     assert [entry.class_blind for entry in found.maps] == [True, True, False]
     assert "two classes" in found.maps[0].reason
     assert not any(entry.class_blind for entry in explain(model, images(), 0, "gradient", "1").maps)
+
+
+def test_maps_are_alike_whatever_their_size_and_sign_but_not_beside_none() -> None:
+    others = torch.rand(1, 1, 4, 4)
+    one, none = others[:, :, None], torch.zeros(1, 1, 1, 4, 4)
+    assert alike_maps(-1e-12 * one, others).tolist() == [True]
+    assert alike_maps(none, others).tolist() == [True]
+    assert alike_maps(one, torch.zeros_like(others)).tolist() == [False]
+    assert alike_maps(one.flip(3), others).tolist() == [False]

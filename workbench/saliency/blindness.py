@@ -7,7 +7,6 @@ number, whichever class y is, and a map of g alone is constant. Scaling keeps th
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from workbench.saliency.methods import Method
@@ -17,12 +16,16 @@ _TOLERANCE = 1e-4  # of what counts as equal, relative to the size of what is co
 
 def spatially_constant(g: Tensor) -> bool:
     """Whether a gradient (N, C, h, w) is the same at all locations for each of the inputs."""
-    for several in (g[:1], g[1:]):  # the first settles nearly all cases
-        low, high = several.flatten(2).aminmax(dim=2)
-        size = torch.maximum(high, -low).amax(dim=1)
-        if not bool(((high - low).amax(dim=1) <= _TOLERANCE * size).all()):
-            return False
-    return True
+    row = g[0, :, 0]  # settles nearly all cases
+    if (row.amax(dim=1) - row.amin(dim=1)).amax().item() > _TOLERANCE * row.abs().amax().item():
+        return False
+    return all(_all_constant(several) for several in (g[:1], g[1:]) if len(several))
+
+
+def _all_constant(g: Tensor) -> bool:
+    low, high = g.amin(dim=(2, 3)), g.amax(dim=(2, 3))  # several times as fast as aminmax
+    size = torch.maximum(high, -low).amax(dim=1)
+    return bool(((high - low).amax(dim=1) <= _TOLERANCE * size).all())
 
 
 def alike_maps(raw: Tensor, others: Tensor) -> Tensor:
@@ -32,14 +35,16 @@ def alike_maps(raw: Tensor, others: Tensor) -> Tensor:
     ----------
     raw : Tensor (M, N, T, h, w)
         Maps of M methods, where the gradient is constant over space. Those that are 0 everywhere, as for a
-        saturated score, say nothing either way.
+        saturated score, say nothing against it.
     others : Tensor (M, N, h, w)
         Maps of random gradients that are constant over space, as those of all classes are.
     """
-    maps = raw.flatten(3).double()
-    likeness = F.cosine_similarity(maps, others.flatten(2)[:, :, None].double(), dim=3).abs()
-    empty = ~maps.any(dim=3)
-    return ((likeness > 1 - _TOLERANCE**2) | empty).all(dim=(1, 2)) & ~empty.all(dim=(1, 2))
+    maps, others = raw.flatten(3).double(), others.flatten(2)[:, :, None].double()
+    products = (maps * others).sum(dim=3)
+    size = (maps * maps).sum(dim=3)
+    cosine = 1 - _TOLERANCE**2
+    parallel = products * products > cosine**2 * size * (others * others).sum(dim=3)
+    return (parallel | (size == 0)).all(dim=2).all(dim=1)
 
 
 def same_maps(raw: Tensor, turned: Tensor) -> Tensor:

@@ -156,14 +156,16 @@ class SaliencyMaps(Result):
 
         As :attr:`SaliencyMap.sized` of each, but those of one size are resized in one go.
         """
-        found: dict[int, Tensor] = {}
-        kinds = [(entry.raw.shape, entry.size, entry.raw.dtype) for entry in self.maps]
-        for kind in dict.fromkeys(kinds):
-            places = [place for place, each in enumerate(kinds) if each == kind]
-            raw = torch.cat([self.maps[place].raw for place in places], dim=1)
-            parts = resize(raw, kind[1]).tensor_split(len(places), dim=1)
-            found.update(zip(places, parts, strict=True))
-        return tuple(found[place] for place in range(len(self.maps)))
+        found = [entry.raw for entry in self.maps]
+        kinds: dict[Any, list[int]] = {}
+        for place, entry in enumerate(self.maps):
+            if entry.raw.shape[2:] != entry.size:
+                kinds.setdefault((entry.raw.shape, entry.size, entry.raw.dtype), []).append(place)
+        for (shape, size, _), places in kinds.items():
+            parts = resize(torch.cat([found[place] for place in places], dim=1), size).split(shape[1], dim=1)
+            for place, part in zip(places, parts, strict=True):
+                found[place] = part
+        return tuple(found)
 
     def select(self, method: str, layer: str) -> SaliencyMap:
         """Return the maps of one method at one layer.

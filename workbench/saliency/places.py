@@ -97,15 +97,17 @@ class Place:
     def blind_reasons(self, methods: list[Method], raw: dict[str, Tensor]) -> dict[str, str]:
         """By method, why maps (N, T, h, w) know nothing of the class, where the gradient is flat."""
         entering = self.x if self.entering is None else self.entering
-        others = self._maps(methods, self.x, entering, flat_gradient(self.x))
-        alike = alike_maps(
-            torch.stack([raw[method.name] for method in methods]),
-            torch.stack([others[method.name] for method in methods]),
-        )
-        return {
-            method.name: blind_reason(method) if blind else ""
-            for method, blind in zip(methods, alike.tolist(), strict=True)
-        }
+        g = flat_gradient(self.x)
+        blind = methods
+        for count in dict.fromkeys((1, len(g))):  # the first input acquits most
+            if blind:
+                others = self._maps(blind, self.x[:count], entering[:count], g[:count])
+                alike = alike_maps(
+                    torch.stack([raw[method.name][:count] for method in blind]),
+                    torch.stack([others[method.name] for method in blind]),
+                )
+                blind = [method for method, each in zip(blind, alike.tolist(), strict=True) if each]
+        return {method.name: blind_reason(method) for method in blind if raw[method.name].any()}
 
 
 def on_grid(name: str, values: Tensor, adapter: Adapter | None) -> Tensor:

@@ -45,11 +45,9 @@ def read_targets(target: Any, logits: Tensor) -> Tensor:
     if targets.dim() != 2 or len(targets) != count or not targets.numel():
         raise ValueError(f"target has shape {given}: for {count} inputs pass an int, "
                          f"{count} ints, or ({count}, T)")  # fmt: skip
-    low, high = targets.aminmax()
+    low, high = (int(each) for each in targets.aminmax())
     if low < 0 or high >= classes:
-        raise ValueError(
-            f"target={int(low if low < 0 else high)} is out of range: classes are 0 to {classes - 1}"
-        )
+        raise ValueError(f"target={low if low < 0 else high} is out of range: classes are 0 to {classes - 1}")
     return targets.long()
 
 

@@ -87,9 +87,4 @@ class LayeredOperator(ProblemOperator):
         product = self._build(leaves, batch, STRUCTURED)
         alone = product(vectors, batched=False)
         together = [part[0] for part in product([vector[None] for vector in vectors], batched=True)]
-        scale = max(float(part.abs().max()) for part in expected if part.numel())
-        return all(
-            torch.allclose(part.to(other.dtype), other, rtol=0, atol=1000 * self.precision * scale)
-            for stored in (alone, together)
-            for part, other in zip(stored, expected, strict=True)
-        )
+        return all(self._agree(stored, expected, 1000) for stored in (alone, together))

@@ -263,11 +263,11 @@ class ProblemOperator(CurvatureOperator):
                 return False
         return self._agree([several[0] for several in together], alone)
 
-    def _agree(self, found: Tensors, expected: Tensors) -> bool:
-        """Whether two products are the same, up to rounding."""
+    def _agree(self, found: Tensors, expected: Tensors, roundings: int = 100) -> bool:
+        """Whether two products are the same, up to so many roundings of the largest entry."""
         scale = max(float(part.abs().max()) for part in (*found, *expected) if part.numel())
         return all(
-            float((one - other).abs().max()) <= 100 * self.precision * scale
+            float((one - other).abs().max()) <= roundings * self.precision * scale
             for one, other in zip(found, expected, strict=True)
             if one.numel()
         )

@@ -4,7 +4,6 @@ import abc
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from workbench.batches import Batch, count_examples

@@ -123,13 +123,8 @@ class Lanczos:
         known = self._known
         # All rows at once against what is known: one pass over the basis serves the whole block.
         rests, coefficients = _orthogonalize(products, self._rows[:known])
-        for product, rest, row in zip(products, rests, coefficients, strict=True):
-            length = _norm(product)
-            if not np.isfinite(length):
-                raise ValueError("a product with the operator is not finite: is the loss finite here?")
-            self.norm = max(self.norm, length)
-            rest, row = self._less_newer(rest, row, known)
-            self._append(rest, row)
+        for rest, row in zip(rests, coefficients, strict=True):
+            self._append(*self._less_newer(rest, row, known))
 
     def _less_newer(self, rest: Tensor, row: np.ndarray, known: int) -> tuple[Tensor, np.ndarray]:
         """Make a rest orthogonal to the rows that the same block has added after the first ``known``."""
@@ -148,6 +143,10 @@ class Lanczos:
         """Take a product as its coefficients in the basis and what is left of it."""
         j, known = self.size, self._known
         coupling = _norm(rest)
+        length = math.hypot(coupling, *coefficients)  # of the product
+        if not math.isfinite(length):
+            raise ValueError("a product with the operator is not finite: is the loss finite here?")
+        self.norm = max(self.norm, length)
         if coupling <= self.floor or known == self._rows.shape[1]:
             coupling = 0.0
         else:

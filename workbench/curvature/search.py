@@ -107,25 +107,32 @@ def make_pairs(
     **known: Any,
 ) -> Eigenpairs:
     """Put a result together from unit vectors (k, n) and A times them (n, k), or from estimates instead."""
-    vectors = rows.T.contiguous()
-    signs = torch.gather(vectors, 0, vectors.abs().argmax(dim=0, keepdim=True)).sign()
+    signs = torch.gather(rows, 1, rows.abs().argmax(dim=1, keepdim=True)).sign()
     if images is not None:
-        exact, images = vectors.double(), images.double()
-        values = (exact * images).sum(dim=0) / exact.square().sum(dim=0)
-        residuals = torch.linalg.vector_norm(images - exact * values, dim=0)
+        values, residuals = _residuals(rows, images.T)
     else:
         assert estimates is not None
         values, residuals = estimates
     values, residuals = values.cpu(), residuals.cpu()
     return Eigenpairs(
         values=values,
-        vectors=(vectors * signs).cpu(),
+        vectors=(rows * signs).T.contiguous().cpu(),
         residuals=residuals,
         converged=residuals <= torch.clamp(known["tol"] * values.abs(), min=known["floor"]),
         terms=op.terms,
         layout=tuple((part.name, part.start, part.stop) for part in op.layout),
         **known,
     )
+
+
+def _residuals(rows: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Rayleigh quotients and residual norms of rows (k, n), in float64, one at a time: a cache holds that."""
+    values, residuals = [], []
+    for row, image in zip(rows, images, strict=True):
+        vector, product = row.double(), image.double()
+        values.append(vector @ product / (vector @ vector))
+        residuals.append(torch.linalg.vector_norm(product - values[-1] * vector))
+    return torch.stack(values), torch.stack(residuals)
 
 
 def pairs_from(

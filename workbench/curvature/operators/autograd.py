@@ -61,23 +61,6 @@ def differentiable_gradient(
     return [None if gradient is None else _as_strided(gradient) for gradient in gradients]
 
 
-def forward_products(
-    function: Callable[[Tensors], Tensors], inputs: Sequence[Tensor], rows: Sequence[Tensor]
-) -> Tensors:
-    """Return the derivatives of ``function`` at ``inputs`` along rows (k, …), all at once, in forward mode.
-
-    One evaluation serves all rows, and no graph of it is kept.
-    """
-    still_at_work()
-    primals = tuple(tensor.detach() for tensor in inputs)
-    tangents = [row.to(primal.dtype) for row, primal in zip(rows, primals, strict=True)]
-
-    def along(*tangent: Tensor) -> tuple[Tensor, ...]:
-        return torch.func.jvp(lambda *parts: tuple(function(list(parts))), primals, tangent)[1]
-
-    return list(torch.func.vmap(along)(*tangents))
-
-
 def hessian_product(scalar: Tensor, leaves: Sequence[Tensor]) -> Product:
     """Return what multiplies with the Hessian of a scalar, by double backward on its retained graph.
 

@@ -1,9 +1,8 @@
 """``GaussNewton``: what all matrices of the form JᵀCJ share, J being the Jacobian of some outputs."""
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +14,6 @@ from workbench.curvature.operators.autograd import (
     Product,
     Tensors,
     differentiable_gradient,
-    forward_products,
     vector_products,
 )
 from workbench.curvature.operators.layer_calls import LayerCall
@@ -23,7 +21,7 @@ from workbench.curvature.operators.layered import LayeredOperator
 from workbench.curvature.operators.structured import can_store, store, stored_bytes
 from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan
 from workbench.graph import graph_nodes
-from workbench.problem import Parameters, Problem
+from workbench.problem import Parameters
 
 
 class GaussNewton(LayeredOperator):
@@ -34,6 +32,8 @@ class GaussNewton(LayeredOperator):
     belong to dense and convolutional layers that are used once, example by example, activations and output
     derivatives are stored instead: about one gradient a column, and less for each of several.
     """
+
+    _twice = False
 
     @abc.abstractmethod
     def _heads(
@@ -64,13 +64,7 @@ class GaussNewton(LayeredOperator):
         self, outputs: Any, loss: Tensor, parameters: Parameters, batch: Any
     ) -> "GraphProduct":
         heads, curvature = self._heads(outputs, loss, parameters, batch)
-        leaves = list(parameters.values())
-        items = tree_flatten(outputs)[0]
-        places = [place for head in heads for place, item in enumerate(items) if item is head]
-        if len(places) < len(heads):  # not outputs of the model, but made of them
-            return GraphProduct(heads, leaves, curvature)
-        function = partial(_outputs_at, self.problem, list(parameters), places, batch)
-        return GraphProduct(heads, leaves, curvature, function)
+        return GraphProduct(heads, list(parameters.values()), curvature)
 
     def _layer_bytes(self, leaves: Parameters, batch: Batch) -> int | None:
         calls, (head, *others), _ = self._record_heads(leaves, batch)
@@ -100,14 +94,6 @@ class GaussNewton(LayeredOperator):
         return any("Convolution" in node.name() for head in heads for node in graph_nodes(head))
 
 
-def _outputs_at(
-    problem: Problem, names: Sequence[str], places: Sequence[int], batch: Batch, parameters: Tensors
-) -> Tensors:
-    outputs = problem.outputs(dict(zip(names, parameters, strict=True)), batch)
-    items = tree_flatten(outputs)[0]
-    return [items[place] for place in places]
-
-
 class GraphProduct:
     """Multiplies with one batch's matrix by differentiating through its graph, which it keeps.
 
@@ -119,20 +105,10 @@ class GraphProduct:
         The parameters.
     curvature : callable
         Multiplies with C.
-    function : callable, optional
-        The outputs as a function of the parameters. Then several vectors are pushed through the network in
-        forward mode, computing it once more, which is less work than differentiating its gradient.
     """
 
-    def __init__(
-        self,
-        heads: Tensors,
-        leaves: Tensors,
-        curvature: Product,
-        function: Callable[[Tensors], Tensors] | None = None,
-    ) -> None:
+    def __init__(self, heads: Tensors, leaves: Tensors, curvature: Product) -> None:
         self._heads, self._leaves, self._curvature = heads, leaves, curvature
-        self._function = function
         # u -> Jᵀ u is linear, so its own vector-Jacobian product is v -> J v, at any u.
         self._dual = [head.new_zeros(head.shape).requires_grad_() for head in heads]
         self._pullback: Sequence[Tensor | None] = differentiable_gradient(heads, leaves, self._dual)
@@ -144,8 +120,6 @@ class GraphProduct:
 
     def push(self, vectors: Tensors, *, batched: bool) -> Tensors:
         """Return J v, one tensor per output; with ``batched`` all have a leading dimension."""
-        if batched and self._function is not None:
-            return forward_products(self._function, self._leaves, vectors)
         return vector_products(self._pullback, self._dual, vectors, batched=batched)
 
     def pull(self, covectors: Tensors, *, batched: bool) -> Tensors:

@@ -4,7 +4,6 @@ import abc
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from workbench.batches import Batch, count_examples
@@ -87,9 +86,4 @@ class LayeredOperator(ProblemOperator):
         product = self._build(leaves, batch, STRUCTURED)
         alone = product(vectors, batched=False)
         together = [part[0] for part in product([vector[None] for vector in vectors], batched=True)]
-        scale = max(float(part.abs().max()) for part in expected if part.numel())
-        return all(
-            torch.allclose(part.to(other.dtype), other, rtol=0, atol=1000 * self.precision * scale)
-            for stored in (alone, together)
-            for part, other in zip(stored, expected, strict=True)
-        )
+        return all(self._agree(stored, expected, 1000) for stored in (alone, together))

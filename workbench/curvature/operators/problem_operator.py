@@ -7,6 +7,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -21,6 +22,7 @@ from workbench.curvature.operators.base import CurvatureOperator
 from workbench.curvature.operators.cost import BatchCost, Cost, count_batch, ring_bytes
 from workbench.curvature.operators.differences import check_products
 from workbench.curvature.operators.footprint import graph_bytes
+from workbench.curvature.operators.known_derivatives import KnownDerivatives
 from workbench.curvature.operators.process_group import join
 from workbench.curvature.operators.second_derivative import (
     check_functions,
@@ -75,6 +77,8 @@ class ProblemOperator(CurvatureOperator):
         multiplies at the same time as the others. Products are summed over all ranks.
     """
 
+    _twice = True  # whether products differentiate the model's gradient in the parameters
+
     def __init__(
         self,
         problem: Problem,
@@ -107,6 +111,7 @@ class ProblemOperator(CurvatureOperator):
         self._plan: WorkPlan | None = None
         self._kept: dict[int, tuple[Product, float]] = {}
         self._autocast = _autocast(self.device)
+        self._knows = False  # whether graphs are built of known derivatives; found out with the plan
         self._batches_columns: bool | None = None  # whether all columns at once work; found out when asked
 
     def plan(self) -> WorkPlan:
@@ -256,10 +261,14 @@ class ProblemOperator(CurvatureOperator):
                     together = product(self._split(rows), batched=True)
             except (RuntimeError, NotImplementedError, UserWarning):
                 return False
-        scale = max(float(part.abs().max()) for part in (*alone, *together) if part.numel())
+        return self._agree([several[0] for several in together], alone)
+
+    def _agree(self, found: Tensors, expected: Tensors, roundings: int = 100) -> bool:
+        """Whether two products are the same, up to so many roundings of the largest entry."""
+        scale = max(float(part.abs().max()) for part in (*found, *expected) if part.numel())
         return all(
-            float((several[0] - one).abs().max()) <= 100 * self.precision * scale
-            for several, one in zip(together, alone, strict=True)
+            float((one - other).abs().max()) <= roundings * self.precision * scale
+            for one, other in zip(found, expected, strict=True)
             if one.numel()
         )
 
@@ -306,11 +315,13 @@ class ProblemOperator(CurvatureOperator):
             self._autocast = autocast
 
     def _build(self, leaves: Parameters, batch: Batch, method: str = "recompute") -> Product:
-        outputs, loss = self.problem.evaluate(leaves, batch)
+        with KnownDerivatives(twice=self._twice) if self._knows else nullcontext():
+            outputs, loss = self.problem.evaluate(leaves, batch)
         return self._batch_product(outputs, loss, leaves, batch)
 
     def _make_plan(self) -> WorkPlan:
         self._probe()
+        self._knows = self._knows_rightly()
         # A quarter: several operators live side by side, as the runs of a sweep do.
         budget = free_bytes(self.device) // 4 if self._memory is None else self._memory
         if self._planning == "auto":
@@ -363,6 +374,23 @@ class ProblemOperator(CurvatureOperator):
         if self._check:
             check_symmetry(self, batch)
             check_products(self, batch, functions)
+
+    def _knows_rightly(self) -> bool:
+        """Whether known derivatives are used, and agree with torch's own on a small batch.
+
+        They do not where the model differentiates inside; where it computes blocks again, these fail.
+        """
+        leaves, batch = self.problem.leaves(), self.problem.small_batch(_PROBED)
+        try:
+            with KnownDerivatives(twice=self._twice) as known:
+                outputs, loss = self.problem.evaluate(leaves, batch)
+            if not known.met:
+                return False
+            row = random_vectors(1, self.shape[0], generator(0))[0].to(device=self.device, dtype=self.dtype)
+            found = self._batch_product(outputs, loss, leaves, batch)(self._split(row), batched=False)
+        except RuntimeError:
+            return False
+        return self._agree(found, self._build(leaves, batch)(self._split(row), batched=False))
 
     def _arrange(self, budget: int) -> WorkPlan:
         """Decide by rules."""

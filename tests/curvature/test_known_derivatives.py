@@ -155,6 +155,92 @@ def test_operators_see_where_they_would_be_wrong(
     torch.testing.assert_close(found, without(ANALYSES[analysis](problem), monkeypatch))
 
 
+class Outgrown(nn.Module):
+    """Computed again in the backward pass where there are more examples than a trial has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(3, 4), nn.GELU(), nn.Linear(4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(self.inner, x, use_reentrant=False) if len(x) > 8 else self.inner(x)
+
+
+@pytest.mark.parametrize("analysis", ANALYSES)
+def test_a_batch_that_is_computed_again_is_noticed(analysis: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = regression(Outgrown())
+    x = torch.randn(12, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    problem = wb.Problem(few.model, nn.MSELoss(), [(x, x.flip(1))])
+
+    def general(keep: bool) -> Hessian | GGN:
+        op = ANALYSES[analysis](problem)
+        monkeypatch.setattr(op, "_layer_bytes", lambda *args: None)
+        if not keep:
+            monkeypatch.setattr(op, "_knows_rightly", lambda: False)
+        return op
+
+    torch.testing.assert_close(matrix(general(True)), matrix(general(False)))
+
+
+@pytest.mark.parametrize("analysis", ANALYSES)
+def test_a_coarse_dtype_is_left_to_torch(analysis: str) -> None:
+    problem = regression(Network())
+    problem.model.float().layers[0].to(torch.bfloat16)
+    model = nn.Sequential(problem.model.layers[0], Widened(), *problem.model.layers[1:])
+    x, y = torch.randn(2, 4, 3)
+    op = ANALYSES[analysis](wb.Problem(model, nn.MSELoss(), (x.bfloat16(), y)))
+    op.plan()
+    assert not op._knows
+
+
+class Widened(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float()
+
+
+@pytest.mark.parametrize("analysis", ANALYSES)
+@pytest.mark.parametrize("frozen", [(), ("layers.4.weight",)], ids=["free", "a frozen weight"])
+def test_columns_go_together(analysis: str, frozen: tuple[str, ...]) -> None:
+    problem = regression(Network())
+    for name, parameter in problem.model.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    op = ANALYSES[analysis](wb.Problem(problem.model, nn.MSELoss(), problem.small_batch(3)))
+    op.plan()
+    assert op._knows
+    assert op._can_batch()
+
+
+def test_values_may_be_changed_in_place() -> None:
+    x = torch.linspace(-2, 2, 5, dtype=torch.float64, requires_grad=True)
+
+    def changed() -> tuple[Tensor, Tensor, Tensor]:
+        return derivatives(lambda x: F.relu(F.gelu(x), inplace=True), x)
+
+    with KnownDerivatives(twice=True):
+        found = changed()
+    torch.testing.assert_close(found, changed())
+
+
+def test_room_for_the_graph_comes_first() -> None:
+    """Known second derivatives take room; without them this Hessian's graph can be kept."""
+    problem = wb.Problem(
+        nn.Sequential(nn.Linear(4, 16), nn.LayerNorm(16), nn.GELU(), nn.Linear(16, 2)),
+        nn.CrossEntropyLoss(),
+        (torch.randn(64, 4), torch.arange(64) % 2),
+    )
+    whole = wb.curvature.hessian(problem)
+    needed = whole.plan().kept_bytes
+    assert whole._knows
+    tight = wb.curvature.hessian(problem, memory=int(0.9 * needed))
+    assert len(tight.plan().kept) == 1
+    assert not tight._knows
+
+
+def test_infinite_products_do_not_agree() -> None:
+    op = wb.curvature.hessian(build("mlp").problem())
+    assert not op._agree([torch.tensor([torch.inf, 1.0])], [torch.tensor([1.0, 5.0])])
+
+
 def test_a_model_without_such_functions_is_not_tried() -> None:
     op = wb.curvature.hessian(build("mlp").problem())
     op.plan()

@@ -1,6 +1,7 @@
 """Time that sections did not need goes into deeper ones, and the budget is never exceeded."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -49,9 +50,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def kind(clock: Clock, factors: dict[int, float]) -> analysis._Kind:
-    """A section whose levels take a factor times their price."""
+    """A section whose levels take a factor times their price; where that is NaN they fail."""
 
     def work(gradients: float) -> Fake:
+        if math.isnan(gradients):
+            raise RuntimeError("it does not go that deep")
         with progress("work", None) as advance:
             for _ in range(100):
                 clock.now += gradients / 100
@@ -60,7 +63,7 @@ def kind(clock: Clock, factors: dict[int, float]) -> analysis._Kind:
 
     def measure(setting: Setting, watch: Watch, *, depth: int) -> Fake:
         watch.measure("work", work, depth * factors[depth])
-        return Fake((), float(depth), watch.seconds, watch.interrupted, depth)
+        return Fake(tuple(watch.left_out), float(depth), watch.seconds, watch.interrupted, depth)
 
     def offer(setting: Setting) -> list[Level]:
         return [Level(Cost(gradients=depth), {"depth": depth}) for depth in DEPTHS]
@@ -97,3 +100,12 @@ def test_a_deeper_measurement_that_takes_too_long_leaves_what_is_there(
     assert reached == {"a": deepest, "b": deepest}
     assert not found.interrupted
     assert not any(section.interrupted for section in found.sections.values())
+
+
+def test_a_deeper_measurement_that_fails_leaves_what_is_there(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = kind(clock, {10: 0.1, 100: 0.1, 500: math.nan, 2000: math.nan})
+    found, reached = depths(monkeypatch, a=fails, b=fails)
+    assert reached == {"a": 100, "b": 100}
+    assert not any(section.left_out for section in found.sections.values())

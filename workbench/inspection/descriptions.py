@@ -1,6 +1,7 @@
 """``describe_problem``: what a problem is made of, and how good it is, from one forward pass."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,9 @@ def describe_problem(problem: Problem, held_out: Any = None) -> ProblemDescripti
         targets=_describe(tensors(problem.batch_targets(first))),
         layers=tuple(layers),
         kinds=tuple(
-            "Parameter" if names == [layer] else type(modules[names[0].rpartition(".")[0]]).__name__
+            "Parameter"
+            if _stands_alone(layer, names)
+            else type(modules[names[0].rpartition(".")[0]]).__name__
             for layer, names in layers.items()
         ),
         shapes=tuple(
@@ -119,6 +122,15 @@ def _inputs(problem: Problem, batch: Batch) -> list[Tensor]:
 
 def _describe(found: list[Tensor]) -> str:
     return ", ".join(f"{_dtype(tensor.dtype)} {_by(tuple(tensor.shape))}" for tensor in found) or "no tensor"
+
+
+def _holder(names: Sequence[str]) -> str:
+    return names[0].rpartition(".")[0]
+
+
+def _stands_alone(layer: str, names: Sequence[str]) -> bool:
+    """Whether this is a parameter of the model itself; of a model that is a layer, it is that layer."""
+    return names == [layer] and layer not in ("weight", "bias")
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -162,7 +162,8 @@ def analyze(
                 section = SECTIONS[key].measure(setting, watch, **level.settings, **known)
                 interrupted = watch.stopped
             spent += section.gradients
-            if section.interrupted:  # what is there stays, and nothing as deep is tried again
+            # What is there stays if the deeper one fails, and nothing as deep is tried again.
+            if section.interrupted or len(section.left_out) > len(sections[key].left_out):
                 offers[key] = offers[key][: offers[key].index(level)]
             else:
                 sections[key], taken[key] = section, level

@@ -99,7 +99,7 @@ class Watch:
 def _said_by(work: Callable[..., Any]) -> str:
     """Which public function an error is of: the arguments that it names are not those of ``analyze``."""
     package = ".".join(work.__module__.split(".")[:2])
-    if getattr(sys.modules.get(package), work.__name__, None) is not work:
+    if getattr(sys.modules.get(package), getattr(work, "__name__", ""), None) is not work:
         return ""
     return f" (said by {package.replace('workbench', 'wb', 1)}.{work.__name__})"
 

@@ -75,22 +75,27 @@ class KnownDerivatives(TorchFunctionMode):
             return None
         value, slope, curvature = _derivatives(lambda x: func(x, *args, **kwargs), input, self._twice)
         if curvature is not None:
-            slope = _Known.apply(input, slope, curvature)
-        return _Known.apply(input, value, slope)
+            slope = _Known.apply(input, [slope], curvature)
+        return _Known.apply(input, [value], slope)
 
 
 class _Known(torch.autograd.Function):
-    """Values of a function of single entries, with its derivative, which may be known with one itself."""
+    """Values of a function of single entries, with its derivative, which may be known with one itself.
+
+    The values come in a list, as no argument of autograd's: they can be changed in place like any others.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, value: Tensor, slope: Tensor) -> Tensor:
-        ctx.save_for_backward(slope)
-        return value.view_as(value)
+    def forward(ctx: Any, x: Tensor, value: list[Tensor], slope: Tensor) -> Tensor:
+        # A second, empty tensor: a checkpointed block that is computed again without this notices it.
+        ctx.save_for_backward(slope, slope.new_empty(0))
+        ctx.set_materialize_grads(False)
+        return value.pop()
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        (slope,) = ctx.saved_tensors
-        return g * slope, None, None
+    def backward(ctx: Any, g: Tensor | None) -> tuple[Tensor | None, ...]:
+        slope, _ = ctx.saved_tensors
+        return None if g is None else g * slope, None, None
 
 
 def _derivatives(

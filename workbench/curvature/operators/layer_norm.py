@@ -68,13 +68,13 @@ class _Gradient(torch.autograd.Function):
         x, weight, mean, inverse, hat, *more = ctx.saved_tensors
         shape = weight.shape
         s, _, _ = _backward(v, x, shape, mean, inverse, None, None, [True, False, False])
-        by_g = torch.addcmul(b, hat, a).addcmul_(s, weight)
+        by_g = torch.addcmul(torch.addcmul(b, hat, a), s, weight)  # not in place: vmap refuses that
         if not more:
             return by_g, None, None, None, None
         g, gradient = more
         e, c, f = _mean_product(v, hat), _mean_product(g * weight, hat), _mean_product(v, gradient)
         by_x, _, _ = _backward(g, x, shape, mean, inverse, a, None, [True, False, False])
-        by_x.addcmul_(gradient * e + c * s + hat * f, inverse, value=-1)
+        by_x = torch.addcmul(by_x, gradient * e + c * s + hat * f, inverse, value=-1)
         by_weight = torch.linalg.vecdot(s.reshape(-1, *shape), g.reshape(-1, *shape), dim=0)
         return by_g, by_x, by_weight, None, None
 

@@ -7,13 +7,13 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import CheckpointError
 
 from workbench.batches import Batch, tensors
 from workbench.choices import check_choice
@@ -266,7 +266,7 @@ class ProblemOperator(CurvatureOperator):
     def _agree(self, found: Tensors, expected: Tensors, roundings: int = 100) -> bool:
         """Whether two products are the same, up to so many roundings of the largest entry."""
         scale = max(float(part.abs().max()) for part in (*found, *expected) if part.numel())
-        return all(
+        return math.isfinite(scale) and all(
             float((one - other).abs().max()) <= roundings * self.precision * scale
             for one, other in zip(found, expected, strict=True)
             if one.numel()
@@ -315,8 +315,14 @@ class ProblemOperator(CurvatureOperator):
             self._autocast = autocast
 
     def _build(self, leaves: Parameters, batch: Batch, method: str = "recompute") -> Product:
-        with KnownDerivatives(twice=self._twice) if self._knows else nullcontext():
-            outputs, loss = self.problem.evaluate(leaves, batch)
+        if self._knows:
+            try:
+                with KnownDerivatives(twice=self._twice):
+                    outputs, loss = self.problem.evaluate(leaves, batch)
+                return self._batch_product(outputs, loss, leaves, batch)
+            except CheckpointError:  # of a block that this batch computes again, outside of the context
+                self._knows = False
+        outputs, loss = self.problem.evaluate(leaves, batch)
         return self._batch_product(outputs, loss, leaves, batch)
 
     def _make_plan(self) -> WorkPlan:
@@ -326,7 +332,15 @@ class ProblemOperator(CurvatureOperator):
         budget = free_bytes(self.device) // 4 if self._memory is None else self._memory
         if self._planning == "auto":
             return self._fastest(self._candidates(budget))
-        return self._arrange(budget)
+        plan = self._arrange(budget)
+        if not self._knows or len(plan.kept) == plan.batches:
+            return plan
+        self._knows = False  # a Hessian's known derivatives take more room: rather graphs that can be kept
+        smaller = self._arrange(budget)
+        if len(smaller.kept) == smaller.batches:
+            return smaller
+        self._knows = True
+        return plan
 
     def _candidates(self, budget: int) -> list[WorkPlan]:
         """Plans that keep the budget and differ in their method."""
@@ -378,8 +392,11 @@ class ProblemOperator(CurvatureOperator):
     def _knows_rightly(self) -> bool:
         """Whether known derivatives are used, and agree with torch's own on a small batch.
 
-        They do not where the model differentiates inside; where it computes blocks again, these fail.
+        They do not where the model differentiates inside; where it computes blocks again, these fail. The
+        rounding of a coarse dtype would hide that.
         """
+        if self.precision > torch.finfo(torch.float32).eps:
+            return False
         leaves, batch = self.problem.leaves(), self.problem.small_batch(_PROBED)
         try:
             with KnownDerivatives(twice=self._twice) as known:
@@ -388,7 +405,7 @@ class ProblemOperator(CurvatureOperator):
                 return False
             row = random_vectors(1, self.shape[0], generator(0))[0].to(device=self.device, dtype=self.dtype)
             found = self._batch_product(outputs, loss, leaves, batch)(self._split(row), batched=False)
-        except RuntimeError:
+        except (RuntimeError, TypeError, ValueError):
             return False
         return self._agree(found, self._build(leaves, batch)(self._split(row), batched=False))
 

@@ -211,14 +211,14 @@ def offer(setting: Setting) -> list[Level]:
 def measure(setting: Setting, watch: Watch, *, batches: int) -> GradientSection:
     """Measure the gradient of batches, and what each layer puts out."""
     problem, size = setting.problem, _batch_size(setting)
-    if size < setting.batch_size and problem.can_split:
+    statistics = watch.measure(
+        "gradient statistics", gradient_statistics, problem, size, batches, setting.seed
+    )
+    if size < setting.batch_size and statistics is not None and statistics.sampling == "drawn":
         reason = (
             f"of {plural(problem.num_examples, 'example')} they overlap too much; batches of {size} instead"
         )
         watch.skip(f"gradients of batches of {setting.batch_size}", reason)
-    statistics = watch.measure(
-        "gradient statistics", gradient_statistics, problem, size, batches, setting.seed
-    )
     seen = watch.measure("activity of the layers", activity, problem, min(_SEEN, problem.num_examples))
     parts = [each for each in (statistics, seen) if each is not None]
     for part in parts:

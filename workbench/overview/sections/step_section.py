@@ -4,6 +4,8 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+import torch
+
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature import BatchSpectra, batch_spectra
 from workbench.overview.caution import Caution
@@ -335,7 +337,7 @@ def measure(
             "curvature of batches", batch_spectra, problem, [setting.batch_size], 1, batches=batches,
             probes=2, seed=setting.seed,
         )  # fmt: skip
-    if problem.can_split and setting.maker.name == "sgd":
+    if problem.can_split and _is_plain_sgd(setting.optimizer):
         rate = "learning_rate" if setting.rate is None else f"{setting.rate:g}"
         watch.skip(
             "linear stability of batches",
@@ -368,6 +370,14 @@ def _spent_in_vain(setting: Setting, tried: int, steps: int) -> float:
     judged = min(_JUDGED, setting.problem.num_examples) / 3
     runs = tried / max(steps, 1)
     return (tried * setting.batch_size + runs * judged) / setting.problem.num_examples
+
+
+def _is_plain_sgd(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the law of linear stability is about this optimizer."""
+    extras = ("momentum", "weight_decay")
+    return isinstance(optimizer, torch.optim.SGD) and not any(
+        group[extra] for group in optimizer.param_groups for extra in extras
+    )
 
 
 def _formula(setting: Setting, watch: Watch) -> tuple[float, str]:

@@ -34,7 +34,8 @@ def nomad(surrogate: Surrogate, evaluations: int, seed: int) -> Trail:
     """NOMAD with its defaults (quadratic models, OrthoMADS n + 1), one point at a time.
 
     From 50 dimensions on NOMAD itself leaves out its models; its directions n + 1, which are completed by
-    one, then take minutes a poll, and are replaced by 2n.
+    one, and its order of points, which is by one, then take minutes a poll: they are replaced by 2n, and by
+    the last success.
     """
     import PyNomad
 
@@ -59,7 +60,7 @@ def nomad(surrogate: Surrogate, evaluations: int, seed: int) -> Trail:
             f"INITIAL_FRAME_SIZE * {_DELTA}",
             f"SEED {seed}",
             "DISPLAY_DEGREE 0",
-            *(["DIRECTION_TYPE ORTHO 2N"] if surrogate.dim >= 50 else []),
+            *(["DIRECTION_TYPE ORTHO 2N", "EVAL_QUEUE_SORT DIR_LAST_SUCCESS"] if surrogate.dim >= 50 else []),
         ],
     )
     return counted.trail()

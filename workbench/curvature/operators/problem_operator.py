@@ -333,13 +333,14 @@ class ProblemOperator(CurvatureOperator):
         if self._planning == "auto":
             return self._fastest(self._candidates(budget))
         plan = self._arrange(budget)
-        if not self._knows or len(plan.kept) == plan.batches:
-            return plan
-        self._knows = False  # a Hessian's known derivatives take more room: rather graphs that can be kept
-        smaller = self._arrange(budget)
-        if len(smaller.kept) == smaller.batches:
-            return smaller
-        self._knows = True
+        if self._knows and len(plan.kept) < plan.batches:
+            self._knows = (
+                False  # known second derivatives take room that graphs may need
+            )
+            smaller = self._arrange(budget)
+            if len(smaller.kept) > len(plan.kept):
+                return smaller
+            self._knows = True
         return plan
 
     def _candidates(self, budget: int) -> list[WorkPlan]:

@@ -334,9 +334,8 @@ class ProblemOperator(CurvatureOperator):
             return self._fastest(self._candidates(budget))
         plan = self._arrange(budget)
         if self._knows and len(plan.kept) < plan.batches:
-            self._knows = (
-                False  # known second derivatives take room that graphs may need
-            )
+            # Known second derivatives take room that graphs may need.
+            self._knows = False
             smaller = self._arrange(budget)
             if len(smaller.kept) > len(plan.kept):
                 return smaller

@@ -1,12 +1,12 @@
 """``describe_problem``: what a problem is made of, and how good it is, from one forward pass."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from workbench.batches import Batch, tensors
 from workbench.chance import chance_loss
@@ -70,12 +70,7 @@ def describe_problem(problem: Problem, held_out: Any = None) -> ProblemDescripti
         outputs=_describe(tensors(outputs)),
         targets=_describe(tensors(problem.batch_targets(first))),
         layers=tuple(layers),
-        kinds=tuple(
-            "Parameter"
-            if _stands_alone(layer, names)
-            else type(modules[names[0].rpartition(".")[0]]).__name__
-            for layer, names in layers.items()
-        ),
+        kinds=tuple(_kind(layer, names, modules) for layer, names in layers.items()),
         shapes=tuple(
             ", ".join(f"{name.rpartition('.')[2]} {_by(shapes[name])}" for name in names)
             for names in layers.values()
@@ -124,13 +119,11 @@ def _describe(found: list[Tensor]) -> str:
     return ", ".join(f"{_dtype(tensor.dtype)} {_by(tuple(tensor.shape))}" for tensor in found) or "no tensor"
 
 
-def _holder(names: Sequence[str]) -> str:
-    return names[0].rpartition(".")[0]
-
-
-def _stands_alone(layer: str, names: Sequence[str]) -> bool:
-    """Whether this is a parameter of the model itself; of a model that is a layer, it is that layer."""
-    return names == [layer] and layer not in ("weight", "bias")
+def _kind(layer: str, names: Sequence[str], modules: Mapping[str, nn.Module]) -> str:
+    """The module that holds a layer's parameters; of one that stands alone in a model, no module."""
+    if names == [layer] and layer not in ("weight", "bias"):
+        return "Parameter"
+    return type(modules[names[0].rpartition(".")[0]]).__name__
 
 
 def _by(shape: tuple[int, ...]) -> str:

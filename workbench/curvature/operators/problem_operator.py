@@ -332,15 +332,7 @@ class ProblemOperator(CurvatureOperator):
         budget = free_bytes(self.device) // 4 if self._memory is None else self._memory
         if self._planning == "auto":
             return self._fastest(self._candidates(budget))
-        plan = self._arrange(budget)
-        if self._knows and len(plan.kept) < plan.batches:
-            # Known second derivatives take room that graphs may need.
-            self._knows = False
-            smaller = self._arrange(budget)
-            if len(smaller.kept) > len(plan.kept):
-                return smaller
-            self._knows = True
-        return plan
+        return self._arrange(budget)
 
     def _candidates(self, budget: int) -> list[WorkPlan]:
         """Plans that keep the budget and differ in their method."""
@@ -416,7 +408,15 @@ class ProblemOperator(CurvatureOperator):
     def _arrange_graphs(self, budget: int) -> WorkPlan:
         if not budget:
             return WorkPlan("recompute", "nothing may be kept", 0, batches=self.problem.num_batches)
-        return arrange_graphs(self._graph_sizes(), budget, splits=self.problem.can_split)
+        plan = arrange_graphs(self._graph_sizes(), budget, splits=self.problem.can_split)
+        if self._knows and len(plan.kept) < plan.batches:
+            # Known second derivatives take room that graphs may need.
+            self._knows = False
+            smaller = arrange_graphs(self._graph_sizes(), budget, splits=self.problem.can_split)
+            if len(smaller.kept) > len(plan.kept):
+                return smaller
+            self._knows = True
+        return plan
 
     def _graph_sizes(self) -> list[int]:
         """Bytes of each batch's graph."""

@@ -14,8 +14,9 @@ from playwright.sync_api import expect
 CODE = """\
 import ipywidgets
 import plotly.graph_objects as go
+from workbench.explore.live_figure import LiveFigure
 
-figure = go.FigureWidget(go.Figure(go.Scatter(x=[0, 1, 2], y=[0, 1, 2])))
+figure = LiveFigure(go.Figure(go.Scatter(x=[0, 1, 2], y=[0, 1, 2])))
 slider = ipywidgets.IntSlider(value=1, min=1, max=9)
 
 
@@ -28,6 +29,29 @@ slider.observe(rescale, "value")
 ipywidgets.VBox([slider, figure])
 """
 
+# As on a busy machine: plotly is read for longer than a widget may take to start.
+LATE_PLOTLY = """\
+import plotly.graph_objects as go
+from traitlets import default
+from workbench.explore.live_figure import LiveFigure, PlotlyLibrary
+
+
+class Late(LiveFigure):
+    @default("_library")
+    def late(self):
+        pause = "await new Promise((resolve) => setTimeout(resolve, 6000));"
+        return PlotlyLibrary(source=pause + PlotlyLibrary().source)
+
+
+figure = Late(go.Figure(go.Scatter(x=[0, 1, 2], y=[0, 1, 2])))
+figure
+"""
+MEANWHILE = """\
+figure.add_scatter(x=[0, 1, 2], y=[3, 3, 3])
+with figure.batch_update():
+    figure.data[0].y = [0, 4, 8]
+    figure.layout.title.text = "changed"
+"""
 
 LONG_WORK = """\
 import time
@@ -81,6 +105,15 @@ def test_a_slider_changes_the_data_of_a_figure(lab, page):
     page.wait_for_function("() => document.querySelector('.widget-readout').textContent === '4'")
     wait_for_new_data(page, before)
     page.wait_for_function("() => document.querySelector('.js-plotly-plot')._fullData[0].y[2] === 8")
+
+
+def test_a_figure_is_seen_as_it_is_when_plotly_comes_late(lab, page):
+    write(lab.root / "late.ipynb", LATE_PLOTLY, MEANWHILE)
+    open_notebook(page, lab, "late.ipynb")
+    run_all(page)
+    assert figure_data(page) == {"x": [0, 1, 2], "y": [0, 4, 8]}
+    assert figure_data(page, trace=1) == {"x": [0, 1, 2], "y": [3, 3, 3]}
+    page.wait_for_function("() => document.querySelector('.js-plotly-plot').innerText.includes('changed')")
 
 
 def test_a_cell_that_raises_is_told_by_the_driver(lab, page):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from workbench.kernels.dispatch import computing, takes_triton
 from workbench.kernels.jit import blocks, kernel, tl
+from workbench.kernels.matrix_products import rows_product
 
 _CHUNK = 512  # rows that the PyTorch path takes at a time
 _ROWS, _RANK, _INPUTS = 64, 64, 32  # of the blocks that a program of the kernel holds
@@ -89,12 +90,12 @@ def _norms_by_chunks(weight: Tensor, a: Tensor, b: Tensor, scale: float, squared
     """
     exact = computing(weight, a, b)
     a = a.to(exact)
-    gram = a @ a.T
+    gram = rows_product(a, a)
     result = squared.to(exact, copy=True)
     chunks = (each.split(_CHUNK) for each in (weight, b, result))
     for rows, factors, into in zip(*chunks, strict=True):
         factors = factors.to(exact)
-        accumulator = rows.to(exact) @ a.T
+        accumulator = rows_product(rows.to(exact), a)
         accumulator.addmm_(factors, gram, beta=2, alpha=scale).mul_(factors)
         into.add_(accumulator.sum(1), alpha=scale)
     return result.clamp_(min=0).sqrt_()

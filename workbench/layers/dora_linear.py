@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.kernels import dora_compose
+from workbench.kernels.matrix_products import linear
 from workbench.layers.dora_layer import DoRALayer
 
 
@@ -27,7 +28,7 @@ class DoRALinear(DoRALayer):
         merged = self._held_weight()
         if merged is not None:
             return F.linear(x, merged, self.base.bias)
-        base = F.linear(x, self.base.weight)
+        base = linear(x, self.base.weight)
         # The scale goes into the narrow factor, so that the wide one is written once.
         narrow = F.linear(self.dropout(x), self.lora_a.to(x.dtype)) * self.scale
         return dora_compose(base, F.linear(narrow, self.lora_b.to(x.dtype)), self.gain(), self.base.bias)

@@ -84,6 +84,10 @@ def check_default_form(batch: Batch, *, forward: bool, targets: bool) -> None:
 
 def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
     """Apply ``function`` to every tensor of nested tuples, lists and mappings; the rest stays as it is."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if type(tree) in (tuple, list):  # most batches: many times as quick as by torch's trees
+        return type(tree)(map_tensors(function, branch) for branch in tree)
 
     def visit(leaf: Any) -> Any:
         if isinstance(leaf, Tensor):

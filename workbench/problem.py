@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from workbench import batches as _batches
 from workbench.batches import Batch, Forward, Targets
 from workbench.checkpoints import Checkpoint, label_checkpoints, mark_checkpoints, refuse_shared_memory
 from workbench.composed import Composed
+from workbench.held_model import HeldModel, keep_attributes, take_back_attributes
 from workbench.layout import Selection, lay_out, match, trainable
 from workbench.plan import Plan, make_plan
 from workbench.probes import probe, probe_loss, refuse_training_mode
@@ -23,6 +24,7 @@ from workbench.weighting import Loss, find_weighting
 
 Parameters = dict[str, Tensor]
 Regularizer = Callable[[Parameters], Tensor]
+T = TypeVar("T")
 
 # functional_call swaps the model's tensors for its duration: no other thread may use or read them then.
 _LOCKS: "weakref.WeakKeyDictionary[nn.Module, threading.RLock]" = weakref.WeakKeyDictionary()
@@ -411,6 +413,27 @@ class Problem:
 
         return self._holding(parameters, work)
 
+    @torch.inference_mode(False)
+    def hold(self, parameters: Parameters, work: Callable[[HeldModel], T]) -> T:
+        """Run ``work(held)`` while the model holds these parameters, and return what it returns.
+
+        For many batches in a row, such as the steps of a training: ``held.loss(batch)`` is the loss that
+        :meth:`evaluate` gives, for a fraction of its overhead; ``held.backward(loss)`` differentiates it.
+        Other threads wait for the model until the work ends, and nothing of it stays behind.
+
+        Parameters
+        ----------
+        parameters : dict of str to Tensor
+            As in :meth:`evaluate`; the work may change their values in place.
+        work : callable
+            What reads the model in it, finds these parameters.
+        """
+
+        def begin(model: nn.Module) -> T:
+            return work(HeldModel(model, lambda batch: self.batch_loss(self._call(model, batch), batch)))
+
+        return self._with_state(parameters, begin)
+
     def batch_gradient(self, parameters: Parameters, batch: Batch) -> Tensor:
         """Gradient (n,) of :meth:`batch_loss` at these parameters.
 
@@ -550,9 +573,17 @@ class Problem:
     def _call(self, model: nn.Module, batch: Batch) -> Any:
         return (self._forward or _batches.default_forward)(model, batch)
 
-    def _holding(self, parameters: Parameters, work: Callable[[nn.Module], Any]) -> Any:
+    def _holding(self, parameters: Parameters, work: Callable[[nn.Module], T]) -> T:
         """Run ``work(model)`` while the model holds these parameters in place of its own."""
-        with _lock(self.model), _attributes_restored(self.model), Composed():
+
+        def composed(model: nn.Module) -> T:
+            with Composed():
+                return work(model)
+
+        return self._with_state(parameters, composed)
+
+    def _with_state(self, parameters: Parameters, work: Callable[[nn.Module], T]) -> T:
+        with _lock(self.model), _attributes_restored(self.model):
             state = self._fixed_state() | parameters
             state = {f"model.{name}": tensor for name, tensor in state.items()}
             return functional_call(_Holder(self.model), state, (work,))
@@ -571,17 +602,11 @@ class _Holder(nn.Module):
 
 @contextmanager
 def _attributes_restored(model: nn.Module) -> Iterator[None]:
-    """Take back what a forward pass stores in the modules: hooks of normalised weights, kept activations."""
-    before = [(module, dict(vars(module))) for module in model.modules()]
+    before = keep_attributes(model)
     try:
         yield
     finally:
-        for module, attributes in before:
-            for name, value in list(vars(module).items()):
-                if isinstance(value, Tensor) and attributes.get(name) is not value:
-                    vars(module).pop(name)
-                    if name in attributes:
-                        vars(module)[name] = attributes[name]
+        take_back_attributes(before)
 
 
 def _load(model: nn.Module, state: Mapping[str, Any]) -> None:

@@ -80,3 +80,18 @@ def test_counted_bytes_are_those_of_the_real_graph(name: str) -> None:
 
     counted = graph_bytes(op._build, leaves, batch, held)
     assert counted == graph_bytes(real_only, leaves, batch, held) > 0
+
+
+@pytest.mark.parametrize("make", [wb.curvature.hessian, wb.curvature.ggn])
+def test_batches_of_one_shape_share_a_plan_and_others_make_their_own(make: Any) -> None:
+    problem = build("mlp").problem()
+    vector = torch.randn(problem.num_parameters, dtype=torch.float64)
+    first = make(problem.subset(torch.arange(4)))
+    unplanned = first.of_batch(problem.subset(torch.arange(1, 5)))
+    assert unplanned._plan is None
+    plan = first.plan()
+    for chosen, shares in ((torch.arange(2, 6), True), (torch.arange(3), False)):
+        batch = problem.subset(chosen)
+        found = first.of_batch(batch)
+        torch.testing.assert_close(found @ vector, make(batch) @ vector, rtol=1e-12, atol=1e-12)
+        assert (found.plan() is plan) == shares

@@ -12,6 +12,7 @@ import torch
 from workbench.choices import check_choice, check_count
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature.eigensolver import eigenpairs
+from workbench.curvature.operators import ProblemOperator
 from workbench.curvature.random_matrix import batch_noise, spiked, spiked_along
 from workbench.curvature.subsampling import (
     NOISE_BATCHES,
@@ -20,6 +21,7 @@ from workbench.curvature.subsampling import (
     check_sizes,
     draw,
     measure_noise,
+    next_batch,
 )
 from workbench.curvature.tracking import MATRICES
 from workbench.problem import Problem
@@ -291,12 +293,13 @@ def _measure(
     """Return the eigenvalues (batches, k) of each size, the products spent, and whether it was stopped."""
     measured: list[np.ndarray] = []
     spent = 0.0
+    operator: ProblemOperator | None = None
     with progress("spectra of batches", len(sizes) * batches) as advance:
         try:
             for size in sizes:
                 values = []
                 for _ in range(1 if size == problem.num_examples else batches):
-                    operator = MATRICES[matrix](draw(problem, size, source), check=False)
+                    operator = next_batch(operator, matrix, draw(problem, size, source))
                     pairs = eigenpairs(operator, k, tol=tol, method="lanczos")
                     if pairs.interrupted:
                         raise KeyboardInterrupt

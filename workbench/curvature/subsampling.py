@@ -92,6 +92,11 @@ def draw(problem: Problem, size: int, source: torch.Generator) -> Problem:
     return problem.subset(chosen.sort().values)
 
 
+def next_batch(last: ProblemOperator | None, matrix: str, batch: Problem) -> ProblemOperator:
+    """The matrix of a batch, by the plan of the batch before it if there was one and it has its shape."""
+    return MATRICES[matrix](batch, check=False) if last is None else last.of_batch(batch)
+
+
 def measure_noise(
     problem: Problem,
     full: ProblemOperator,
@@ -139,9 +144,10 @@ def measure_noise(
     block = torch.cat([basis, units], dim=1).to(full.dtype)
     clean = full @ block
     squares, within, across = [], [], []
+    part: ProblemOperator | None = None
     with progress("noise of batches", batches) as advance:
         for _ in range(batches):
-            part = MATRICES[matrix](draw(problem, size, source), check=False)
+            part = next_batch(part, matrix, draw(problem, size, source))
             change = (part @ block - clean).double()
             inside = basis.T @ change[:, :count]
             outside = change[:, :count] - basis @ inside

@@ -5,9 +5,12 @@ import math
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import workbench as wb
+from workbench.progress import listening, progress
 from workbench.stability.rate_advice import ShortRuns
 from workbench.stability.rate_advice.makers import OPTIMIZERS
 
@@ -144,3 +147,124 @@ def test_the_end_is_judged_on_the_same_random_examples() -> None:
     again = ShortRuns(problem, OPTIMIZERS["adam"], 3, 1, examples=14)
     assert torch.equal(torch.cat([x for (x, _), _ in again.judged.batches()]), rows)
     assert ShortRuns(problem, OPTIMIZERS["sgd"], 6, 15, examples=21).judged is problem
+
+
+class Checkpointed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.body, self.head = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        body = checkpoint(lambda x: self.body(x).tanh(), self.stem(inputs).tanh(), use_reentrant=False)
+        return self.head(body)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.second(self.first(inputs).tanh())[:, :3]
+
+
+class PowerIteration(nn.Module):
+    """A layer divided by an estimate of its norm, which each pass makes better."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 8)
+        self.register_buffer("vector", torch.ones(4))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        weight = self.layer.weight
+        with torch.no_grad():
+            self.vector.copy_(F.normalize(weight.T @ (weight @ self.vector), dim=0))
+        return F.linear(inputs, weight / (weight @ self.vector.clone()).norm(), self.layer.bias)
+
+
+def network(kind: str) -> nn.Module:
+    torch.manual_seed(0)
+    if kind == "checkpointed":
+        return Checkpointed()
+    if kind == "tied weights":
+        return Tied()
+    if kind == "power iteration":
+        return nn.Sequential(PowerIteration(), nn.Tanh(), nn.Linear(8, 3))
+    return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)).eval()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("kind", ["BatchNorm", "checkpointed", "tied weights", "power iteration"])
+def test_they_end_bit_by_bit_where_a_plain_loop_ends_that_writes_no_buffers(kind: str, name: str) -> None:
+    model = network(kind)
+    x, y = torch.randn(20, 4), torch.arange(20) % 3
+    decay = 0.1
+
+    def penalty(parameters: dict[str, Tensor]) -> Tensor:
+        return 0.01 * sum(value.abs().sum() for value in parameters.values())
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:  # reads the model, which holds the run's parameters
+        return F.cross_entropy(outputs, targets) + 0.1 * next(model.parameters()).square().sum()
+
+    problem = wb.Problem(model, loss, (x, y), regularizer=penalty, weight_decay=decay)
+    state = copy.deepcopy(model.state_dict())
+    found = ShortRuns(problem, OPTIMIZERS[name], 6, 15).final_loss(0.05, seed=4)
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+    optimizer = OPTIMIZERS[name](model.parameters(), 0.05)
+    random = torch.Generator().manual_seed(4)
+    for _ in range(15):
+        places = torch.randperm(20, generator=random)[:6]
+        put_back_buffers(model, state)
+        optimizer.zero_grad()
+        parameters = dict(model.named_parameters())
+        total = loss(model(x[places]), y[places])  # in this order, in which gradients add up
+        added = penalty(parameters) + decay / 2 * sum(value.square().sum() for value in parameters.values())
+        (total + added).backward()
+        optimizer.step()
+    put_back_buffers(model, state)
+    with torch.no_grad():
+        assert found == loss(model(x), y).item()
+
+
+def put_back_buffers(model: nn.Module, state: dict[str, Tensor]) -> None:
+    for name, buffer in model.named_buffers():
+        buffer.copy_(state[name])
+
+
+def test_decay_is_the_optimizers_where_it_has_its_own() -> None:
+    problem = problem_of()
+    decaying = wb.Problem(problem.model, problem.loss, next(problem.batches())[0], weight_decay=0.3)
+
+    def own(parameters: list[Tensor], rate: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, rate, weight_decay=0.3)
+
+    ends = [
+        ShortRuns(decaying, make, 6, 15).final_loss(0.1, seed=4)
+        for make in (own, OPTIMIZERS["sgd"])  # gradient descent does the same with both
+    ]
+    assert ends[0] == pytest.approx(ends[1], rel=1e-12)
+    free = wb.Problem(problem.model, problem.loss, next(problem.batches())[0])
+    assert ShortRuns(free, OPTIMIZERS["sgd"], 6, 15).final_loss(0.1, seed=4) != pytest.approx(ends[0])
+
+
+def test_a_run_says_at_each_step_that_it_is_at_work_and_may_be_stopped_there() -> None:
+    problem = problem_of()
+    before = dict(problem.model.named_parameters())
+    vector, told = problem.parameters_vector(), 0
+
+    def listen(description: str, done: int, total: int | None) -> None:
+        nonlocal told
+        told += 1
+        if told == 8:
+            raise KeyboardInterrupt
+
+    runs = ShortRuns(problem, OPTIMIZERS["sgd"], 5, 40)
+    with listening(listen), progress("runs", 1), pytest.raises(KeyboardInterrupt):
+        runs.final_loss(0.1, seed=0)
+    assert runs.gradients == pytest.approx(6 * 5 / 20)  # one told at the beginning, and one before each step
+    assert all(parameter is before[name] for name, parameter in problem.model.named_parameters())
+    assert torch.equal(problem.parameters_vector(), vector)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 Multiply = Callable[[Product, Tensor, float, Tensor], None]
 
 Measure = TypeVar("Measure")
+Form = tuple[tuple[torch.Size, torch.dtype], ...]  # of a batch: shapes and dtypes of its tensors
 
 PLANS = ("fixed", "auto")
 _TIMED = 4  # columns of a block that is timed
@@ -213,6 +214,16 @@ class ProblemOperator(CurvatureOperator):
     def of(self, problem: Problem, *, memory: int | None = 0, **keywords: Any) -> Self:
         """Return the same operator of another problem, which is not probed."""
         return type(self)(problem, regularization=self.regularization, memory=memory, check=False, **keywords)
+
+    def of_batch(self, problem: Problem) -> Self:
+        """Return the same operator of the same model on other data, which is not probed.
+
+        Where its batches have the shapes of this one's, they share a plan: it depends on shapes alone.
+        """
+        other = self.of(problem, memory=self._memory)
+        if self._plan is not None and other._forms() == self._forms():
+            other._plan, other._knows = self._plan, self._knows
+        return other
 
     def _multiply(self, block: Tensor) -> Tensor:
         return self._accumulate(block)
@@ -425,15 +436,18 @@ class ProblemOperator(CurvatureOperator):
 
     def _by_form(self, measure: Callable[[Batch], Measure], pieces: int = 1) -> list[Measure]:
         """What is measured of each batch, or of each of its pieces, once for each shape."""
-        known: dict[tuple[Any, ...], Measure] = {}
+        known: dict[Form, Measure] = {}
         measures = []
         for batch, share in self.problem.batches():
             for piece, _ in self.problem.pieces(batch, share, pieces):
-                form = tuple((tensor.shape, tensor.dtype) for tensor in tensors(piece))
+                form = _form(piece)
                 if form not in known:
                     known[form] = measure(piece)
                 measures.append(known[form])
         return measures
+
+    def _forms(self) -> list[Form]:
+        return [_form(batch) for batch, _ in self.problem.batches()]
 
     def _loop(self, product: Product, rows: Tensor, share: float, total: Tensor) -> None:
         for row, sum_ in zip(rows, total, strict=True):
@@ -454,6 +468,10 @@ class ProblemOperator(CurvatureOperator):
         """One tensor per parameter from a vector (n,) or from rows (k, n)."""
         lead = vectors.shape[:-1]
         return [vectors[..., s.start : s.stop].reshape((*lead, *s.shape)) for s in self.layout]
+
+
+def _form(batch: Batch) -> Form:
+    return tuple((tensor.shape, tensor.dtype) for tensor in tensors(batch))
 
 
 def _autocast(device: torch.device) -> tuple[bool, torch.dtype]:

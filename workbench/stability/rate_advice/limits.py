@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,13 +84,13 @@ class RateLimit(Result):
         mean, half = student_interval(np.log(self.limits))
         return math.exp(mean - half), math.exp(mean + half)
 
-    @property
+    @cached_property
     def hardly_trains(self) -> bool:
         """Whether the best runs of most seeds end less than 2 % under the threshold: it parts noise then."""
         best = self._finished.groupby("seed")["loss"].min().median()
         return bool(best > self.threshold - 0.02 * abs(self.threshold))
 
-    @property
+    @cached_property
     def worth_trying(self) -> tuple[float, float]:
         """From the least rate tried that gets half as far as the best of its seed, to half the limit.
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from workbench.batches import count_examples, slice_batch
+from workbench.batches import Batch, count_examples, slice_batch
 from workbench.choices import check_count
+from workbench.held_model import HeldModel
 from workbench.minibatches import draw_batches, join_examples
 from workbench.problem import Parameters, Problem
 from workbench.progress import still_at_work
@@ -96,30 +97,39 @@ class ShortRuns:
             name: value.clone().requires_grad_() for name, value in self.problem.parameters().items()
         }
         optimizer = self._optimizer(list(parameters.values()), rate)
+        batches = draw_batches(self._joined, self.batch_size, self.steps, seed)
+
+        def train(model: HeldModel) -> bool:
+            return all(self._step(model, parameters, optimizer, batch) for batch in batches)
+
         with torch.enable_grad():
-            for batch in draw_batches(self._joined, self.batch_size, self.steps, seed):
-                still_at_work()
-                if not self.problem.weighting.weigh(batch, self.problem.batch_targets(batch)):
-                    continue  # e.g. all targets ignored: its mean is over nothing
-                optimizer.zero_grad()
-                loss = self.problem.evaluate(parameters, batch)[1] + self._added(parameters, optimizer)
-                if not bool(loss.isfinite()):
-                    return math.inf
-                loss.backward()
-                optimizer.step()
-                self._steps_made += 1
+            if not self.problem.hold(parameters, train):
+                return math.inf
         self._ends += 1
         with torch.no_grad():
             theta = torch.cat([value.reshape(-1).to(self.problem.dtype) for value in parameters.values()])
         value = self.judged.loss_at(theta)
         return value if math.isfinite(value) else math.inf
 
-    def _added(self, parameters: Parameters, optimizer: Optimizer) -> Tensor:
-        """Regulariser and weight decay of the problem, the latter where the optimizer has none of its own."""
-        if not any(group.get("weight_decay") for group in optimizer.param_groups):
-            return self.problem.regularization(parameters)
-        regularizer = self.problem.regularizer
-        return torch.zeros(()) if regularizer is None else regularizer(parameters)
+    def _step(self, model: HeldModel, parameters: Parameters, optimizer: Optimizer, batch: Batch) -> bool:
+        """Train on one batch; returns whether its loss is finite, or over nothing."""
+        still_at_work()
+        optimizer.zero_grad()
+        loss = self._regularized(model.loss(batch), parameters, optimizer)
+        if not math.isfinite(loss.item()):
+            # Weight 0, e.g. all targets ignored: its mean is 0 / 0, and no step is made.
+            return not self.problem.weighting.weigh(batch, self.problem.batch_targets(batch))
+        model.backward(loss)
+        optimizer.step()
+        self._steps_made += 1
+        return True
+
+    def _regularized(self, loss: Tensor, parameters: Parameters, optimizer: Optimizer) -> Tensor:
+        """Add regulariser and weight decay of the problem, the latter where the optimizer has none itself."""
+        problem = self.problem
+        if problem.weight_decay and not any(group.get("weight_decay") for group in optimizer.param_groups):
+            return loss + problem.regularization(parameters)
+        return loss if problem.regularizer is None else loss + problem.regularizer(parameters)
 
     def _cost(self, steps: int, ends: int) -> float:
         seen = steps * self.batch_size + ends * self.judged.num_examples / 3

@@ -5,7 +5,7 @@ brings too, uses it: 2.2 to 2.6 times the speed on an EPYC. On other machines, a
 are PyTorch's own operations.
 
 oneDNN adds up a whole row in one accumulator, MKL in parts: over 4096 numbers the relative error is 6e-7
-against 3e-7. Where that counts, sums are cut into parts here, too.
+against 3e-7. The sums of a gradient are cut into parts here, too.
 """
 
 import functools
@@ -28,14 +28,7 @@ def rows_product(x: Tensor, rows: Tensor) -> Tensor:
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
     """Return ``F.linear(x, weight)``, whose gradient to ``x`` is quicker; differentiable to any order."""
-    # What traces, transforms or casts operations is to see PyTorch's own.
-    is_seen = (
-        torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-        or torch.autograd.forward_ad._current_level >= 0
-        or torch.is_autocast_enabled(x.device.type)
-    )
-    if is_seen or not _takes_onednn(x, weight):
+    if not _takes_onednn(x, weight):
         return F.linear(x, weight)
     product: Tensor = _Linear.apply(x, weight)
     return product
@@ -54,7 +47,8 @@ class _Linear(torch.autograd.Function):
         x_grad = weight_grad = None
         if weight is not None:
             # Whoever differentiates once more gets an operation that can be.
-            x_grad = grad @ weight if torch.is_grad_enabled() else _input_gradient(grad, weight)
+            quick = not torch.is_grad_enabled() and _takes_onednn(grad, weight)
+            x_grad = _input_gradient(grad, weight) if quick else grad @ weight
         if x is not None:
             weight_grad = grad.reshape(-1, grad.shape[-1]).T @ x.reshape(-1, x.shape[-1])
         return x_grad, weight_grad
@@ -75,14 +69,32 @@ def _by_onednn(x: Tensor, rows: Tensor) -> Tensor:
 
 
 def _takes_onednn(*tensors: Tensor) -> bool:
-    return all(map(_suits, tensors)) and _onednn_is_faster()
+    return not _is_watched() and all(map(_suits, tensors)) and _onednn_is_faster()
 
 
 def _suits(tensor: Tensor) -> bool:
+    plain = type(tensor) in _PLAIN and tensor.layout == torch.strided and not tensor.is_nested
+    plain = plain and not torch._C._functorch.is_legacy_batchedtensor(tensor)  # of `is_grads_batched`
     # Rows with gaps between them would be multiplied by a loop that takes minutes.
-    dense = tensor.is_contiguous() or tensor.mT.is_contiguous()
-    plain = type(tensor) in _PLAIN and tensor.dtype == torch.float32 and tensor.device.type == "cpu"
-    return plain and dense and tensor.numel() > 0
+    return (
+        plain
+        and tensor.dtype == torch.float32
+        and tensor.device.type == "cpu"
+        and tensor.numel() > 0
+        and (tensor.is_contiguous() or (tensor.dim() > 1 and tensor.mT.is_contiguous()))
+    )
+
+
+def _is_watched() -> bool:
+    """Whether somebody traces, transforms, counts or casts operations, who is to see PyTorch's own."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch.autograd.forward_ad._current_level >= 0
+        or torch.is_autocast_enabled("cpu")
+        or not torch.backends.mkldnn.enabled
+    )
 
 
 @functools.cache
@@ -90,7 +102,7 @@ def _onednn_is_faster() -> bool:
     """Whether this is such a CPU, and oneDNN's product, which PyTorch does not promise to keep, is right."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512" or _vendor() != "AuthenticAMD":
         return False
-    x = torch.linspace(-1, 1, 24).view(4, 6)
+    x = torch.linspace(-1, 1, 24, dtype=torch.float32, device="cpu").view(4, 6)
     rows = x.flip(0).square()
     try:
         return torch.allclose(_by_onednn(x, rows), x @ rows.T, rtol=1e-5, atol=1e-6)

@@ -190,3 +190,39 @@ def test_callers_in_inference_mode_get_the_same_numbers() -> None:
     with torch.inference_mode():
         found = problem.hold(parameters, lambda held: held.loss(make_data()).item())
     assert found == problem.evaluate(parameters, make_data())[1].item()
+
+
+class FirstSeen(nn.Module):
+    """Fills a buffer that is None with what it sees first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, 3)
+        self.register_buffer("mean", None)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.mean is None:
+            self.mean = inputs.mean(0)
+        return self.layer(inputs - self.mean)
+
+
+def test_a_buffer_that_was_none_is_so_for_each_loss() -> None:
+    model = FirstSeen()
+    problem = Problem(model, nn.CrossEntropyLoss(), make_data())
+    model.mean = None
+    inputs, targets = make_data()
+    alone = problem.hold(problem.parameters(), lambda held: held.loss((inputs, targets)).item())
+    model.mean = None
+    after = problem.hold(
+        problem.parameters(),
+        lambda held: [held.loss(batch).item() for batch in ((inputs + 1, targets), (inputs, targets))],
+    )
+    assert after[1] == alone
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_graphs_are_made_where_the_caller_wants_them(wanted: bool) -> None:
+    problem = Problem(nn.Linear(5, 3), nn.CrossEntropyLoss(), make_data())
+    with torch.set_grad_enabled(wanted):
+        loss = problem.hold(leaves_of(problem), lambda held: held.loss(make_data()))
+    assert loss.requires_grad == wanted

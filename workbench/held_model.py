@@ -14,8 +14,9 @@ Attributes = list[tuple[nn.Module, dict[str, Any]]]
 class HeldModel:
     """A model while it holds given parameters: :meth:`Problem.hold` hands one out.
 
-    Each loss finds the model as the first one did: what the passes before it stored in modules and wrote
-    into buffers is taken back. Parameters have the values that they have by then, such as an optimizer's.
+    Each loss finds the model as the first one did: tensors that the passes before it stored in modules, and
+    what they wrote into buffers, are taken back. Parameters have the values that they have by then, such as
+    an optimizer's.
 
     Parameters
     ----------
@@ -32,7 +33,6 @@ class HeldModel:
             (module._buffers, name, buffer)
             for module in model.modules()
             for name, buffer in module._buffers.items()
-            if buffer is not None
         ]
 
     def loss(self, batch: Batch) -> Tensor:
@@ -54,9 +54,9 @@ class HeldModel:
         # Copies, as what is written through ``.data`` leaves no mark; one for all names of a tied buffer.
         copies: dict[int, Tensor] = {}
         for buffers, name, buffer in self._buffers:
-            if id(buffer) not in copies:
+            if buffer is not None and id(buffer) not in copies:
                 copies[id(buffer)] = buffer.clone()
-            buffers[name] = copies[id(buffer)]
+            buffers[name] = copies.get(id(buffer))
 
 
 def keep_attributes(model: nn.Module) -> Attributes:

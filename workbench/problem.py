@@ -413,26 +413,27 @@ class Problem:
 
         return self._holding(parameters, work)
 
-    @torch.inference_mode(False)
     def hold(self, parameters: Parameters, work: Callable[[HeldModel], T]) -> T:
         """Run ``work(held)`` while the model holds these parameters, and return what it returns.
 
         For many batches in a row, such as the steps of a training: ``held.loss(batch)`` is the loss that
         :meth:`evaluate` gives, for a fraction of its overhead; ``held.backward(loss)`` differentiates it.
-        Other threads wait for the model until the work ends, and nothing of it stays behind.
+        Other threads wait for the model until the work ends.
 
         Parameters
         ----------
         parameters : dict of str to Tensor
             As in :meth:`evaluate`; the work may change their values in place.
         work : callable
-            What reads the model in it, finds these parameters.
+            Whatever reads the model within it finds these parameters.
         """
 
         def begin(model: nn.Module) -> T:
             return work(HeldModel(model, lambda batch: self.batch_loss(self._call(model, batch), batch)))
 
-        return self._with_state(parameters, begin)
+        wanted = torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.set_grad_enabled(wanted):
+            return self._with_state(parameters, begin)
 
     def batch_gradient(self, parameters: Parameters, batch: Batch) -> Tensor:
         """Gradient (n,) of :meth:`batch_loss` at these parameters.

@@ -108,11 +108,12 @@ def test_a_slider_changes_the_data_of_a_figure(lab, page):
 
 
 def test_a_figure_is_seen_as_it_is_when_plotly_comes_late(lab, page):
-    write(lab.root / "late.ipynb", LATE_PLOTLY, MEANWHILE)
+    write(lab.root / "late.ipynb", LATE_PLOTLY, MEANWHILE, "figure")
     open_notebook(page, lab, "late.ipynb")
     run_all(page)
     assert figure_data(page) == {"x": [0, 1, 2], "y": [0, 4, 8]}
     assert figure_data(page, trace=1) == {"x": [0, 1, 2], "y": [3, 3, 3]}
+    assert page.evaluate("() => document.querySelector('.js-plotly-plot')._fullData.length") == 2
     page.wait_for_function("() => document.querySelector('.js-plotly-plot').innerText.includes('changed')")
 
 

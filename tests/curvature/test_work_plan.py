@@ -87,11 +87,21 @@ def test_batches_of_one_shape_share_a_plan_and_others_make_their_own(make: Any) 
     problem = build("mlp").problem()
     vector = torch.randn(problem.num_parameters, dtype=torch.float64)
     first = make(problem.subset(torch.arange(4)))
-    unplanned = first.of_batch(problem.subset(torch.arange(1, 5)))
+    unplanned = first.on_data(problem.subset(torch.arange(1, 5)))
     assert unplanned._plan is None
     plan = first.plan()
     for chosen, shares in ((torch.arange(2, 6), True), (torch.arange(3), False)):
         batch = problem.subset(chosen)
-        found = first.of_batch(batch)
+        found = first.on_data(batch)
         torch.testing.assert_close(found @ vector, make(batch) @ vector, rtol=1e-12, atol=1e-12)
         assert (found.plan() is plan) == shares
+
+
+def test_a_plan_that_takes_much_of_its_budget_is_not_shared() -> None:
+    problem = build("mlp").problem()
+    first = wb.curvature.hessian(problem.subset(torch.arange(4)))
+    size = first.plan().kept_bytes + first.plan().live_bytes
+    for memory, shares in ((5 * size, True), (3 * size, False)):
+        tight = wb.curvature.hessian(problem.subset(torch.arange(4)), memory=memory)
+        plan = tight.plan()
+        assert (tight.on_data(problem.subset(torch.arange(2, 6))).plan() is plan) == shares

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from workbench.kernels import matrix_products
 from workbench.kernels.matrix_products import linear, rows_product
@@ -96,12 +97,36 @@ def test_transforms_and_forward_mode_go_through_pytorch():
         dual = torch.autograd.forward_ad.make_dual(x, x)
         tangent = torch.autograd.forward_ad.unpack_dual(linear(dual, weight)).tangent
     torch.testing.assert_close(tangent, x @ weight.T)
+
+
+@pytest.mark.parametrize(
+    "watcher",
+    [
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        lambda: FlopCounterMode(display=False),
+        lambda: torch.backends.mkldnn.flags(enabled=False),
+    ],
+)
+def test_who_casts_counts_or_forbids_operations_sees_pytorchs(watcher):
+    x, weight = normal(3, 8).requires_grad_(), normal(5, 8)
+    with watcher():
+        linear(x, weight).sum().backward()
+        rows_product(x.detach(), weight)
     assert not CALLS
+    assert x.grad.shape == x.shape
 
 
-def test_autocast_decides_the_dtype():
-    with torch.autocast("cpu", torch.bfloat16):
-        assert linear(normal(3, 8), normal(5, 8)).dtype == torch.bfloat16
+def test_a_vector_with_gaps_is_taken():
+    x, weight = normal(600)[::2], normal(7, 300, seed=1)
+    torch.testing.assert_close(linear(x, weight), F.linear(x, weight))
+
+
+def test_a_batch_of_gradients_goes_through_pytorch():
+    x, weight = normal(3, 8).requires_grad_(), normal(5, 8)
+    output = linear(x, weight)
+    (found,) = torch.autograd.grad(output, x, torch.eye(15).view(15, 3, 5), is_grads_batched=True)
+    torch.testing.assert_close(found.flatten(1), torch.kron(torch.eye(3), weight))
+    assert not CALLS
 
 
 def test_a_wrong_product_is_not_taken(monkeypatch):
@@ -110,6 +135,8 @@ def test_a_wrong_product_is_not_taken(monkeypatch):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     decide = matrix_products._onednn_is_faster.__wrapped__
     assert decide()
+    with torch.device("meta"):
+        assert decide()
     monkeypatch.setattr(matrix_products, "_by_onednn", lambda x, rows: 1.01 * x @ rows.T)
     assert not decide()
 

@@ -21,7 +21,7 @@ from workbench.curvature.subsampling import (
     check_sizes,
     draw,
     measure_noise,
-    next_batch,
+    next_operator,
 )
 from workbench.curvature.tracking import MATRICES
 from workbench.problem import Problem
@@ -299,7 +299,7 @@ def _measure(
             for size in sizes:
                 values = []
                 for _ in range(1 if size == problem.num_examples else batches):
-                    operator = next_batch(operator, matrix, draw(problem, size, source))
+                    operator = next_operator(operator, matrix, draw(problem, size, source))
                     pairs = eigenpairs(operator, k, tol=tol, method="lanczos")
                     if pairs.interrupted:
                         raise KeyboardInterrupt

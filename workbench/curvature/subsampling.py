@@ -92,9 +92,9 @@ def draw(problem: Problem, size: int, source: torch.Generator) -> Problem:
     return problem.subset(chosen.sort().values)
 
 
-def next_batch(last: ProblemOperator | None, matrix: str, batch: Problem) -> ProblemOperator:
+def next_operator(last: ProblemOperator | None, matrix: str, batch: Problem) -> ProblemOperator:
     """The matrix of a batch, by the plan of the batch before it if there was one and it has its shape."""
-    return MATRICES[matrix](batch, check=False) if last is None else last.of_batch(batch)
+    return MATRICES[matrix](batch, check=False) if last is None else last.on_data(batch)
 
 
 def measure_noise(
@@ -147,7 +147,7 @@ def measure_noise(
     part: ProblemOperator | None = None
     with progress("noise of batches", batches) as advance:
         for _ in range(batches):
-            part = next_batch(part, matrix, draw(problem, size, source))
+            part = next_operator(part, matrix, draw(problem, size, source))
             change = (part @ block - clean).double()
             inside = basis.T @ change[:, :count]
             outside = change[:, :count] - basis @ inside

@@ -2,7 +2,7 @@
 //
 // A widget has two seconds to start, and five megabytes of plotly take longer than that on a busy machine: the
 // page then stays empty. So this widget starts at once, and its picture follows when plotly is there, once for
-// all figures of a page. What Python changes in between is kept and told to plotly then.
+// all figures of a kernel. What Python changes in between is kept and told to plotly then.
 
 const CHANGES = [
   "addTraces", "deleteTraces", "moveTraces", "restyle", "relayout", "update", "animate",
@@ -33,13 +33,15 @@ function library(model) {
   return libraries.get(id);
 }
 
-// Python sets a change and at once takes it back, so values are kept as they come.
+// Python sets a change and at once takes it back, so values are kept as they come. A figure that is displayed
+// once more sends all that it shows, with what was kept so far.
 function keepChanges(model) {
   const kept = [];
   const keepers = CHANGES.map((name) => [
     `change:${name}`,
     () => model.get(name) !== null && kept.push([name, model.get(name)]),
   ]);
+  keepers.push(["change:_widget_data", () => (kept.length = 0)]);
   for (const [event, keep] of keepers) model.on(event, keep);
   return () => {
     for (const [event, keep] of keepers) model.off(event, keep);
@@ -49,8 +51,14 @@ function keepChanges(model) {
 
 async function start(model) {
   const changes = keepChanges(model);
-  const figure = (await library(model)).default();
-  const kept = changes();
+  let plotly;
+  let kept;
+  try {
+    plotly = await library(model);
+  } finally {
+    kept = changes();
+  }
+  const figure = plotly.default();
   figure.initialize({ model });
   for (const [name, value] of kept) {
     model.set(name, value);

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import workbench as wb
 from workbench.progress import listening, progress
-from workbench.stability.rate_advice import ShortRuns
+from workbench.stability.rate_advice import ShortRuns, short_runs
 from workbench.stability.rate_advice.makers import OPTIMIZERS
 
 
@@ -251,7 +251,10 @@ def test_decay_is_the_optimizers_where_it_has_its_own() -> None:
     assert ShortRuns(free, OPTIMIZERS["sgd"], 6, 15).final_loss(0.1, seed=4) != pytest.approx(ends[0])
 
 
-def test_a_run_says_at_each_step_that_it_is_at_work_and_may_be_stopped_there() -> None:
+def test_a_run_says_whenever_others_may_have_the_model_that_it_is_at_work_and_may_be_stopped_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(short_runs, "_TURN", -1.0)  # after each step
     problem = problem_of()
     before = dict(problem.model.named_parameters())
     vector, told = problem.parameters_vector(), 0

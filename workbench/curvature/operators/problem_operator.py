@@ -215,13 +215,17 @@ class ProblemOperator(CurvatureOperator):
         """Return the same operator of another problem, which is not probed."""
         return type(self)(problem, regularization=self.regularization, memory=memory, check=False, **keywords)
 
-    def of_batch(self, problem: Problem) -> Self:
+    def on_data(self, problem: Problem) -> Self:
         """Return the same operator of the same model on other data, which is not probed.
 
-        Where its batches have the shapes of this one's, they share a plan: it depends on shapes alone.
+        Where batches have the shapes of this one's they share a plan, if that leaves most of its budget: a
+        graph may be larger for other numbers, as where a mask selects.
         """
-        other = self.of(problem, memory=self._memory)
-        if self._plan is not None and other._forms() == self._forms():
+        other = self.of(problem, memory=self._memory, plan=self._planning, process_group=self._process_group)
+        plan = self._plan
+        if plan is None or plan.kept_bytes + plan.live_bytes > plan.budget // 4:
+            return other
+        if other._forms() == self._forms():
             other._plan, other._knows = self._plan, self._knows
         return other
 

@@ -1,6 +1,7 @@
 """``ShortRuns``: trainings of a problem for a few steps, of which the end is looked at."""
 
 import math
+import time
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from workbench.random_vectors import generator
 from workbench.stability.rate_advice.makers import MakeOptimizer
 from workbench.stability.updates import needs_closure
 
+_TURN = 0.05  # seconds that a run holds the model: others, such as an explorer's controls, may read it then
 _SAMPLE_SEED = 2**40  # not one that minibatches are drawn by
 
 
@@ -98,13 +100,24 @@ class ShortRuns:
         }
         optimizer = self._optimizer(list(parameters.values()), rate)
         batches = draw_batches(self._joined, self.batch_size, self.steps, seed)
+        left = self.steps
 
         def train(model: HeldModel) -> bool:
-            return all(self._step(model, parameters, optimizer, batch) for batch in batches)
+            nonlocal left
+            ends = time.monotonic() + _TURN
+            while left:
+                left -= 1
+                if not self._step(model, parameters, optimizer, next(batches)):
+                    return False
+                if time.monotonic() > ends:
+                    break
+            return True
 
         with torch.enable_grad():
-            if not self.problem.hold(parameters, train):
-                return math.inf
+            while left:
+                still_at_work()
+                if not self.problem.hold(parameters, train):
+                    return math.inf
         self._ends += 1
         with torch.no_grad():
             theta = torch.cat([value.reshape(-1).to(self.problem.dtype) for value in parameters.values()])
@@ -113,7 +126,6 @@ class ShortRuns:
 
     def _step(self, model: HeldModel, parameters: Parameters, optimizer: Optimizer, batch: Batch) -> bool:
         """Train on one batch; returns whether its loss is finite, or over nothing."""
-        still_at_work()
         optimizer.zero_grad()
         loss = self._regularized(model.loss(batch), parameters, optimizer)
         if not math.isfinite(loss.item()):

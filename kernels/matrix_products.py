@@ -18,17 +18,20 @@ from torch import Tensor, nn
 
 _PLAIN = (Tensor, nn.Parameter)
 _CPUS = Path("/proc/cpuinfo")
+_LARGE = 1 << 24  # multiplications, below which oneDNN's buffers cost more than it gains
 _PART = 128  # terms of a sum that are added up in one accumulator
 
 
 def rows_product(x: Tensor, rows: Tensor) -> Tensor:
     """Return ``x @ rows.T``: (n, k) with (m, k) gives (n, m). Not to be differentiated."""
-    return _by_onednn(x, rows) if _takes_onednn(x, rows) else x @ rows.T
+    large = x.numel() * rows.shape[0] >= _LARGE
+    return _by_onednn(x, rows) if large and _takes_onednn(x, rows) else x @ rows.T
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
     """Return ``F.linear(x, weight)``, whose gradient to ``x`` is quicker; differentiable to any order."""
-    if not _takes_onednn(x, weight):
+    large = x.numel() * weight.shape[0] >= _LARGE
+    if not (large and _takes_onednn(x, weight)):
         return F.linear(x, weight)
     product: Tensor = _Linear.apply(x, weight)
     return product
@@ -59,7 +62,7 @@ def _input_gradient(grad: Tensor, weight: Tensor) -> Tensor:
     flat = grad.reshape(-1, grad.shape[-1])
     total = grad.new_zeros(len(flat), weight.shape[1])
     for columns, rows in zip(flat.split(_PART, 1), weight.split(_PART), strict=True):
-        total += rows_product(columns.contiguous(), rows.T)
+        total += _by_onednn(columns.contiguous(), rows.T)
     return total.view(*grad.shape[:-1], weight.shape[1])
 
 

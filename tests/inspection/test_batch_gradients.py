@@ -177,7 +177,8 @@ def test_an_interrupt_returns_the_minibatches_so_far(problem: wb.Problem) -> Non
     assert found.batches == 5
     assert found.gradients == pytest.approx(1 + 5 * 4 / N)
     full = gradient_statistics(problem, batch_size=4)
-    np.testing.assert_array_equal(found.grams[:, :5, :5], full.grams[:, :5, :5])
+    # Products of fewer rows may round otherwise.
+    np.testing.assert_allclose(found.grams[:, :5, :5], full.grams[:, :5, :5], rtol=1e-12, atol=1e-15)
     assert "INTERRUPTED" in found.summary()
 
 

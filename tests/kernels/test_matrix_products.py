@@ -24,6 +24,7 @@ def onednn(monkeypatch):
         return real(x, rows)
 
     monkeypatch.setattr(matrix_products, "_onednn_is_faster", lambda: True)
+    monkeypatch.setattr(matrix_products, "_LARGE", 0)
     monkeypatch.setattr(matrix_products, "_by_onednn", counted)
 
 
@@ -114,6 +115,16 @@ def test_who_casts_counts_or_forbids_operations_sees_pytorchs(watcher):
         rows_product(x.detach(), weight)
     assert not CALLS
     assert x.grad.shape == x.shape
+
+
+def test_small_products_are_pytorchs(monkeypatch):
+    monkeypatch.setattr(matrix_products, "_LARGE", 4 * 6 * 5 + 1)
+    x, rows = normal(4, 6), normal(5, 6)
+    assert torch.equal(rows_product(x, rows), x @ rows.T)
+    assert torch.equal(linear(x, rows), x @ rows.T)
+    assert not CALLS
+    rows_product(normal(5, 6), rows)
+    assert len(CALLS) == 1
 
 
 def test_a_vector_with_gaps_is_taken():

@@ -31,7 +31,10 @@ def verdicts(then: dict, now: dict, parameters: tuple[dict, dict] = ({}, {})) ->
         (figure(1.0), figure("1.0"), "drift"),
         (figure(100.0), figure(130.0, rtol=0.5), "drift"),
         (figure(100.0), figure(100.0, rtol=0.5), "tolerance changed to rtol 0.5"),
-        (figure(1.0, atol=0.0100), figure(1.0, atol=0.0101), "ok"),
+        (figure(100.0), figure(100.0, rtol=0.021), "tolerance changed to rtol 0.021"),
+        (figure(1.0, atol=0.010), figure(1.0, atol=0.019), "ok"),
+        (figure(1.0, atol=0.010), figure(1.0, atol=0.021), "tolerance changed to rtol 0.02, atol 0.021"),
+        (figure(1.0, atol=0.010), figure(1.0, atol=0.004), "tolerance changed to rtol 0.02, atol 0.004"),
         (figure(100.0), figure(100.0, atol=1.0), "tolerance changed to rtol 0.02, atol 1"),
     ],
 )

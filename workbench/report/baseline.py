@@ -109,8 +109,9 @@ def _agree(then: dict[str, Any], now: Any) -> bool:
 
 
 def _as_tight(then: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether the tolerances are the same; to a tenth, since one may be in units of a measured figure."""
-    return all(math.isclose(then[each], now[each], rel_tol=0.1) for each in ("rtol", "atol"))
+    """Whether the tolerances are the same; an absolute one to a factor of 2, as it may itself be measured."""
+    is_close = then["atol"] / 2 <= now["atol"] <= 2 * then["atol"]
+    return is_close and math.isclose(then["rtol"], now["rtol"])
 
 
 def _relative(then: Any, now: Any) -> float | None:

@@ -30,7 +30,8 @@ def test_the_first_step_is_that_of_the_formula() -> None:
 @pytest.mark.parametrize("matrix", ["hessian", weighted_gauss_newton()])
 def test_steps_on_a_smooth_maximum_stay_within_their_radius_and_find_zero(matrix: object) -> None:
     problem = log_sum_exp_problem(10, 40)
-    run = regularised_newton(problem, matrix, tol=1e-10)  # type: ignore[arg-type]
+    # Nearer to 0 the loss falls by less than it is rounded.
+    run = regularised_newton(problem, matrix, tol=1e-8)  # type: ignore[arg-type]
     assert run.reason == "gradient"
     assert float(run.points[-1].abs().max()) < 1e-6
     assert (run.steps[1:] <= run.radii[1:] * (1 + 1e-9)).all()

@@ -24,14 +24,12 @@ _PART = 128  # terms of a sum that are added up in one accumulator
 
 def rows_product(x: Tensor, rows: Tensor) -> Tensor:
     """Return ``x @ rows.T``: (n, k) with (m, k) gives (n, m). Not to be differentiated."""
-    large = x.numel() * rows.shape[0] >= _LARGE
-    return _by_onednn(x, rows) if large and _takes_onednn(x, rows) else x @ rows.T
+    return _by_onednn(x, rows) if _takes_onednn(x, rows) else x @ rows.T
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
     """Return ``F.linear(x, weight)``, whose gradient to ``x`` is quicker; differentiable to any order."""
-    large = x.numel() * weight.shape[0] >= _LARGE
-    if not (large and _takes_onednn(x, weight)):
+    if not _takes_onednn(x, weight):
         return F.linear(x, weight)
     product: Tensor = _Linear.apply(x, weight)
     return product
@@ -50,7 +48,7 @@ class _Linear(torch.autograd.Function):
         x_grad = weight_grad = None
         if weight is not None:
             # Whoever differentiates once more gets an operation that can be.
-            quick = not torch.is_grad_enabled() and _takes_onednn(grad, weight)
+            quick = not torch.is_grad_enabled() and _takes_onednn(grad, weight.T)
             x_grad = _input_gradient(grad, weight) if quick else grad @ weight
         if x is not None:
             weight_grad = grad.reshape(-1, grad.shape[-1]).T @ x.reshape(-1, x.shape[-1])
@@ -71,8 +69,9 @@ def _by_onednn(x: Tensor, rows: Tensor) -> Tensor:
     return product
 
 
-def _takes_onednn(*tensors: Tensor) -> bool:
-    return not _is_watched() and all(map(_suits, tensors)) and _onednn_is_faster()
+def _takes_onednn(x: Tensor, rows: Tensor) -> bool:
+    is_large = x.numel() * rows.shape[0] >= _LARGE
+    return is_large and not _is_watched() and _suits(x) and _suits(rows) and _onednn_is_faster()
 
 
 def _suits(tensor: Tensor) -> bool:

@@ -30,9 +30,8 @@ def read_targets(target: Any, logits: Tensor) -> Tensor:
     count, classes = logits.shape
     if target is None:
         return logits.detach().argmax(dim=1, keepdim=True)
-    if (
-        type(target) is int and 0 <= target < classes and count
-    ):  # the usual case costs as much as a map otherwise
+    # The usual case, which costs as much as a map otherwise.
+    if type(target) is int and 0 <= target < classes and count:
         return torch.full((count, 1), target, device=logits.device)
     try:
         targets = torch.as_tensor(target, device=logits.device)

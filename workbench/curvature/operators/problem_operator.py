@@ -226,7 +226,7 @@ class ProblemOperator(CurvatureOperator):
         if plan is None or plan.kept_bytes + plan.live_bytes > plan.budget // 4:
             return other
         if other._forms() == self._forms():
-            other._plan, other._knows = self._plan, self._knows
+            other._plan, other._knows = plan, self._knows
         return other
 
     def _multiply(self, block: Tensor) -> Tensor:

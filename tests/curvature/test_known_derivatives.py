@@ -49,6 +49,14 @@ def test_a_first_derivative_alone_is_a_constant() -> None:
     torch.testing.assert_close(slope, torch.autograd.grad(F.gelu(x).sum(), x)[0])
 
 
+def test_dense_layers_of_gauss_newton_matrices_alone() -> None:
+    x, weight = torch.ones(2, 3), torch.ones(4, 3, requires_grad=True)
+    for twice in (False, True):
+        with KnownDerivatives(twice=twice) as known:
+            F.linear(x, weight)
+        assert known.met is not twice
+
+
 @pytest.mark.parametrize(
     "work",
     [

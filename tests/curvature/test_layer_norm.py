@@ -56,8 +56,8 @@ def test_several_covectors_at_once() -> None:
     x, weight, bias, _ = operands((3, 5))
     values = LayerNorm.apply(x, weight, bias, 1e-5, True)
     covectors = numbers(4, 3, 5)
-    together = torch.autograd.grad(
-        values, (x, weight, bias), covectors, retain_graph=True, is_grads_batched=True
+    together = torch.vmap(lambda g: torch.autograd.grad(values, (x, weight, bias), g, retain_graph=True))(
+        covectors
     )
     for i, g in enumerate(covectors):
         alone = torch.autograd.grad(values, (x, weight, bias), g, retain_graph=True)

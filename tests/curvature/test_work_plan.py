@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from curvature_cases import build
+from torch import Tensor, nn
 
 import workbench as wb
 from workbench.curvature.operators.footprint import graph_bytes
@@ -105,3 +106,37 @@ def test_a_plan_that_takes_much_of_its_budget_is_not_shared() -> None:
         tight = wb.curvature.hessian(problem.subset(torch.arange(4)), memory=memory)
         plan = tight.plan()
         assert (tight.on_data(problem.subset(torch.arange(2, 6))).plan() is plan) == shares
+
+
+class Spread(nn.Module):
+    """Each example is spread over places, which one layer sees all of: no chain of layers to store."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.last = layer, nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.layer(torch.stack([x, x.sin()], dim=1)).tanh().sum(1))
+
+
+@pytest.mark.parametrize("make", [wb.curvature.hessian, wb.curvature.ggn])
+@pytest.mark.parametrize("layer", [nn.Linear(4, 4), nn.Conv1d(2, 2, 1)], ids=["dense", "convolution"])
+def test_columns_go_together_where_that_wins(make: Any, layer: nn.Module) -> None:
+    problem = wb.Problem(Spread(layer), nn.CrossEntropyLoss(), (torch.randn(6, 4), torch.arange(6) % 3))
+    op = make(problem)
+    op._arrange_layers = lambda budget: None
+    assert op.plan().at_once is isinstance(layer, nn.Linear)
+
+
+@pytest.mark.parametrize("memory", [0, None])
+def test_many_columns_go_in_parts(memory: int | None) -> None:
+    problem = wb.Problem(
+        Spread(nn.Linear(4, 4)).double(),
+        nn.CrossEntropyLoss(),
+        [(torch.randn(6, 4).double(), torch.arange(6) % 3), (torch.randn(2, 4).double(), torch.arange(2))],
+    )
+    op = wb.curvature.hessian(problem, memory=memory)
+    block = torch.randn(op.shape[0], 70, dtype=torch.float64)
+    found = op @ block
+    assert op._room_for_columns() == (16 if memory == 0 else 64)
+    torch.testing.assert_close(found, torch.stack([op @ column for column in block.T], dim=1))

@@ -25,25 +25,30 @@ def vector_products(
     """
     still_at_work()
     differentiable = [
-        (output, vector)
+        (output, vector.to(output.dtype))
         for output, vector in zip(outputs, vectors, strict=True)
         if output is not None and output.requires_grad
     ]
-    gradients: Sequence[Tensor | None] = [None] * len(inputs)
-    if differentiable:
+    if not differentiable:
+        count = vectors[0].shape[:1] if batched else ()
+        return [input.new_zeros(*count, *input.shape) for input in inputs]
+
+    def multiply(covectors: Tensors) -> Tensors:
         gradients = torch.autograd.grad(
             [output for output, _ in differentiable],
             inputs,
-            grad_outputs=[vector.to(output.dtype) for output, vector in differentiable],
+            grad_outputs=covectors,
             retain_graph=True,
             allow_unused=True,
-            is_grads_batched=batched,
         )
-    count = vectors[0].shape[:1] if batched else ()
-    return [
-        input.new_zeros(*count, *input.shape) if gradient is None else _as_strided(gradient)
-        for input, gradient in zip(inputs, gradients, strict=True)
-    ]
+        return [
+            input.new_zeros(input.shape) if gradient is None else _as_strided(gradient)
+            for input, gradient in zip(inputs, gradients, strict=True)
+        ]
+
+    covectors = [vector for _, vector in differentiable]
+    # Not by is_grads_batched, whose older rules loop over the columns of many functions.
+    return torch.vmap(multiply)(covectors) if batched else multiply(covectors)
 
 
 def differentiable_gradient(

@@ -2,12 +2,10 @@
 
 import abc
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten
 
 from workbench.batches import Batch
 from workbench.curvature.operators.autograd import (
@@ -19,8 +17,6 @@ from workbench.curvature.operators.autograd import (
 from workbench.curvature.operators.layer_calls import LayerCall
 from workbench.curvature.operators.layered import LayeredOperator
 from workbench.curvature.operators.structured import can_store, store, stored_bytes
-from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan
-from workbench.graph import graph_nodes
 from workbench.problem import Parameters
 
 
@@ -80,18 +76,6 @@ class GaussNewton(LayeredOperator):
         """The layers that one batch goes through, the outputs they lead to, and what C is there."""
         calls, outputs, loss = self._record(leaves, batch)
         return calls, *self._heads(outputs, loss, leaves, batch)
-
-    def _arrange(self, budget: int) -> WorkPlan:
-        plan = super()._arrange(budget)
-        if plan.method == STRUCTURED:
-            return plan
-        # A block of vectors through a convolution is a grouped convolution, which is slower than a loop.
-        return replace(plan, at_once=not self._convolves() and self._can_batch())
-
-    def _convolves(self) -> bool:
-        outputs, _ = self.problem.evaluate(self.problem.leaves(), self.problem.small_batch(1))
-        heads = [item for item in tree_flatten(outputs)[0] if isinstance(item, Tensor)]
-        return any("Convolution" in node.name() for head in heads for node in graph_nodes(head))
 
 
 class GraphProduct:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 
+from workbench.curvature.operators.dense_layer import Linear
 from workbench.curvature.operators.layer_norm import LayerNorm
 
 # Of single entries; torch computes their exponentials anew for each product. (ReLU or tanh are cheap.)
@@ -16,7 +17,9 @@ _OF_ENTRIES = (F.gelu, F.silu, F.mish, F.softplus)
 
 
 class KnownDerivatives(TorchFunctionMode):
-    """Inside this context, layer normalisation and some functions of single entries are multiplied fast.
+    """Inside this context, some layers and functions of single entries are multiplied fast.
+
+    These are layer normalisation, smooth activations, and dense layers.
 
     Derivatives beyond those asked for are zero or refused, as with a model that differentiates inside:
     compare a product.
@@ -48,6 +51,8 @@ class KnownDerivatives(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is F.layer_norm:
             found = self._normalize(*args, **kwargs)
+        elif func is F.linear and not self._twice:
+            found = self._multiply(*args, **kwargs)
         elif func in _OF_ENTRIES and args:
             found = self._bend(func, *args, **kwargs)
         else:
@@ -69,6 +74,12 @@ class KnownDerivatives(TorchFunctionMode):
         weight = input.new_ones(normalized_shape) if weight is None else weight
         bias = input.new_zeros(normalized_shape) if bias is None else bias
         return LayerNorm.apply(input, weight, bias, eps, self._twice)
+
+    def _multiply(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
+        given = [weight] if bias is None else [weight, bias]
+        if input.dim() < 2 or weight.dim() < 2 or not _is_plain(input, *given):
+            return None
+        return Linear.apply(input, weight, bias)
 
     def _bend(self, func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor | None:
         if any(option is True for option in (*args, *kwargs.values())) or not _is_plain(input):  # in place

@@ -2,6 +2,7 @@
 
 import abc
 import math
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from workbench.curvature.operators.exact_copy import NoFloat64, in_float64
 from workbench.curvature.operators.layer_calls import LayerCall, RecordLayers
 from workbench.curvature.operators.problem_operator import ProblemOperator
 from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan
+from workbench.graph import graph_nodes
 from workbench.memory import show_bytes
 from workbench.problem import Parameters
 from workbench.random_vectors import generator, random_vectors
@@ -47,7 +49,15 @@ class LayeredOperator(ProblemOperator):
 
     def _arrange(self, budget: int) -> WorkPlan:
         """Store layers where that is possible, right and worth it; else graphs."""
-        return self._arrange_layers(budget) or super()._arrange(budget)
+        stored = self._arrange_layers(budget)
+        if stored is not None:
+            return stored
+        # A block of vectors through a convolution is a grouped convolution, which is slower than a loop.
+        return replace(super()._arrange(budget), at_once=not self._convolves() and self._can_batch())
+
+    def _convolves(self) -> bool:
+        _, loss = self.problem.evaluate(self.problem.leaves(), self.problem.small_batch(1))
+        return any("Convolution" in node.name() for node in graph_nodes(loss))
 
     def _arrange_layers(self, budget: int) -> WorkPlan | None:
         leaves, batch = self.problem.leaves(), self.problem.small_batch(_STORED)

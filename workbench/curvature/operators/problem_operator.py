@@ -18,7 +18,7 @@ from torch.utils.checkpoint import CheckpointError
 from workbench.batches import Batch, tensors
 from workbench.choices import check_choice
 from workbench.curvature.operators.autograd import Product, Tensors, hessian_product
-from workbench.curvature.operators.base import CurvatureOperator
+from workbench.curvature.operators.base import DENSE_BLOCK, CurvatureOperator
 from workbench.curvature.operators.cost import BatchCost, Cost, count_batch, ring_bytes
 from workbench.curvature.operators.differences import check_products
 from workbench.curvature.operators.footprint import graph_bytes
@@ -47,6 +47,7 @@ Form = tuple[tuple[torch.Size, torch.dtype], ...]  # of a batch: shapes and dtyp
 
 PLANS = ("fixed", "auto")
 _TIMED = 4  # columns of a block that is timed
+_TOGETHER = 16  # columns that are multiplied together, and more where there is much room
 _PROBED = 8  # examples that the probes look at
 _WARNINGS = threading.Lock()  # the filters of warnings belong to the whole process
 
@@ -460,7 +461,14 @@ class ProblemOperator(CurvatureOperator):
                 sum_[slice_.start : slice_.stop].add_(part.reshape(-1).to(self.dtype), alpha=share)
 
     def _at_once(self, product: Product, rows: Tensor, share: float, total: Tensor) -> None:
-        self._add(product(self._split(rows), batched=True), share, total)
+        columns = self._room_for_columns()
+        for some, sums in zip(rows.split(columns), total.split(columns), strict=True):
+            self._add(product(self._split(some), batched=True), share, sums)
+
+    def _room_for_columns(self) -> int:
+        """How many columns are multiplied together: each takes up to as much as the graph."""
+        plan = self.plan()
+        return max(_TOGETHER, min(DENSE_BLOCK, plan.budget // max(plan.kept_bytes + plan.live_bytes, 1)))
 
     def _add(self, parts: Tensors, share: float, total: Tensor) -> None:
         """Add one tensor (k, …) per parameter to a total (k, n)."""

@@ -53,22 +53,20 @@ class _Gradients(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, v: Tensor | None, a: Tensor | None, c: Tensor | None) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        rows, terms = _rows(x), []
+        rows = _rows(x)
+        moved = rows.new_zeros(len(weight)) if c is None else c
         if v is not None:
-            terms.append(_rows(v).mm(weight.T))
+            moved = torch.addmm(moved, _rows(v), weight.T)
         if a is not None:
-            terms.append(_product(rows, a.T))
-        if c is not None:
-            terms.append(c.expand(len(rows), -1))
-        changed = sum(terms[1:], terms[0]).view(*x.shape[:-1], -1) if terms else None
-        return changed, None, None, None
+            moved = _AddProduct.apply(moved, rows, a.T)
+        return moved.expand(len(rows), -1).view(*x.shape[:-1], -1), None, None, None
 
 
 def _gradients(g: Tensor, x: Tensor, weight: Tensor, wanted: Wanted) -> tuple[Tensor | None, ...]:
     covectors, rows = _rows(g), _rows(x)
     return (
         covectors.mm(weight).view(x.shape) if wanted[0] else None,
-        _product(covectors.T, rows) if wanted[1] else None,
+        _AddProduct.apply(rows.new_zeros(1), covectors.T, rows) if wanted[1] else None,
         covectors.sum(0) if wanted[2] else None,
     )
 
@@ -77,6 +75,23 @@ def _rows(tensor: Tensor) -> Tensor:
     return tensor.reshape(-1, tensor.shape[-1])
 
 
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    """The product of two matrices as a batch of one: with columns, they are the batch."""
-    return torch.bmm(left[None], right[None])[0]
+class _AddProduct(torch.autograd.Function):
+    """The product of two matrices, added to a third or to a vector; of columns, a batch of products."""
+
+    @staticmethod
+    def forward(start: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        return torch.addmm(start, left, right)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        """Nothing is kept: this is a derivative, and not differentiated itself."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *matrices: Tensor) -> tuple[Tensor, int]:
+        start, left, right = (
+            matrix.expand(info.batch_size, *matrix.shape) if dim is None else matrix.movedim(dim, 0)
+            for matrix, dim in zip(matrices, in_dims[:3], strict=True)
+        )
+        if start.dim() == 2:
+            start = start[:, None]
+        return torch.baddbmm(start, left, right), 0

@@ -128,15 +128,25 @@ def test_columns_go_together_where_that_wins(make: Any, layer: nn.Module) -> Non
     assert op.plan().at_once is isinstance(layer, nn.Linear)
 
 
-@pytest.mark.parametrize("memory", [0, None])
-def test_many_columns_go_in_parts(memory: int | None) -> None:
+@pytest.mark.parametrize(("room", "together"), [(0, 16), (1.5, 1), (5, 5), (1000, 64)])
+def test_columns_go_together_as_far_as_the_budget_goes(room: float, together: int) -> None:
     problem = wb.Problem(
         Spread(nn.Linear(4, 4)).double(),
         nn.CrossEntropyLoss(),
         [(torch.randn(6, 4).double(), torch.arange(6) % 3), (torch.randn(2, 4).double(), torch.arange(2))],
     )
-    op = wb.curvature.hessian(problem, memory=memory)
+    graphs = sum(wb.curvature.hessian(problem)._graph_sizes())
+    op = wb.curvature.hessian(problem, memory=int(room * graphs))
+    op._arrange_layers = lambda budget: None  # type: ignore[method-assign]
     block = torch.randn(op.shape[0], 70, dtype=torch.float64)
+    columns = []
+    multiply = op._at_once
+
+    def watched(product: Any, rows: Tensor, share: float, total: Tensor) -> None:
+        multiply(lambda parts, batched: columns.append(len(parts[0])) or product(parts, batched=batched),
+                 rows, share, total)  # fmt: skip
+
+    op._at_once = watched  # type: ignore[method-assign]
     found = op @ block
-    assert op._room_for_columns() == (16 if memory == 0 else 64)
+    assert max(columns, default=1) == together
     torch.testing.assert_close(found, torch.stack([op @ column for column in block.T], dim=1))

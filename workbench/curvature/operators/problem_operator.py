@@ -47,7 +47,7 @@ Form = tuple[tuple[torch.Size, torch.dtype], ...]  # of a batch: shapes and dtyp
 
 PLANS = ("fixed", "auto")
 _TIMED = 4  # columns of a block that is timed
-_TOGETHER = 16  # columns that are multiplied together, and more where there is much room
+_TOGETHER = 16  # columns that are multiplied together where nothing may be kept
 _PROBED = 8  # examples that the probes look at
 _WARNINGS = threading.Lock()  # the filters of warnings belong to the whole process
 
@@ -251,8 +251,9 @@ class ProblemOperator(CurvatureOperator):
         cleared.
         """
         try:
+            columns = min(len(rows), self._room_for_columns())
             together = self.plan().at_once or (many and self._can_batch())
-            return self._sum(rows, self._at_once if together and len(rows) > 1 else self._loop)
+            return self._sum(rows, self._at_once if together and columns > 1 else self._loop)
         except (KeyboardInterrupt, torch.OutOfMemoryError) as error:
             traceback.clear_frames(error.__traceback__)
             raise
@@ -466,9 +467,12 @@ class ProblemOperator(CurvatureOperator):
             self._add(product(self._split(some), batched=True), share, sums)
 
     def _room_for_columns(self) -> int:
-        """How many columns are multiplied together: each takes up to as much as the graph."""
+        """How many columns of a block are multiplied together: each takes up to as much as a graph."""
         plan = self.plan()
-        return max(_TOGETHER, min(DENSE_BLOCK, plan.budget // max(plan.kept_bytes + plan.live_bytes, 1)))
+        size = plan.kept_bytes + plan.live_bytes
+        if plan.method == STRUCTURED:
+            return DENSE_BLOCK
+        return max(1, min(DENSE_BLOCK, plan.budget // size)) if size else _TOGETHER
 
     def _add(self, parts: Tensors, share: float, total: Tensor) -> None:
         """Add one tensor (k, …) per parameter to a total (k, n)."""

@@ -3,11 +3,12 @@
 The same model and the same examples, in one process, on one thread. nngeom is no dependency of ours:
 
     pip install nngeom
-    python benchmarks/overview.py [--budgets 100 400 30s 1min]
+    python benchmarks/overview.py [--budgets 100 400 30s 1min] [--alike 100 180]
 """
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,26 @@ from torch import Tensor, nn
 import workbench as wb
 from workbench.overview.sections.curvature_section import CurvatureSection
 
+ALIKE = ("curvature", "loss")  # sections of what nngeom reports
+
 
 def main() -> None:
     """Print a table of costs and one of errors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--budgets", nargs="+", default=["100", "400", "30s", "1min"])
-    budgets = parser.parse_args().budgets
+    parser.add_argument("--alike", nargs="+", default=["100", "180"], help="budgets of what nngeom has, too")
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     small = small_problem()
     values = torch.linalg.eigvalsh(wb.curvature.hessian(small.to(dtype=torch.float64)).dense())
-    compare(small, (values[-1].item(), values.sum().item()), budgets)
+    compare(small, (values[-1].item(), values.sum().item()), arguments)
     network = wb.load_problem("digits-cnn")
     matrix = wb.curvature.hessian(network.to(dtype=torch.float64))
     largest = wb.curvature.eigenpairs(matrix, 1, tol=1e-8).values[0].item()
-    compare(network, (largest, wb.curvature.trace(matrix, rtol=5e-3, max_matvecs=1000).value), budgets)
+    compare(network, (largest, wb.curvature.trace(matrix, rtol=5e-3, max_matvecs=1000).value), arguments)
 
 
-def compare(problem: wb.Problem, truth: tuple[float, float], budgets: list[str]) -> None:
+def compare(problem: wb.Problem, truth: tuple[float, float], arguments: argparse.Namespace) -> None:
     """Print the rows of one problem; truth is the largest eigenvalue and the trace, in float64."""
     parts = zip(*(batch for batch, _ in problem.batches()), strict=True)
     inputs, targets = (torch.cat(part) for part in parts)
@@ -47,12 +51,14 @@ def compare(problem: wb.Problem, truth: tuple[float, float], budgets: list[str])
     seconds, report = timed(lambda: nngeom_report(problem, inputs, targets))
     found = report.sections["curvature"]
     print_row("nngeom, standard", seconds, gradient, found["top_eigenvalue"], found["trace_estimate"], truth)
-    for budget in budgets:
-        seconds, overview = timed(lambda budget=budget: page(problem, budget))
+    works = [("overview, curvature and loss", ALIKE, budget) for budget in arguments.alike]
+    works += [("overview", None, budget) for budget in arguments.budgets]
+    for name, sections, budget in works:
+        seconds, overview = timed(partial(page, problem, budget, sections))
         section = overview["curvature"]
         assert isinstance(section, CurvatureSection)
         trace = section.spectrum.density.trace if section.spectrum is not None else None
-        print_row(f"overview, {overview.budget}", seconds, gradient, section.sharpness, trace, truth)
+        print_row(f"{name}, {overview.budget}", seconds, gradient, section.sharpness, trace, truth)
 
 
 def small_problem() -> wb.Problem:
@@ -83,9 +89,9 @@ def nngeom_report(problem: wb.Problem, inputs: Tensor, targets: Tensor) -> Any:
     return report
 
 
-def page(problem: wb.Problem, budget: str) -> wb.Overview:
+def page(problem: wb.Problem, budget: str, sections: tuple[str, ...] | None) -> wb.Overview:
     """Our overview, with its page."""
-    overview = wb.analyze(problem, budget=budget)
+    overview = wb.analyze(problem, budget=budget, sections=sections)
     overview.to_html("overview-benchmark.html").unlink()
     return overview
 

@@ -34,6 +34,20 @@ def overview() -> wb.Overview:
     return analyze(classifier(), budget=900, held_out=(torch.randn(50, 6), torch.randint(3, (50,))))
 
 
+def test_only_the_sections_that_are_named() -> None:
+    found = analyze(classifier(), budget=300, sections=["loss", "curvature"])
+    assert list(found.sections) == ["curvature", "loss"]
+    assert not found.missing
+    assert found.gradients <= 300
+
+
+def test_a_section_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"sections='curvatur' is not one of .*did you mean 'curvature'\?"):
+        analyze(classifier(), sections=["curvatur"])
+    with pytest.raises(ValueError, match="names none"):
+        analyze(classifier(), sections=[])
+
+
 def test_all_sections_are_there_in_order(overview: wb.Overview) -> None:
     assert list(overview.sections) == list(SECTIONS)
     assert not overview.missing

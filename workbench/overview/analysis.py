@@ -10,6 +10,7 @@ import torch
 from torch.optim import Optimizer
 
 from workbench.checkpoints import Checkpoint
+from workbench.choices import check_choice
 from workbench.overview.budget import (
     VECTORS,
     Budget,
@@ -71,6 +72,7 @@ def analyze(
     learning_rate: float | None = None,
     batch_size: int = 32,
     held_out: Any = None,
+    sections: Iterable[str] | None = None,
     seed: int = 0,
 ) -> Overview:
     """Tell how a training problem stands: model, gradient, curvature, learning rates, loss, reasons.
@@ -93,6 +95,8 @@ def analyze(
         Of the training.
     held_out : batches or (inputs, targets), optional
         Data that the model was not trained on, like those of the problem.
+    sections : iterable of str, optional
+        Only these of ``"model"``, ``"gradient"``, ``"curvature"``, ``"step"``, ``"loss"`` and ``"saliency"``.
     seed : int
         Of all that is drawn.
 
@@ -119,16 +123,17 @@ def analyze(
     """
     started = time.monotonic()
     asked = read_budget(budget)
+    kinds = _chosen(sections)
     if checkpoints is not None:
         problem = problem.with_checkpoints(checkpoints)
     whole = problem
-    problem = _fitting(problem, asked, batch_size, seed)
+    problem = _fitting(problem, asked, kinds.values(), batch_size, seed)
     setting = make_setting(problem, optimizer, learning_rate, batch_size, held_out, seed)
     prices = _prices(setting, asked)
     allowed = _left(asked, prices, spent=0.0, started=time.monotonic())
-    offers = {key: kind.offer(setting) for key, kind in SECTIONS.items()}
+    offers = {key: kind.offer(setting) for key, kind in kinds.items()}
     waiting = dict(offers)
-    sections: dict[str, Section] = {}
+    done: dict[str, Section] = {}
     taken: dict[str, Level] = {}
     spent = 0.0
     interrupted = False
@@ -144,33 +149,32 @@ def analyze(
             ]
             most = left - sum(other.cost.at(prices) for other in others)
             with Watch(key, _ends(started, asked, level, others, prices), advance) as watch:
-                known = _known(key, sections, most, least(waiting[key]).cost.at(prices))
-                sections[key] = SECTIONS[key].measure(setting, watch, **level.settings, **known)
+                known = _known(key, done, most, least(waiting[key]).cost.at(prices))
+                done[key] = SECTIONS[key].measure(setting, watch, **level.settings, **known)
                 interrupted = watch.stopped
             taken[key] = level
-            spent += sections[key].gradients
+            spent += done[key].gradients
             del waiting[key]
             advance(1)
         while not interrupted:
-            found = _deeper(sections, taken, offers, prices, _seconds_left(asked, started))
+            found = _deeper(done, taken, offers, prices, _seconds_left(asked, started))
             if found is None:
                 break
             key, level, seconds = found
             ends = min(time.monotonic() + _SLACK * seconds + _GRACE, started + asked.seconds)
             with Watch(key, ends, advance) as watch:
-                known = _known(key, sections, _left(asked, prices, spent, started), math.nan)
+                known = _known(key, done, _left(asked, prices, spent, started), math.nan)
                 section = SECTIONS[key].measure(setting, watch, **level.settings, **known)
                 interrupted = watch.stopped
             spent += section.gradients
             # What is there stays if the deeper one fails, and nothing as deep is tried again.
-            if section.interrupted or len(section.left_out) > len(sections[key].left_out):
+            if section.interrupted or len(section.left_out) > len(done[key].left_out):
                 offers[key] = offers[key][: offers[key].index(level)]
             else:
-                sections[key], taken[key] = section, level
-    sections = {key: sections[key] for key in SECTIONS if key in sections}
+                done[key], taken[key] = section, level
     return Overview(
         problem=problem.name,
-        sections=sections,
+        sections={key: done[key] for key in kinds if key in done},
         missing=tuple(
             f"{SECTIONS[key].section.title}: {price:.3g} gradients at least" for key, price in missing.items()
         ),
@@ -183,6 +187,18 @@ def analyze(
         of_examples=whole.num_examples,
         interrupted=interrupted,
     )
+
+
+def _chosen(sections: Iterable[str] | None) -> dict[str, _Kind]:
+    """The kinds of sections by these names, in the order of the page; by default all."""
+    if sections is None:
+        return SECTIONS
+    names = [sections] if isinstance(sections, str) else list(sections)
+    for name in names:
+        check_choice("sections", name, list(SECTIONS))
+    if not names:
+        raise ValueError("sections= names none: leave it out for all of them")
+    return {key: kind for key, kind in SECTIONS.items() if key in names}
 
 
 def _left(budget: Budget, prices: Prices, spent: float, started: float) -> float:
@@ -229,12 +245,12 @@ def _prices(setting: Setting, budget: Budget) -> Prices:
     return measured_prices(setting.problem, setting.batch_size)
 
 
-def _fitting(problem: Problem, budget: Budget, batch_size: int, seed: int) -> Problem:
+def _fitting(problem: Problem, budget: Budget, kinds: Iterable[_Kind], batch_size: int, seed: int) -> Problem:
     """The problem on so many random examples that the cheapest form of each section fits into the time."""
     if math.isinf(budget.seconds) or not problem.can_split or problem.num_examples <= _LEAST:
         return problem
     setting = make_setting(problem, None, None, batch_size, None, seed)
-    costs = [kind.offer(setting)[0].cost for kind in SECTIONS.values()]
+    costs = [kind.offer(setting)[0].cost for kind in kinds]
     gradient, step = seconds_of_gradient(problem), seconds_of_step(problem, batch_size)
     vector, time_left = seconds_of_vector(problem), _PLANNED * budget.seconds
     # What steps and vectors take does not fall with the examples: what takes too long by that is not counted.

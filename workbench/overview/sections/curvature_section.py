@@ -228,6 +228,7 @@ def offer(setting: Setting) -> list[Level]:
     layers = len(layers_of(setting.problem.layout))
     return [
         Level(Cost(products=26), {"k": 2, "probes": 0, "steps": 0}),
+        Level(Cost(products=65), {"k": 8, "probes": 2, "steps": 10}),  # trace as with more steps
         Level(Cost(products=90), {"k": 8, "probes": 2, "steps": 20}),
         Level(Cost(products=200 + _BLOCK * layers), {"k": 16, "probes": 5, "steps": 24}),
         Level(Cost(products=450 + _BLOCK * layers), {"k": 20, "probes": 5, "steps": 60}),

@@ -76,6 +76,22 @@ def test_all_columns_at_once_are_used_where_they_work() -> None:
     assert (fast._batches_columns, slow._batches_columns) == (True, False)
 
 
+@pytest.mark.parametrize("make", [Hessian, GGN])
+def test_a_loss_that_columns_cannot_go_through_together_takes_graphs(make: type[Hessian] | type[GGN]) -> None:
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return Peeking.apply(outputs.sin()).square().mean()
+
+    def same(outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.sin().sin().square().mean()
+
+    model = nn.Sequential(nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 2)).double()
+    data = (torch.randn(5, 20, dtype=torch.float64), torch.zeros(5))
+    op, other = (make(wb.Problem(model, each, data)) for each in (loss, same))
+    block = torch.randn(op.shape[0], 3, dtype=torch.float64)
+    torch.testing.assert_close(op @ block, other @ block)
+    assert (op.plan().method, other.plan().method) == ("retained", "structured")
+
+
 def test_a_linear_loss_and_unused_parameters_have_exact_zeros() -> None:
     case = build("unused_parameters")
     matrix = columns(wb.curvature.hessian(case.problem()))

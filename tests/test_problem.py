@@ -589,6 +589,20 @@ def test_scalars_do_not_count_the_examples(model):
     assert problem.num_examples == 24
 
 
+def test_targets_of_every_position_do_not_count_the_examples():
+    """As language models have them, flattened: what is chosen are sequences."""
+    tokens = torch.arange(40).reshape(8, 5) % 7
+    problem = Problem(
+        nn.Sequential(nn.Embedding(7, 3), nn.Linear(3, 7), nn.Flatten(0, 1)),
+        nn.CrossEntropyLoss(),
+        [(tokens[:5], tokens[:5]), (tokens[5:], tokens[5:])],
+        targets=lambda batch: batch[1].reshape(-1),
+    )
+    assert problem.num_examples == 8
+    chosen = problem.subset(torch.arange(0, problem.num_examples, 2))
+    assert (chosen.num_examples, chosen.total_weight) == (4, 20)
+
+
 def test_outputs_that_are_not_tensors_stay_in_the_logits():
     class Telling(nn.Module):
         def __init__(self):

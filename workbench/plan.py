@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from workbench.batches import Batch, Targets, begin, checksum, count_examples, tensors
+from workbench.batches import Batch, Targets, begin, checksum, count_examples
 from workbench.weighting import Weighting
 
 
@@ -51,7 +50,7 @@ def make_plan(data: Iterable[Batch], targets_of: Targets, weighting: Weighting) 
     for batch in begin(data):
         targets = targets_of(batch)
         weights.append(weighting.weigh(batch, targets))
-        examples += _count(batch, targets)
+        examples += count_examples(batch)
         if not held:
             checksums.append(checksum(batch))
     if not all(weight >= 0 for weight in weights):
@@ -61,7 +60,3 @@ def make_plan(data: Iterable[Batch], targets_of: Targets, weighting: Weighting) 
         raise ValueError(f"no batch counts: weighted by {weighting.rule}, all weights are 0")
     shares = tuple(weights if weighting.sums else (weight / total for weight in weights))
     return Plan(shares, None if held else tuple(checksums), examples, total)
-
-
-def _count(batch: Batch, targets: Any) -> int:
-    return count_examples(targets if tensors(targets) else batch)

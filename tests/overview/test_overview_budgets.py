@@ -1,13 +1,22 @@
 """Budgets are read from times and numbers; prices are those of this machine."""
 
 import math
+import time
 
 import pytest
 import torch
 from torch import nn
 
 import workbench as wb
-from workbench.overview.budget import measured_prices, nominal_prices, read_budget, seconds_of_gradient
+from workbench.overview.analysis import _ends
+from workbench.overview.budget import (
+    Prices,
+    measured_prices,
+    nominal_prices,
+    read_budget,
+    seconds_of_gradient,
+)
+from workbench.overview.planning import Cost, Level
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +84,24 @@ def test_the_time_of_a_gradient_is_told_from_some_examples() -> None:
     assert seconds_of_gradient(whole) > 0
     handle.remove()
     assert set(seen) == {64}
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "latest"),
+    [
+        (10.0, 30.0, 150.0),  # a quarter of the time is its share
+        (1.0, 299.0, 7.0),  # twice its own and five seconds
+        (400.0, 100.0, 500.0),  # the others keep theirs
+    ],
+)
+def test_a_section_ends_in_time_for_the_others(own: float, other: float, latest: float) -> None:
+    prices = Prices(forward=1 / 3, step=0.1, product=2.0, seconds=1.0)
+    levels = [Level(Cost(gradients=each), {}) for each in (own, other)]
+    started = time.monotonic()
+    ends = _ends(started, read_budget("10min"), levels[0], levels[1:], prices)
+    assert ends - started == pytest.approx(latest, abs=0.5)
+
+
+def test_a_budget_of_gradients_has_no_end_in_time() -> None:
+    level = Level(Cost(gradients=1), {})
+    assert _ends(0.0, read_budget(100), level, [], Prices(1 / 3, 0.1, 2.0)) == math.inf

@@ -60,7 +60,7 @@ SECTIONS = {kind.section.key: kind for kind in _KINDS}
 _LEAST = 64  # examples that a budget of time cuts the data down to, at least
 _PLANNED = 0.8  # of a budget of time: pictures and surprises take the rest
 _GRACE = 5.0  # seconds more, for what a first call takes
-_SLACK = 2.0  # times its planned time that a section may take, if the others have theirs
+_SLACK = 2.0  # times its planned time that a section may take at least, if the others have theirs
 
 
 def analyze(
@@ -267,12 +267,17 @@ def _fitting(problem: Problem, budget: Budget, kinds: Iterable[_Kind], batch_siz
 
 
 def _ends(started: float, budget: Budget, level: Level, others: Iterable[Level], prices: Prices) -> float:
-    """When a section must stop, on the clock of ``time.monotonic``: the cheapest others keep their time."""
+    """When a section must stop, on the clock of ``time.monotonic``: the cheapest others keep their time.
+
+    Where all take longer than planned, each has its share of what is left.
+    """
     if math.isinf(budget.seconds):
         return math.inf
-    planned = time.monotonic() + _SLACK * level.cost.at(prices) * prices.seconds + _GRACE
+    now, end = time.monotonic(), started + budget.seconds
+    planned = level.cost.at(prices) * prices.seconds
     kept = sum(other.cost.at(prices) for other in others) * prices.seconds
-    return min(planned, started + budget.seconds - kept)
+    share = planned / (planned + kept) if planned else 0.0
+    return min(now + max(_SLACK * planned + _GRACE, share * (end - now)), end - kept)
 
 
 def _known(key: str, sections: Mapping[str, Section], most: float, price: float) -> dict[str, Any]:

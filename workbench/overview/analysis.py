@@ -116,10 +116,10 @@ def analyze(
     section gets its cheapest form first, the most informative ones before the others, then what is left goes
     into deeper ones in the same order; what a section does not use is planned anew for the next. Sections
     that do not fit are named, with what they would have cost. A budget of time is turned into gradients by
-    timing one; sections that take much longer than planned are stopped, with what they have. Time that is
-    left at the end, where they took less, goes into measuring some of them anew and deeper. Where even the
-    cheapest forms do not fit into the time, all is measured on a random part of the examples, and the
-    overview says so.
+    timing one; sections that take much longer than planned, and than their share of the time left, are
+    stopped, with what they have. Time that is left at the end, where they took less, goes into measuring
+    some of them anew and deeper. Where even the cheapest forms do not fit into the time, all is measured on
+    a random part of the examples, and the overview says so.
     """
     started = time.monotonic()
     asked = read_budget(budget)

@@ -13,6 +13,8 @@ from workbench.result import Result
 class OneCall:
     """A function that gets the values of some controls by their names, and a problem if it takes one.
 
+    Where several views show its result, the function that they share has ``remembered`` call ``compute``.
+
     Attributes
     ----------
     name : str

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from workbench.cli import app
 from workbench.report import check as check_module
-from workbench.report.baseline import write_baseline
+from workbench.report.baseline import read_baseline, write_baseline
 from workbench.report.check import Checked, check, exit_code
 from workbench.report.processes import run_processes
 from workbench.report.progress import Progress
@@ -106,7 +106,8 @@ def test_a_signal_ends_all_runs_and_leaves_no_process(
 
 
 def test_drift_is_named_on_the_terminal(make_notebook: Callable[..., Path]) -> None:
-    write_baseline("steady", {"parameters": {}, "recorded": {"top": figure(3.0), "same": figure(1)}})
+    accepted = {"parameters": {}, "recorded": {"top": figure(3.0), "same": figure(1)}}
+    write_baseline("steady", accepted, read_baseline("steady"))
     cell = "import workbench as wb\nwb.record('top', 3.2)\nwb.record('same', 1)"
     result = invoke(make_notebook(cell, name="05_steady"))
     assert result.exit_code == 1
@@ -149,18 +150,46 @@ def test_the_page_has_every_figure_and_both_pictures(reports: Path) -> None:
     assert soup.header.a["href"] == "report.html"
 
 
-def test_figures_that_agree_stay_and_the_picture_is_the_last(reports: Path) -> None:
+def accepted_files(reports: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (reports / "baselines").iterdir()}
+
+
+def test_where_all_figures_agree_figures_and_picture_stay(reports: Path) -> None:
     old = finished_run(reports / "p" / "old", recorded={"top": figure(3.0)}, shown=picture((60, 30)))
     new = finished_run(reports / "p" / "new", recorded={"top": figure(3.02)}, shown=picture((50, 30)))
     check([old], update=True)
+    before = accepted_files(reports)
     (checked,) = check([new], update=True)
     assert (checked.exit_code, checked.verdict, checked.see) == (0, "1 figures agree", None)
-    baseline = json.loads((reports / "baselines" / "probe.json").read_text())
-    assert baseline["figures"]["top"]["value"] == 3.0
+    assert accepted_files(reports) == before
+    (reports / "baselines" / "probe.png").unlink()
+    check([new], update=True)
     with Image.open(reports / "baselines" / "probe.png") as shown:
         assert shown.size == (50, 30)
+    blind = finished_run(reports / "p" / "blind", recorded={"top": figure(3.0)})
+    check([blind], update=True)
+    assert [*accepted_files(reports)] == ["probe.json"]
+
+
+def test_of_figures_that_agree_not_a_digit_is_accepted_anew(reports: Path) -> None:
+    then = {"same": figure(3.0), "gone": figure(1), "top": figure(2.0), "loose": figure(5.0)}
+    now = {"new": figure(7), "same": figure(3.02), "top": figure(2.5), "loose": figure(5.01, rtol=0.1)}
+    old = finished_run(reports / "p" / "old", recorded=then, shown=picture((60, 30)), k=1)
+    new = finished_run(reports / "p" / "new", recorded=now, shown=picture((50, 30)), k=2)
+    check([old], update=True)
+    (checked,) = check([new], update=True)
+    assert checked.verdict == "baseline accepted, 5 of 6 figures changed"
+    baseline = json.loads((reports / "baselines" / "probe.json").read_text())
+    assert baseline == {"parameters": {"k": 2}, "figures": {**now, "same": figure(3.0)}}
+    with Image.open(reports / "baselines" / "probe.png") as shown:
+        assert shown.size == (50, 30)
+
+
+def test_a_run_that_shows_no_picture_takes_that_of_its_baseline_away(reports: Path) -> None:
+    old = finished_run(reports / "p" / "old", recorded={"top": figure(3.0)}, shown=picture((60, 30)))
+    check([old], update=True)
     blind = finished_run(reports / "p" / "blind", recorded={"top": figure(4.0)})
-    (checked,) = check([blind], update=True)
+    check([blind], update=True)
     soup = BeautifulSoup((blind / "drift.html").read_text(), "html.parser")
     assert [each.get_text() for each in soup.find_all("figure")] == ["Baseline", "NowThere is none."]
     assert [path.name for path in (reports / "baselines").iterdir()] == ["probe.json"]
@@ -185,7 +214,7 @@ def test_what_is_not_held_and_what_failed(reports: Path) -> None:
 
 
 def test_a_full_disk_ends_one_notebook_only(reports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(name: str, run: dict) -> None:
+    def write(name: str, run: dict, baseline: dict) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(check_module, "write_baseline", write)

@@ -56,10 +56,17 @@ def read_baseline(name: str) -> dict[str, Any]:
     return baseline
 
 
-def write_baseline(name: str, run: dict[str, Any]) -> None:
-    """Accept what a run recorded."""
+def write_baseline(name: str, run: dict[str, Any], baseline: dict[str, Any]) -> None:
+    """Accept what a run recorded, in place of a baseline.
+
+    Figures that agree stay as they were: accepted again and again, they could creep, and their last digits
+    would hide what did change.
+    """
+    then = baseline["figures"]
+    agree = {row.name for row in compare(baseline, run) if row.verdict == "ok"}
+    figures = {name: then[name] if name in agree else now for name, now in run["recorded"].items()}
     _path(name, "json").parent.mkdir(parents=True, exist_ok=True)
-    write_json(_path(name, "json"), {"parameters": run["parameters"], "figures": run["recorded"]})
+    write_json(_path(name, "json"), {"parameters": run["parameters"], "figures": figures})
 
 
 def read_picture(name: str) -> bytes | None:

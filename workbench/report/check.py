@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.report.baseline import Difference, compare, read_baseline, write_baseline, write_picture
+from workbench.report.baseline import (
+    Difference,
+    compare,
+    read_baseline,
+    read_picture,
+    write_baseline,
+    write_picture,
+)
 from workbench.report.drift import write_drift
 from workbench.report.folder import NOTEBOOK, PAGE, RUN, locked, read_json
 from workbench.report.launch import run_locked
@@ -68,7 +75,7 @@ def check(
         Made by :func:`workbench.report.prepare.prepare`, each of another notebook; those that have run are
         only compared.
     update : bool
-        Accept figures that changed, and the picture, as the new baseline.
+        Accept the figures that changed, and with them the picture, as the new baseline.
     workers : int, optional
         Runs at once; by default one for each processor, which suits runs of one thread.
     on_progress : callable
@@ -145,11 +152,18 @@ def _judged(name: str, folder: Path, run: dict[str, Any], baseline: dict[str, An
     if changed and not is_new:
         write_drift(page, run, rows)
     if update:
-        if changed:  # figures that agree stay: accepted again and again, they could creep
-            write_baseline(name, run)
-        write_picture(name, small_png(folder / NOTEBOOK))
+        _accept(name, folder, run, baseline, bool(changed))
     verdict = _verdict(len(rows), changed, is_new, update)
     return Checked(name, DRIFT if changed and not update else 0, verdict, page if changed else None, rows)
+
+
+def _accept(name: str, folder: Path, run: dict[str, Any], baseline: dict[str, Any], changed: bool) -> None:
+    """Write down what changed; the picture of figures that all agree stays too, if there still is one."""
+    before, now = read_picture(name), small_png(folder / NOTEBOOK)
+    if changed:
+        write_baseline(name, run, baseline)
+    if changed or before is None or now is None:
+        write_picture(name, now)
 
 
 def _verdict(total: int, changed: int, is_new: bool, update: bool) -> str:

@@ -41,11 +41,13 @@ class TestEachNotebook:
 
     def test_a_reader_finds_it(self, notebook):
         readme = (paths.notebooks().resolve().parent / "README.md").read_text()
-        assert f"| `{notebook.name}` | " in readme
+        row = f"| `{notebook.name}` | "
+        assert row in readme, "add this row to the table of README.md"
         if notebook.name != "start":
             (start,) = [each.path for each in NOTEBOOKS if each.name == "start"]
             text = "".join("".join(cell["source"]) for cell in json.loads(start.read_text())["cells"])
-            assert f"| [{notebook.title}]({notebook.path.name}) | " in text
+            row = f"| [{notebook.title}]({notebook.path.name}) | "
+            assert row in text, f"add this row to the table of {start.name}"
 
     def test_it_runs_to_the_figures_of_its_baseline(self, notebook, tmp_path, monkeypatch):
         monkeypatch.setenv("WORKBENCH_REPORTS", str(tmp_path))

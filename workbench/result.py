@@ -33,6 +33,8 @@ def _type_name(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
+# Subclasses say ``repr=False`` too, which keeps the repr from here, and ``eq=False`` where they hold arrays:
+# those do not compare to one truth value, so that ``==`` of two results would raise.
 @dataclasses.dataclass(frozen=True, repr=False)
 class Result:
     """Base of every result; a subclass says what its table, picture and summary are."""

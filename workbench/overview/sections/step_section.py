@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SAFE = 0.5  # share of the tested limit up to which a rate is advised
 _SEEDS = 5
-_SEARCH = 40  # products that a search for the largest eigenvalues takes, at most
+_SEARCH = 32  # products that a search for the largest eigenvalues takes, at most
 _PROBES = 2  # of the noise of batches' curvature
 _JUDGED = 5000  # examples on which the loss at the end of a run is measured, at most
 
@@ -287,7 +287,7 @@ def offer(setting: Setting) -> list[Level]:
             gradients=2,
             forwards=runs * judged + 2,
             steps=runs * steps,
-            products=10 + _batch_products(setting, batches),
+            products=_batch_products(setting, batches) or 10,  # what is tried may take a little more
         )
         levels.append(Level(cost, {"steps": steps, "batches": batches}))
     return levels

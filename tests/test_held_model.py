@@ -5,8 +5,8 @@ import threading
 import pytest
 import torch
 import torch.nn.functional as F
+from small_networks import Checkpointed, Tied
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from workbench.held_model import HeldModel
 from workbench.problem import Parameters, Problem
@@ -64,16 +64,6 @@ def test_no_loss_sees_what_those_before_it_left(way: str) -> None:
     assert not hasattr(model, "new")
 
 
-class Checkpointed(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.body, self.head = nn.Linear(5, 6), nn.Linear(6, 6), nn.Linear(6, 3)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        body = checkpoint(lambda x: self.body(x).tanh(), self.stem(inputs).tanh(), use_reentrant=False)
-        return self.head(body)
-
-
 class Attending(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -82,16 +72,6 @@ class Attending(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.head(self.body(self.stem(inputs).reshape(-1, 3, 4)).flatten(1))
-
-
-class Tied(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Linear(5, 5), nn.Linear(5, 5)
-        self.second.weight = self.first.weight
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.second(self.first(inputs).tanh())[:, :3]
 
 
 def problems() -> list[Problem]:
@@ -105,9 +85,9 @@ def problems() -> list[Problem]:
     inputs, targets = make_data()
     return [
         Problem(normed, nn.CrossEntropyLoss(), make_data(), name="BatchNorm"),
-        Problem(Checkpointed(), nn.CrossEntropyLoss(), make_data(), name="a checkpointed block"),
+        Problem(Checkpointed(5, 6), nn.CrossEntropyLoss(), make_data(), name="a checkpointed block"),
         Problem(Attending(), nn.CrossEntropyLoss(), make_data(), name="attention"),
-        Problem(Tied(), nn.CrossEntropyLoss(), make_data(), name="tied weights"),
+        Problem(Tied(5), nn.CrossEntropyLoss(), make_data(), name="tied weights"),
         Problem(linear, reading, make_data(), name="a loss that reads the model"),
         Problem(normed, nn.CrossEntropyLoss(), make_data(), parameters="2.*", name="a part of the model"),
         Problem(

@@ -7,8 +7,8 @@ from collections import UserDict
 import pytest
 import torch
 import torch.nn.functional as F
+from small_networks import Checkpointed
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from workbench import Problem
@@ -414,21 +414,9 @@ def test_bad_input_is_refused_in_words(arguments, error, words):
         Problem(**call)
 
 
-class Checkpointed(nn.Module):
-    def __init__(self, reentrant):
-        super().__init__()
-        self.stem = nn.Linear(5, 6)
-        self.body = nn.Sequential(nn.Tanh(), nn.Linear(6, 6), nn.Tanh())
-        self.head = nn.Linear(6, 3)
-        self.reentrant = reentrant
-
-    def forward(self, inputs):
-        return self.head(checkpoint(self.body, self.stem(inputs), use_reentrant=self.reentrant))
-
-
 def test_a_checkpointed_block_is_recomputed_with_the_parameters_asked_for():
     torch.manual_seed(0)
-    model = Checkpointed(reentrant=False)
+    model = Checkpointed(5, 6)
     problem = Problem(model, nn.CrossEntropyLoss(), make_data())
     theta = 1.5 * problem.parameters_vector()
     other = copy.deepcopy(model)
@@ -440,7 +428,7 @@ def test_a_checkpointed_block_is_recomputed_with_the_parameters_asked_for():
 
 def test_a_reentrant_checkpoint_is_refused():
     with pytest.raises(ValueError, match="use_reentrant=False"):
-        Problem(Checkpointed(reentrant=True), nn.CrossEntropyLoss(), make_data())
+        Problem(Checkpointed(5, 6, reentrant=True), nn.CrossEntropyLoss(), make_data())
 
 
 def gradient_by_differences(problem, direction, step=1e-5):

@@ -61,7 +61,19 @@ def test_nothing_stands_out_of_a_bulk_and_negative_matrices_have_edges() -> None
     assert found.outliers == 0
     assert found.bulk_edge[0] == pytest.approx(-1, abs=1e-5)
     assert found.smallest.values[0].item() == pytest.approx(values.min(), abs=2e-3)
-    assert "none of 10 stands out" in found.summary()
+    assert "none of the 5 largest stands out" in found.summary()
+
+
+@pytest.mark.parametrize(
+    ("k", "words"), [(8, "none of the 3 largest stands out"), (4, "too few to tell outliers")]
+)
+def test_few_eigenvalues_do_not_deny_outliers_below_them(k: int, words: str) -> None:
+    found = spectrum(symmetric(PLANTED), k=k, probes=2, steps=20)
+    assert found.outliers == 0
+    assert words in found.summary()
+    assert "edge" not in found.summary()
+    assert "edge of the bulk" not in found.plot().get_legend_handles_labels()[1]
+    assert "bulk edge" not in set(found.frame()["quantity"])
 
 
 def test_a_hessian_is_compared_with_its_gauss_newton_matrix() -> None:

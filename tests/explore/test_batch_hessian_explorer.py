@@ -48,7 +48,9 @@ def test_run_fills_the_figure_with_the_eigenvalues(classifier, spectra):
 
 def test_the_slider_puts_each_batch_into_the_figure(classifier, densities):
     tabs = wb.explore.batch_hessian(classifier, **QUICK)
-    figure = run(tabs.show("Batch density"))
+    explorer = tabs.show("Batch density")
+    figure = run(explorer)
+    explorer.show(explorer.results)  # a second time into the same figure
     (slider,) = figure.layout.sliders
     assert [step.label for step in slider.steps] == ["1", "10", "30"]
     for size, step in zip(densities.sizes, slider.steps, strict=True):

@@ -37,7 +37,7 @@ def test_the_slider_goes_through_the_sizes():
     CHAINS.draw(figure, {"chains": found})
     (slider,) = figure.layout.sliders
     assert [step.label for step in slider.steps] == ["4", "16"]
-    data, layout = slider.steps[0].args
+    data, layout, _ = slider.steps[0].args
     np.testing.assert_allclose(data["y"][1], found.curve("average", 0)[0])
     assert data["y"][3] == []  # there is no first-order line of an even order
     assert layout["title.text"].startswith("n = d^1.00")

@@ -41,7 +41,7 @@ def test_run_draws_the_images_and_the_probabilities(digits, path) -> None:
     np.testing.assert_allclose(target.y, path.probabilities[:, 3])
     np.testing.assert_allclose(alone.y, path.probabilities_alone[:, 3])
     np.testing.assert_allclose(before.y, path.probabilities[:, path.before])
-    assert list(target.x) == path.path.cost().tolist()
+    assert list(target.x) == list(before.x) == path.path.cost().tolist()
 
 
 def test_the_slider_holds_the_images_on_the_way(path) -> None:

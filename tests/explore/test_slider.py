@@ -2,15 +2,14 @@
 
 import plotly.graph_objects as go
 
-from workbench.explore.slider import set_slider, slider_step
+from workbench.explore.slider import add_slider, move_slider, set_slider, slider_step
 
 
-def make():
-    figure = go.Figure()
+def make(kind=go.Figure):
+    figure = kind()
     figure.add_scatter(x=[0], y=[0]).add_scatter(x=[0], y=[0])
     figure.add_vline(x=0)
-    figure.update_layout(sliders=[{}], title={"text": ""})
-    return figure
+    return add_slider(figure, "at ", pad=60)
 
 
 def test_the_layout_and_only_the_traces_named_change():
@@ -36,3 +35,32 @@ def test_a_step_without_traces_changes_the_layout_alone():
     (step,) = figure.layout.sliders[0].steps
     assert (step.method, step.label) == ("relayout", "a")
     assert figure.layout.title.text == "moved"
+
+
+def steps_of(count):
+    return [
+        slider_step(f"{place} of {count}", place, {"title.text": str(place)}, {0: {"y": [place]}})
+        for place in range(count)
+    ]
+
+
+def test_only_the_steps_of_the_last_result_are_left():
+    figure = make(go.FigureWidget)
+    for count in (2, 4, 1):
+        with figure.batch_update():  # as explorers draw
+            set_slider(figure, steps_of(count), active=count - 1)
+        (slider,) = figure.layout.sliders
+        assert [step.label for step in slider.steps] == [f"{place} of {count}" for place in range(count)]
+        assert slider.active == count - 1
+    assert (slider.currentvalue.prefix, slider.pad.t) == ("at ", 60)
+
+
+def test_it_is_moved_to_a_share_of_its_way():
+    figure = make(go.FigureWidget)
+    move_slider(figure, 0.5)  # which is nowhere yet
+    assert figure.layout.sliders[0].active is None
+    set_slider(figure, steps_of(5), active=0)
+    for share, place in ((0.4, 2), (1.0, 4), (0.0, 0)):
+        move_slider(figure, share)
+        assert figure.layout.sliders[0].active == place
+        assert (figure.layout.title.text, figure.data[0].y) == (str(place), (place,))

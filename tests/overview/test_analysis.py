@@ -46,7 +46,27 @@ def test_only_the_sections_that_are_named() -> None:
     assert found.gradients <= 300
 
 
+def test_nothing_measured_is_no_good_news() -> None:
+    found = analyze(classifier(), budget=0.1, sections=["curvature"])
+    assert found.sentence == "Nothing was measured: the budget is too small."
+    with pytest.raises(
+        ValueError, match=r"'curvature' was not measured, as no other: Curvature: \d+ gradients"
+    ):
+        found["curvature"]
+
+
+def test_few_eigenvalues_do_not_deny_that_others_stand_out() -> None:
+    matrix = torch.diag(torch.cat([torch.arange(5.0, 10), torch.linspace(-1, 1, 95)]).double())
+    found = wb.curvature.spectrum(matrix, 8, probes=2, steps=20)
+    section = curvature_section.CurvatureSection((), 1.0, 0.0, False, top=found.top, spectrum=found)
+    assert "none of the 3 largest stands out" in section.sentence
+    (told,) = [each for each in section.findings if each.name == "directions that stand out"]
+    assert (told.value, told.kind) == (0, "of 3 that could be told")
+
+
 def test_a_section_that_there_is_not_is_refused() -> None:
+    with pytest.raises(TypeError, match="sections is a int: pass names"):
+        analyze(classifier(), sections=3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"sections='curvatur' is not one of .*did you mean 'curvature'\?"):
         analyze(classifier(), sections=["curvatur"])
     with pytest.raises(ValueError, match="names none"):
@@ -138,7 +158,7 @@ def test_the_same_seed_gives_the_same_overview(overview: wb.Overview) -> None:
     assert mine.equals(theirs)
 
 
-@pytest.mark.parametrize("budget", [3, 30, 120, 300])
+@pytest.mark.parametrize("budget", [3, 30, 120, 300, 1200, 2000])
 def test_a_budget_of_gradients_is_kept(budget: float) -> None:
     found = analyze(classifier(), budget=budget)
     assert found.gradients <= budget

@@ -78,10 +78,26 @@ def test_a_flat_gradient_is_one_over_all_space() -> None:
     assert spatially_constant(g)
     assert spatially_constant(torch.zeros(2, 3, 4, 4))
     assert spatially_constant(g * torch.tensor([1.0, 0.0])[:, None, None, None])
+    assert spatially_constant(g + 1e-6 * torch.rand(2, 3, 4, 4))
     for place in ((0, 0, 0, 0), (1, 2, 2, 1), (0, 1, 3, 3)):
         other = g.clone()
         other[place] = 2
         assert not spatially_constant(other)
+
+
+class _MeanAndCorner(nn.Module):
+    """The first logits are means over space, the last one is read at a corner."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x.mean((2, 3)), x[:, :1, 0, 0]], dim=1)
+
+
+@pytest.mark.parametrize("targets", [[0, 1], [0, 4], [4, 0]])
+def test_one_class_whose_gradient_varies_over_space_acquits(targets: list[int]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), _MeanAndCorner()).double().eval()
+    found = explain(model, images(), [targets] * 3, ["gradient", "norm_grad"], "1")
+    assert [entry.class_blind for entry in found.maps] == [4 not in targets] * 2
 
 
 def test_a_network_that_ends_in_a_linear_layer_of_all_places_is_not_blind() -> None:
@@ -111,7 +127,7 @@ def test_of_two_classes_maps_without_a_sign_are_the_same_for_both(score: str) ->
 def test_maps_are_alike_whatever_their_size_and_sign_but_not_beside_none() -> None:
     others = torch.rand(1, 1, 4, 4)
     one, none = others[:, :, None], torch.zeros(1, 1, 1, 4, 4)
-    assert alike_maps(-1e-12 * one, others).tolist() == [True]
-    assert alike_maps(none, others).tolist() == [True]
-    assert alike_maps(one, torch.zeros_like(others)).tolist() == [False]
-    assert alike_maps(one.flip(3), others).tolist() == [False]
+    assert alike_maps(-1e-12 * one, others) == [True]
+    assert alike_maps(none, others) == [True]
+    assert alike_maps(one, torch.zeros_like(others)) == [False]
+    assert alike_maps(one.flip(3), others) == [False]

@@ -399,3 +399,18 @@ def test_a_layer_that_the_score_does_not_depend_on_is_refused() -> None:
     for layers in (["first"], ["first", "second"]):
         with pytest.raises(ValueError, match="the score does not depend on layer 'first'"):
             explain(model, images(), 0, "gradient", layers)
+
+
+def test_layers_of_one_shape_get_the_maps_that_each_gets_alone() -> None:
+    torch.manual_seed(0)
+    body = [layer for _ in range(3) for layer in (nn.Conv2d(3, 3, 3, padding=1), nn.Tanh())]
+    model = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, CLASSES)).double().eval()
+    layers = ["input", "1", "3", "5"]  # of one shape, the last with a flat gradient
+    together = explain(model, images(), [[0, 2]] * 3, ANYWHERE, layers)
+    for layer in layers:
+        alone = explain(model, images(), [[0, 2]] * 3, ANYWHERE, layer)
+        for entry in alone.maps:
+            same = together.select(entry.method, layer)
+            torch.testing.assert_close(same.raw, entry.raw)
+            assert same.reason == entry.reason
+    assert {entry.layer for entry in together.maps if entry.class_blind} == {"5"}

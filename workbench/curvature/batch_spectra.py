@@ -181,6 +181,7 @@ def batch_spectra(
     noise_size: int = NOISE_SIZE,
     noise_batches: int = NOISE_BATCHES,
     tol: float = 1e-3,
+    max_matvecs: int | None = None,
     seed: int = 0,
 ) -> BatchSpectra:
     r"""Measure the largest eigenvalues of random batches' matrices, and predict them from the full one.
@@ -203,6 +204,9 @@ def batch_spectra(
         independent of the measured ones.
     tol : float
         Of each eigenvalue.
+    max_matvecs : int, optional
+        Products at most that each search for eigenvalues takes; those that have not converged by then enter
+        as they are. By default what :func:`eigenpairs` takes.
     seed : int
         Of batches and vectors.
 
@@ -233,7 +237,9 @@ def batch_spectra(
     sizes = check_sizes(sizes, examples)
     source = generator(seed)
     full = MATRICES[matrix](problem)
-    top = eigenpairs(full, min(k + BELOW, problem.num_parameters), tol=tol, seed=seed)
+    top = eigenpairs(
+        full, min(k + BELOW, problem.num_parameters), tol=tol, seed=seed, max_matvecs=max_matvecs
+    )
     values = top.values.numpy()
     if values[0] <= top.floor:
         raise ValueError(f"the largest eigenvalue is {values[0]:.3g}: the law needs a positive one")
@@ -243,7 +249,7 @@ def batch_spectra(
         problem, full, matrix, top.vectors[:, : len(values)],
         probes=probes, size=noise_size, batches=noise_batches, source=source,
     )  # fmt: skip
-    measured, spent, interrupted = _measure(problem, sizes, k, matrix, batches, tol, source)
+    measured, spent, interrupted = _measure(problem, sizes, k, matrix, batches, tol, max_matvecs, source)
     done = np.array(sizes[: len(measured)])
     return BatchSpectra(
         sizes=done,
@@ -288,6 +294,7 @@ def _measure(
     matrix: str,
     batches: int,
     tol: float,
+    max_matvecs: int | None,
     source: torch.Generator,
 ) -> tuple[list[np.ndarray], float, bool]:
     """Return the eigenvalues (batches, k) of each size, the products spent, and whether it was stopped."""
@@ -300,7 +307,7 @@ def _measure(
                 values = []
                 for _ in range(1 if size == problem.num_examples else batches):
                     operator = next_operator(operator, matrix, draw(problem, size, source))
-                    pairs = eigenpairs(operator, k, tol=tol, method="lanczos")
+                    pairs = eigenpairs(operator, k, tol=tol, method="lanczos", max_matvecs=max_matvecs)
                     if pairs.interrupted:
                         raise KeyboardInterrupt
                     values.append(pairs.values.numpy())

@@ -8,6 +8,7 @@ import pandas as pd
 
 from workbench.colors import GREEN, VERMILION
 from workbench.curvature.density import SpectralDensity
+from workbench.curvature.outliers import most_outliers
 from workbench.curvature.pairs import Eigenpairs
 from workbench.result import Result, new_axes
 
@@ -65,7 +66,7 @@ class Spectrum(Result):
 
     @property
     def bulk_edge(self) -> tuple[float, float]:
-        """The largest eigenvalue that is no outlier, and its residual norm."""
+        """The largest eigenvalue that is no known outlier, and its residual norm."""
         return self.top.values[self.outliers].item(), self.top.residuals[self.outliers].item()
 
     def frame(self) -> pd.DataFrame:
@@ -74,7 +75,8 @@ class Spectrum(Result):
         values, residuals = self.top.values.tolist(), self.top.residuals.tolist()
         for i in range(self.outliers):
             rows.append((f"outlier {i + 1}", values[i], residuals[i], "residual"))
-        rows.append(("bulk edge", *self.bulk_edge, "residual"))
+        if self.outliers:
+            rows.append(("bulk edge", *self.bulk_edge, "residual"))
         density = self.density
         rows += [
             ("smallest", *_first(self.smallest), "residual"),
@@ -105,18 +107,15 @@ class Spectrum(Result):
                 color=VERMILION,
                 label=f"{len(outliers)} outliers",
             )
-        ax.axvline(self.bulk_edge[0], color=GREEN, linestyle="--", linewidth=1, label="edge of the bulk")
+            ax.axvline(self.bulk_edge[0], color=GREEN, linestyle="--", linewidth=1, label="edge of the bulk")
         ax.set_title(self.summary().splitlines()[0], fontsize="small")
         ax.legend(fontsize="small")
         return ax
 
     def summary(self) -> str:
         """Outliers, edges, sums, overlap with the Gauss-Newton matrix, and the cost."""
-        edge, residual = self.bulk_edge
         state = ", interrupted" if self.interrupted else ""
-        lines = [
-            f"{self.size} eigenvalues, {self._count()}; edge of the bulk {edge:.4g} ± {residual:.1g}{state}"
-        ]
+        lines = [f"{self.size} eigenvalues, {self._count()}{state}"]
         missed = len(self.top.values) - int(self.top.converged.sum())
         if missed:
             lines.append(f"{missed} of the {len(self.top.values)} largest eigenvalues NOT CONVERGED")
@@ -137,11 +136,17 @@ class Spectrum(Result):
         return "\n".join([*lines, f"{self.matvecs} products, of: {self.terms}"])
 
     def _count(self) -> str:
+        first = self.top.values[0].item()
         if not self.outliers:
-            return f"largest {self.top.values[0].item():.4g}, none of {len(self.top.values)} stands out"
-        first, last = self.top.values[0].item(), self.top.values[self.outliers - 1].item()
+            told = most_outliers(self.top)
+            most = f"none of the {told} largest stands out" if told else "too few to tell outliers"
+            return f"largest {first:.4g}, {most}"
+        last, (edge, residual) = self.top.values[self.outliers - 1].item(), self.bulk_edge
         plural = "s" if self.outliers > 1 else ""
-        return f"{self.outliers} outlier{plural} from {first:.4g} to {last:.4g}"
+        return (
+            f"{self.outliers} outlier{plural} from {first:.4g} to {last:.4g}; "
+            f"edge of the bulk {edge:.4g} ± {residual:.1g}"
+        )
 
 
 def _first(pairs: Eigenpairs) -> tuple[float, float]:

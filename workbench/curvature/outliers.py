@@ -39,7 +39,17 @@ def count_outliers(values: np.ndarray, errors: np.ndarray) -> int:
     return 0
 
 
+def most_outliers(top: Eigenpairs) -> int:
+    """How many of the largest eigenvalues could be told from the bulk, if they were outliers."""
+    return max(_certain(top) - 1 - _FEWEST, 0)
+
+
 def outliers_of(top: Eigenpairs) -> int:
     """Count the outliers among the largest eigenvalues, down to the first that did not converge."""
-    certain = int(top.converged.long().cumprod(dim=0).sum())
+    certain = _certain(top)
     return count_outliers(top.values[:certain].numpy(), top.residuals[:certain].numpy() + top.floor)
+
+
+def _certain(top: Eigenpairs) -> int:
+    """How many have converged before the first that did not."""
+    return int(top.converged.long().cumprod(dim=0).sum())

@@ -11,7 +11,7 @@ from workbench.curvature.batch_densities import KNOWN
 from workbench.curvature.subsampling import NOISE_BATCHES, NOISE_SIZE
 from workbench.explore.batch_cost import batch_cost, sizes_code, usable_sizes
 from workbench.explore.curvature_parts import lanczos_products
-from workbench.explore.slider import set_slider, slider_step
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
@@ -91,7 +91,7 @@ def _figure() -> go.Figure:
     figure.update_yaxes(title_text="density", type="log", dtick=1, exponentformat="power")
     styled(figure, height=520)
     figure.update_layout(legend={"y": -0.42}, margin={"b": 160})
-    return figure
+    return add_slider(figure, "batch size ")
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
@@ -103,7 +103,6 @@ def _draw(figure: go.Figure, results: Results) -> None:
     figure.data[0].x, figure.data[0].y = _short(densities.grid), _visible(densities, full)
     figure.layout.yaxis.range = np.log10([densities.floor, top]).tolist()
     figure.layout.xaxis.title.text = f"eigenvalue of the {densities.matrix}"
-    figure.layout.sliders = [{"currentvalue": {"prefix": "batch size "}, "pad": {"t": 50}, "len": 1.0}]
     set_slider(figure, steps, active=0)
 
 

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 from workbench.colors import BLUE, GREEN, ORANGE
 from workbench.explore.figure_data import as_list
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.particles import ChainRun, averaging_time, langevin, single_index, tensor_pca
@@ -94,29 +95,19 @@ def _figure() -> go.Figure:
     figure.update_xaxes(title_text="time, in which a direction is forgotten", type="log")
     figure.update_yaxes(title_text="cosine", range=[-0.3, 1.05])
     styled(figure, height=600)
-    figure.update_layout(
-        title={"font": {"size": 14}},
-        legend={"y": 1.0, "x": 1.02, "orientation": "v"},
-        sliders=[{"currentvalue": {"prefix": "n = "}, "pad": {"t": 50}}],
-    )
-    return figure
+    figure.update_layout(title={"font": {"size": 14}}, legend={"y": 1.0, "x": 1.02, "orientation": "v"})
+    return add_slider(figure, "n = ")
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
     found = cast(ChainRun, results["chains"])
     steps = [_step(found, place) for place in range(len(found.sizes))]
-    figure.layout.sliders[0].update(steps=steps, active=found.middle)
-    data, layout = steps[found.middle]["args"]
-    for place, trace in enumerate(figure.data):
-        trace.x, trace.y = data["x"][place], data["y"][place]
-        if place < len(CURVES):
-            trace.error_y.array = data["error_y.array"][place]
+    set_slider(figure, steps, active=found.middle)
     figure.data[-1].showlegend = bool(found.order % 2)
-    figure.layout.title.text = layout["title.text"]
 
 
 def _step(found: ChainRun, place: int) -> dict[str, Any]:
-    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
+    """Return a step of the slider: all curves for one number of samples, and where they end."""
     curves = [found.curve(name, place) for name in CURVES]
     time = as_list(found.times[:, place])
     theory = as_list(found.predicted_likeness()[:, place]) if found.order % 2 else []
@@ -127,18 +118,12 @@ def _step(found: ChainRun, place: int) -> dict[str, Any]:
         f"n = d^{found.exponents[place]:.2f}, cosines with the direction: last iterate {last:.2f}, "
         f"average {average:.2f}, partial trace {trace:.2f}"
     )
-    return {
-        "label": str(n),
-        "method": "update",
-        "args": [
-            {
-                "x": [time] * len(curves) + [time if theory else []],
-                "y": [as_list(mean) for mean, _ in curves] + [theory],
-                "error_y.array": [as_list(2 * error) for _, error in curves] + [[]],
-            },
-            {"title.text": told, "sliders[0].active": place},
-        ],
+    traces: dict[int, dict[str, Any]] = {
+        number: {"x": time, "y": as_list(mean), "error_y.array": as_list(2 * error)}
+        for number, (mean, error) in enumerate(curves)
     }
+    traces[len(curves)] = {"x": time if theory else [], "y": theory, "error_y.array": None}
+    return slider_step(str(n), place, {"title.text": told}, traces)
 
 
 CHAINS = View(

@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.explore.figure_data import as_list
 from workbench.explore.remembered import remembered, result_key
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.particles.attacks import CounterfactualPath, counterfactual, counterfactual_path
@@ -110,12 +111,8 @@ def _figure() -> go.Figure:
     figure.update_xaxes(title_text="evaluations, batched (a gradient counts as 3)", row=2, col=1)
     figure.update_yaxes(title_text="probability", range=[-0.03, 1.03], row=2, col=1)
     styled(figure, height=640)
-    figure.update_layout(
-        title={"font": {"size": 14}},
-        legend={"y": -0.1},
-        sliders=[{"currentvalue": {"prefix": "evaluations: "}, "pad": {"t": 80}}],
-    )
-    return figure
+    figure.update_layout(title={"font": {"size": 14}}, legend={"y": -0.1})
+    return add_slider(figure, "evaluations: ", pad=80)
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
@@ -123,18 +120,18 @@ def _draw(figure: go.Figure, results: Results) -> None:
     records = _shown(found)
     figure.data[0].z = as_list(found.images[0])
     target, alone, before = figure.data[3:]
-    target.x, target.y = found.path.cost().tolist(), as_list(found.probabilities[:, found.target].numpy())
+    target.x = before.x = found.path.cost().tolist()
+    target.y = as_list(found.probabilities[:, found.target].numpy())
     target.name = f"class {found.target}, {found.path.method}"
     alone.x, alone.y = (
         found.alone.cost().tolist(),
         as_list(found.probabilities_alone[:, found.target].numpy()),
     )
     alone.name = f"class {found.target}, {found.alone.method}"
-    before.x, before.y = target.x, as_list(found.probabilities[:, found.before].numpy())
+    before.y = as_list(found.probabilities[:, found.before].numpy())
     before.name = f"class {found.before}, {found.path.method}"
     steps = [_step(found, record, place) for place, record in enumerate(records)]
-    figure.layout.sliders[0].update(steps=steps, active=len(steps) - 1)
-    _show(figure, steps[-1])
+    set_slider(figure, steps, active=len(steps) - 1)
 
 
 def _shown(found: CounterfactualPath) -> list[int]:
@@ -145,7 +142,7 @@ def _shown(found: CounterfactualPath) -> list[int]:
 
 
 def _step(found: CounterfactualPath, record: int, place: int) -> dict[str, Any]:
-    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
+    """Return a step of the slider: the image and its change there, the mark on the path, what is seen."""
     cost = int(found.path.cost()[record])
     likeliest = int(found.probabilities[record].argmax())
     share = float(found.probabilities[record, likeliest])
@@ -153,28 +150,10 @@ def _step(found: CounterfactualPath, record: int, place: int) -> dict[str, Any]:
         f"seen as {likeliest} (p = {share:.3g}); p({found.target}) = "
         f"{float(found.probabilities[record, found.target]):.3g} at distance {found.distances[record]:.3g}"
     )
-    return {
-        "label": str(cost),
-        "method": "update",
-        "args": [
-            {"z": [as_list(found.images[record]), as_list(found.images[record] - found.images[0])]},
-            {
-                "shapes[0].x0": cost,
-                "shapes[0].x1": cost,
-                "title.text": told,
-                "sliders[0].active": place,  # or a page that is loaded again has it where it was at first
-            },
-            [_IMAGE, _CHANGE],
-        ],
-    }
-
-
-def _show(figure: go.Figure, step: dict[str, Any]) -> None:
-    """Change the figure as a step of the slider does."""
-    data, layout, _ = step["args"]
-    figure.data[_IMAGE].z, figure.data[_CHANGE].z = data["z"]
-    figure.layout.shapes[0].update(x0=layout["shapes[0].x0"], x1=layout["shapes[0].x1"])
-    figure.layout.title.text = layout["title.text"]
+    image, first = found.images[record], found.images[0]
+    traces = {_IMAGE: {"z": as_list(image)}, _CHANGE: {"z": as_list(image - first)}}
+    layout = {"shapes[0].x0": cost, "shapes[0].x1": cost, "title.text": told}
+    return slider_step(str(cost), place, layout, traces)
 
 
 COUNTERFACTUAL = View(

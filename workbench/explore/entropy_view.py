@@ -10,6 +10,7 @@ from workbench.attention import EntropyCurves, entropy_curves
 from workbench.attention.entropy import COLORS, KINDS
 from workbench.explore.figure_data import as_list
 from workbench.explore.one_call import OneCall
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Results, View
 
@@ -56,19 +57,14 @@ def _figure() -> go.Figure:
     figure.update_xaxes(title_text="rank of the key", type="log", row=1, col=2)
     figure.update_yaxes(title_text="weight", rangemode="tozero", row=1, col=2)
     styled(figure, height=560)
-    figure.update_layout(
-        title={"font": {"size": 14}},
-        legend={"y": -0.45},
-        sliders=[{"currentvalue": {"prefix": "norm = "}, "pad": {"t": 50}}],
-    )
-    return figure
+    figure.update_layout(title={"font": {"size": 14}}, legend={"y": -0.45})
+    return add_slider(figure, "norm = ")
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
     found = cast(EntropyCurves, results["curves"])
-    middle = len(found.norms) // 2
     steps = [_step(found, place) for place in range(len(found.norms))]
-    figure.layout.sliders[0].update(steps=steps, active=middle)
+    set_slider(figure, steps, active=len(steps) // 2)
     for place, kind in enumerate(KINDS):
         known = kind in found.kinds
         line, weights = figure.data[place], figure.data[place + len(KINDS)]
@@ -77,31 +73,18 @@ def _draw(figure: go.Figure, results: Results) -> None:
         line.x, line.y = as_list(found.norms) if known else [], as_list(mean)
         line.error_y.array = as_list(2 * error)
         weights.x = list(range(1, found.keys + 1)) if known else []
-        weights.y = _ranked(found, kind, middle)
-    figure.layout.title.text = _title(found, middle)
-
-
-def _ranked(found: EntropyCurves, kind: str, place: int) -> list[Any]:
-    return as_list(found.ranked[found.kinds.index(kind), place]) if kind in found.kinds else []
 
 
 def _step(found: EntropyCurves, place: int) -> dict[str, Any]:
-    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
-    weights = list(range(len(KINDS), 2 * len(KINDS)))
-    return {
-        "label": f"{found.norms[place]:.2g}",
-        "method": "update",
-        "args": [
-            {"y": [_ranked(found, kind, place) for kind in KINDS]},
-            {"title.text": _title(found, place), "sliders[0].active": place},
-            weights,
-        ],
+    """Return a step of the slider: the weights at one norm, and every entropy there."""
+    norm = f"{found.norms[place]:.2g}"
+    ranked = dict(zip(found.kinds, found.ranked[:, place], strict=True))
+    weights = {
+        number: {"y": as_list(ranked[kind]) if kind in ranked else []}
+        for number, kind in enumerate(KINDS, len(KINDS))
     }
-
-
-def _title(found: EntropyCurves, place: int) -> str:
     told = ", ".join(f"{kind} {found.curve(kind)[0][place]:.2f}" for kind in found.kinds)
-    return f"entropy at a norm of {found.norms[place]:.2g}: {told}"
+    return slider_step(norm, place, {"title.text": f"entropy at a norm of {norm}: {told}"}, weights)
 
 
 ENTROPY = View(

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from workbench.colors import VERMILION
 from workbench.explore.figure_data import as_list
-from workbench.explore.slider import set_slider, slider_step
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.taylor_parts import direction_code, direction_cost, direction_of
 from workbench.explore.view import Results, Values, View
@@ -77,10 +77,8 @@ def _figure() -> go.Figure:
     figure.update_xaxes(title_text="Re t (distance along the direction)")
     figure.update_yaxes(title_text="Im t", scaleanchor="x")
     styled(figure, height=640)
-    figure.update_layout(
-        title={"font": {"size": 14}}, sliders=[{"currentvalue": {"prefix": "τ = "}, "pad": {"t": 50}}]
-    )
-    return figure
+    figure.update_layout(title={"font": {"size": 14}})
+    return add_slider(figure, "τ = ")
 
 
 def _draw(figure: go.Figure, results: Results) -> None:

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, VERMILION
 from workbench.explore.figure_data import as_list
-from workbench.explore.slider import set_slider, slider_step
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.stability.large_steps import LargeStepRuns, example_sets, follow_runs
@@ -74,12 +74,9 @@ def _figure() -> go.Figure:
     figure.update_xaxes(title_text="step", row=3, col=1)
     styled(figure, height=680)
     figure.update_layout(
-        title={"font": {"size": 14}},
-        legend={"y": 1.04, "yanchor": "bottom"},
-        margin={"t": 90},
-        sliders=[{"currentvalue": {"prefix": "step size = "}, "pad": {"t": 60}}],
+        title={"font": {"size": 14}}, legend={"y": 1.04, "yanchor": "bottom"}, margin={"t": 90}
     )
-    return figure
+    return add_slider(figure, "step size = ", pad=60)
 
 
 def _draw(figure: go.Figure, results: Results) -> None:

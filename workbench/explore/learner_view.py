@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from workbench.colors import BLUE, VERMILION
 from workbench.explore.figure_data import as_list
-from workbench.explore.slider import set_slider, slider_step
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.training_cost import training_cost
 from workbench.explore.view import Cost, Results, Values, View
@@ -105,12 +105,8 @@ def _figure() -> go.Figure:
     figure.update_yaxes(title_text="loss", type="log", exponentformat="power", row=1, col=1)
     figure.update_yaxes(title_text="rate, momentum", type="log", exponentformat="power", row=1, col=2)
     styled(figure, height=560)
-    figure.update_layout(
-        title={"font": {"size": 14}},
-        legend={"y": -0.45},
-        sliders=[{"currentvalue": {"prefix": "learner: "}, "pad": {"t": 50}}],
-    )
-    return figure
+    figure.update_layout(title={"font": {"size": 14}}, legend={"y": -0.45})
+    return add_slider(figure, "learner: ")
 
 
 def _draw(figure: go.Figure, results: Results) -> None:

@@ -16,6 +16,7 @@ from workbench.explore.evidence_rows import add_table, draw_table
 from workbench.explore.overlays import picture_uri, scaled
 from workbench.explore.saliency_controls import class_list, layer_list, method_list, picture_menu
 from workbench.explore.saliency_parts import combination_of, passes_cost, picture_code, shown_picture
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
@@ -128,8 +129,7 @@ def _figure() -> go.Figure:
         figure.add_annotation(
             xref=f"x{number}", yref=f"y{number}", x=0, y=0, text="", showarrow=False, hovertext="maximum"
         )
-    figure.update_layout(sliders=[{"currentvalue": {"prefix": "layer: "}, "pad": {"t": 60}}])
-    return figure
+    return add_slider(figure, "layer: ", pad=60)
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
@@ -142,8 +142,7 @@ def _draw(figure: go.Figure, results: Results) -> None:
     for axis in (figure.layout[f"xaxis{_PANELS + 2}"], figure.layout[f"yaxis{_PANELS + 2}"]):
         axis.visible = evidence is not None
     steps = [_step(maps, layer, place) for place, layer in enumerate(maps.layers)]
-    figure.layout.sliders[0].update(steps=steps, active=len(steps) - 1)
-    _show(figure, steps[-1])
+    set_slider(figure, steps, active=len(steps) - 1)
 
 
 def _arrange(figure: go.Figure, count: int) -> None:
@@ -225,17 +224,16 @@ def _draw_classes(figure: go.Figure, classes: ClassRanking, panels: int) -> None
 
 
 def _step(maps: SaliencyMaps, layer: str, place: int) -> dict[str, Any]:
-    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
-    traces: dict[str, list[Any]] = {name: [] for name in ("z", "x", "y", "colorscale", "zmin", "zmax")}
-    # or a page that is loaded again has the slider where it was at first
-    layout: dict[str, Any] = {"sliders[0].active": place}
+    """Return a step of the slider: the maps at one layer, their maxima, and which are blind to classes."""
+    traces: dict[int, dict[str, Any]] = {}
+    layout: dict[str, Any] = {}
     for panel, method in enumerate(maps.methods):
         entry = maps.select(method, layer)
         values, peak = _cells(entry)
         size = entry.size
         signed = bool(values.min() < 0)
         cell = size[0] / values.shape[0], size[1] / values.shape[1]
-        drawn = {
+        traces[panel] = {
             "z": np.round(values, 3).tolist(),
             "x": (np.arange(values.shape[1]) * cell[1] + cell[1] / 2 - 0.5).tolist(),
             "y": (np.arange(values.shape[0]) * cell[0] + cell[0] / 2 - 0.5).tolist(),
@@ -243,17 +241,11 @@ def _step(maps: SaliencyMaps, layer: str, place: int) -> dict[str, Any]:
             "zmin": -1 if signed else 0,
             "zmax": 1,
         }
-        for name, found in traces.items():
-            found.append(drawn[name])
         layout[f"annotations[{_RINGS + panel}].x"] = peak[1]
         layout[f"annotations[{_RINGS + panel}].y"] = peak[0]
         layout[f"annotations[{panel}].text"] = f"{method}: CLASS-BLIND" if entry.class_blind else method
         layout[f"annotations[{panel}].font.color"] = VERMILION if entry.class_blind else "#767676"
-    return {
-        "label": layer,
-        "method": "update",
-        "args": [traces, layout, list(range(len(maps.methods)))],
-    }
+    return slider_step(layer, place, layout, traces)
 
 
 def _cells(entry: SaliencyMap) -> tuple[np.ndarray, tuple[float, float]]:
@@ -263,21 +255,6 @@ def _cells(entry: SaliencyMap) -> tuple[np.ndarray, tuple[float, float]]:
     drawn = F.avg_pool2d(raw[:, None], factor, ceil_mode=True)[0, 0] if factor > 1 else raw[0]
     at = int(entry.sized[0, 0].argmax())
     return scaled(drawn.cpu().numpy()), divmod(at, entry.size[1])
-
-
-def _show(figure: go.Figure, step: dict[str, Any]) -> None:
-    """Change the figure as a step of the slider does."""
-    data, layout, order = step["args"]
-    for place, number in enumerate(order):
-        trace = figure.data[number]
-        for name, found in data.items():
-            trace[name] = found[place]
-    notes = figure.layout.annotations
-    for panel in order:
-        notes[panel].text = layout[f"annotations[{panel}].text"]
-        notes[panel].font.color = layout[f"annotations[{panel}].font.color"]
-        notes[_RINGS + panel].x = layout[f"annotations[{_RINGS + panel}].x"]
-        notes[_RINGS + panel].y = layout[f"annotations[{_RINGS + panel}].y"]
 
 
 def _looks(figure: go.FigureWidget) -> dict[str, widgets.Widget]:

@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 from workbench.compression import NoiseGap, noise_gap
 from workbench.compression.noise_gaps import COLORS, SHAPES
 from workbench.explore.figure_data import as_list
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Results, Values, View
 from workbench.layers.scale_bounds import BOUNDS
@@ -70,19 +71,14 @@ def _figure() -> go.Figure:
     figure.update_yaxes(title_text="bits with noise − rounded", row=1, col=1)
     figure.update_yaxes(title_text="bits", rangemode="tozero", row=1, col=2)
     styled(figure, height=560)
-    figure.update_layout(
-        title={"font": {"size": 14}},
-        legend={"y": -0.45},
-        sliders=[{"currentvalue": {"prefix": "β = "}, "pad": {"t": 50}}],
-    )
-    return figure
+    figure.update_layout(title={"font": {"size": 14}}, legend={"y": -0.45})
+    return add_slider(figure, "β = ")
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
     found = cast(NoiseGap, results["gap"])
-    middle = len(found.shapes) // 2
     steps = [_step(found, place) for place in range(len(found.shapes))]
-    figure.layout.sliders[0].update(steps=steps, active=middle)
+    set_slider(figure, steps, active=len(steps) // 2)
     for place in range(len(SHAPES)):
         known = place < len(found.shapes)
         line = figure.data[place]
@@ -91,38 +87,16 @@ def _draw(figure: go.Figure, results: Results) -> None:
         line.y = as_list(found.noisy[place] - found.rounded[place]) if known else []
         if known:
             line.name = f"β = {found.shapes[place]:g}"
-    for trace, (x, y) in zip(figure.data[len(SHAPES) :], _right(found, middle), strict=True):
-        trace.x, trace.y = x, y
-    figure.layout.title.text = _title(found, middle)
-
-
-def _right(found: NoiseGap, place: int) -> list[tuple[list[Any], list[Any]]]:
-    """The data of the traces on the right, for one shape."""
-    scales = as_list(found.scales)
-    lines = [(scales, as_list(found.rounded[place])), (scales, as_list(found.noisy[place]))]
-    return lines + [([float(bound)], [0.0]) for bound in found.bounds[:, place]]
 
 
 def _step(found: NoiseGap, place: int) -> dict[str, Any]:
-    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
-    data = _right(found, place)
-    traces = list(range(len(SHAPES), len(SHAPES) + len(data)))
-    return {
-        "label": f"{found.shapes[place]:g}",
-        "method": "update",
-        "args": [
-            {"x": [x for x, _ in data], "y": [y for _, y in data]},
-            {"title.text": _title(found, place), "sliders[0].active": place},
-            traces,
-        ],
-    }
-
-
-def _title(found: NoiseGap, place: int) -> str:
-    told = ", ".join(
-        f"{kind} {bound:.3g}" for kind, bound in zip(_KINDS, found.bounds[:, place], strict=True)
-    )
-    return f"smallest scales for β = {found.shapes[place]:g}: {told}"
+    """Return a step of the slider: both kinds of bits and the bounds, for one shape."""
+    shape, bounds = f"{found.shapes[place]:g}", found.bounds[:, place].tolist()
+    lines = [{"x": as_list(found.scales), "y": as_list(bits[place])} for bits in (found.rounded, found.noisy)]
+    marks = [{"x": [bound], "y": [0.0]} for bound in bounds]
+    told = ", ".join(f"{kind} {bound:.3g}" for kind, bound in zip(_KINDS, bounds, strict=True))
+    title = f"smallest scales for β = {shape}: {told}"
+    return slider_step(shape, place, {"title.text": title}, dict(enumerate(lines + marks, len(SHAPES))))
 
 
 GAP = View(

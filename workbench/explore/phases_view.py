@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 from workbench.colors import BLUE, GREEN, ORANGE, SKY, VERMILION
 from workbench.explore.chains_view import chain_steps, instance_numbers, step_seconds
 from workbench.explore.figure_data import as_list
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.particles import PhaseDiagram, phase_diagram
@@ -77,27 +78,19 @@ def _figure() -> go.Figure:
     figure.update_yaxes(title_text="share of instances found", range=[-0.03, 1.03], row=1, col=1)
     figure.update_xaxes(title_text="growth of n with d: exponent", row=1, col=2)
     styled(figure, height=560)
-    figure.update_layout(
-        title={"font": {"size": 13}},
-        legend={"y": -0.5},
-        sliders=[{"currentvalue": {"prefix": "method: "}, "pad": {"t": 50}}],
-    )
-    return figure
+    figure.update_layout(title={"font": {"size": 13}}, legend={"y": -0.5})
+    return add_slider(figure, "method: ")
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
     found = cast(PhaseDiagram, results["phases"])
     steps = [_step(found, method, place) for place, method in enumerate(found.methods)]
-    shown = found.methods.index("average, ascent")
-    figure.layout.sliders[0].update(steps=steps, active=shown)
-    data, layout, _ = steps[shown]["args"]
     for place, trace in enumerate(figure.data[: len(_COLORS)]):
         known = place < len(found.dims)
         trace.showlegend, trace.name = known, f"d = {found.dims[place]}" if known else None
         trace.x = found.exponents.tolist() if known else []
-        trace.y = data["y"][place] if known else []
-        trace.error_y.array = data["error_y.array"][place] if known else []
-        trace.error_y.arrayminus = data["error_y.arrayminus"][place] if known else []
+        trace.y = trace.error_y.array = trace.error_y.arrayminus = []
+    set_slider(figure, steps, active=found.methods.index("average, ascent"))
     table = found.thresholds()
     growth = figure.data[-1]
     growth.x, growth.y = as_list(table["growth"]), list(found.methods)
@@ -107,30 +100,25 @@ def _draw(figure: go.Figure, results: Results) -> None:
         categoryorder="array", categoryarray=list(reversed(found.methods)),
         range=[-0.5, len(found.methods) - 0.5], row=1, col=2,
     )  # fmt: skip
-    figure.layout.title.text = layout["title.text"]
 
 
 def _step(found: PhaseDiagram, method: str, place: int) -> dict[str, Any]:
-    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
+    """Return a step of the slider: how often one method finds the direction, and how its n grows."""
     table = found.frame()
     rows = [table[(table["method"] == method) & (table["dim"] == dim)] for dim in found.dims[: len(_COLORS)]]
     told = (
         f"{method}: exponent of growth {found.growth(method)}, "
         f"p at d = {found.dims[-1]}: {found.threshold(method, found.dims[-1])}"
     )
-    return {
-        "label": method,
-        "method": "update",
-        "args": [
-            {
-                "y": [as_list(each["found"]) for each in rows],
-                "error_y.array": [as_list(each["high"] - each["found"]) for each in rows],
-                "error_y.arrayminus": [as_list(each["found"] - each["low"]) for each in rows],
-            },
-            {"title.text": told, "sliders[0].active": place},
-            list(range(len(rows))),
-        ],
+    traces = {
+        number: {
+            "y": as_list(each["found"]),
+            "error_y.array": as_list(each["high"] - each["found"]),
+            "error_y.arrayminus": as_list(each["found"] - each["low"]),
+        }
+        for number, each in enumerate(rows)
     }
+    return slider_step(method, place, {"title.text": told}, traces)
 
 
 PHASES = View(

@@ -10,7 +10,7 @@ from plotly.colors import sample_colorscale
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.explore.figure_data import as_list
 from workbench.explore.remembered import remembered, result_key
-from workbench.explore.slider import set_slider, slider_step
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.taylor_parts import direction_code, direction_cost, direction_of
 from workbench.explore.view import Cost, Results, Values, View
@@ -97,12 +97,8 @@ def _figure() -> go.Figure:
     figure.update_xaxes(title_text="distance τ along the direction")
     figure.update_yaxes(title_text="loss")
     styled(figure, height=600)
-    figure.update_layout(
-        title={"font": {"size": 14}},
-        legend={"y": 1.0, "x": 1.02, "orientation": "v"},
-        sliders=[{"currentvalue": {"prefix": "τ = "}, "pad": {"t": 50}}],
-    )
-    return figure
+    figure.update_layout(title={"font": {"size": 14}}, legend={"y": 1.0, "x": 1.02, "orientation": "v"})
+    return add_slider(figure, "τ = ")
 
 
 def _draw(figure: go.Figure, results: Results) -> None:

@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 
 from workbench.explore.figure_data import as_list
 from workbench.explore.one_call import OneCall
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.stability.experiments import ScheduleContest, compare_schedules
@@ -69,49 +70,32 @@ def _figure() -> go.Figure:
     figure.update_xaxes(title_text="step", row=1, col=2)
     figure.update_yaxes(title_text="part of the largest", rangemode="tozero", row=1, col=2)
     styled(figure, height=560)
-    figure.update_layout(
-        title={"font": {"size": 14}},
-        legend={"y": -0.45},
-        sliders=[{"currentvalue": {"prefix": "problem: "}, "pad": {"t": 50}}],
-    )
-    return figure
+    figure.update_layout(title={"font": {"size": 14}}, legend={"y": -0.45})
+    return add_slider(figure, "problem: ")
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
     found = cast(ScheduleContest, results["contest"])
     steps = [_step(found, place) for place in range(len(found.problems))]
-    figure.layout.sliders[0].update(steps=steps, active=0)
+    set_slider(figure, steps, active=0)
     for schedule, trace in zip(_OTHERS, figure.data[: len(_OTHERS)], strict=True):
         ratios = [found.ratio(problem, schedule) for problem in found.problems]
         trace.x, trace.y = as_list([each.mean for each in ratios]), list(found.problems)
         trace.error_x.array = as_list([each.high - each.mean for each in ratios])
         trace.error_x.arrayminus = as_list([each.mean - each.low for each in ratios])
-    norm, refined, linear = figure.data[len(_OTHERS) :]
-    for trace in (norm, refined, linear):
+    for trace in figure.data[len(_OTHERS) :]:
         trace.x = list(range(1, found.steps + 1))
-    norm.y, refined.y = _curves(found, 0)
-    linear.y = as_list(shape("linear", found.steps))
-    figure.layout.title.text = _title(found, 0)
-
-
-def _curves(found: ScheduleContest, place: int) -> tuple[list[Any], list[Any]]:
-    """Norms over their largest, and rates, of the first seed."""
-    norms = found.norms[place, 0]
-    return as_list(norms / np.max(norms)), as_list(found.refined[place, 0])
+    figure.data[-1].y = as_list(shape("linear", found.steps))
 
 
 def _step(found: ScheduleContest, place: int) -> dict[str, Any]:
-    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
-    layout = {"title.text": _title(found, place), "sliders[0].active": place}
-    changed = {"y": list(_curves(found, place))}
-    traces = [len(_OTHERS), len(_OTHERS) + 1]
-    return {"label": found.problems[place], "method": "update", "args": [changed, layout, traces]}
-
-
-def _title(found: ScheduleContest, place: int) -> str:
-    problem = found.problems[place]
+    """Return a step of the slider: norms over their largest, and rates, of one problem's first seed."""
+    problem, norms = found.problems[place], found.norms[place, 0]
+    curves = as_list(norms / np.max(norms)), as_list(found.refined[place, 0])
+    traces = {number: {"y": curve} for number, curve in enumerate(curves, len(_OTHERS))}
     ratio = found.ratio(problem, "refined")
-    return f"{problem}: refined {ratio.mean:.3g} [{ratio.low:.3g}, {ratio.high:.3g}] of linear decay's loss"
+    told = f"{problem}: refined {ratio.mean:.3g} [{ratio.low:.3g}, {ratio.high:.3g}] of linear decay's loss"
+    return slider_step(problem, place, {"title.text": told}, traces)
 
 
 SCHEDULE_CONTEST = View(

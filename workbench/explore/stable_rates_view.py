@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from workbench.explore.batch_cost import sizes_code, usable_sizes
 from workbench.explore.figure_data import as_list
-from workbench.explore.slider import set_slider, slider_step
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import SHARES, styled
 from workbench.explore.training_cost import training_cost
 from workbench.explore.view import Cost, Results, Values, View
@@ -110,12 +110,8 @@ def _figure() -> go.Figure:
     figure.update_yaxes(title_text="largest stable rate", type="log", exponentformat="power", row=1, col=1)
     figure.update_yaxes(title_text="learning rate", type="log", exponentformat="power", row=1, col=2)
     styled(figure, height=560)
-    figure.update_layout(
-        title={"font": {"size": 14}},
-        legend={"y": -0.45},
-        sliders=[{"currentvalue": {"prefix": "optimizer: "}, "pad": {"t": 50}}],
-    )
-    return figure
+    figure.update_layout(title={"font": {"size": 14}}, legend={"y": -0.45})
+    return add_slider(figure, "optimizer: ")
 
 
 def _draw(figure: go.Figure, results: Results) -> None:

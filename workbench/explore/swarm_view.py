@@ -12,6 +12,7 @@ from torch import Tensor
 
 from workbench.colors import BLUE, GREEN, ORANGE, VERMILION
 from workbench.explore.figure_data import as_list
+from workbench.explore.slider import add_slider, move_slider, set_slider, slider_step
 from workbench.explore.style import styled
 from workbench.explore.training_cost import training_cost
 from workbench.explore.view import Cost, Results, Values, View
@@ -141,13 +142,8 @@ def _figure() -> go.Figure:
     figure.update_xaxes(constrain="domain", **left)
     figure.update_yaxes(constrain="domain", scaleanchor="x", **left)
     styled(figure, height=620)
-    figure.update_layout(
-        title={"font": {"size": 14}},
-        margin={"t": 90},
-        legend={"y": -0.08},
-        sliders=[{"currentvalue": {"prefix": "step "}, "pad": {"t": 70}}],
-    )
-    return figure
+    figure.update_layout(title={"font": {"size": 14}}, margin={"t": 90}, legend={"y": -0.08})
+    return add_slider(figure, "step ", pad=70)
 
 
 def _draw(figure: go.Figure, results: Results) -> None:
@@ -170,36 +166,29 @@ def _draw(figure: go.Figure, results: Results) -> None:
     ].text = f"{swarm.objective}: {found} of {len(swarm.runs)} runs find it, {descended} of SGD"
     moments = np.unique(np.linspace(0, len(at) - 1, min(_FRAMES, len(at))).astype(int))
     steps = [_step(crossing, int(place), number) for number, place in enumerate(moments)]
-    figure.layout.sliders[0].update(steps=steps, active=len(steps) - 1)
-    _show(figure, steps[-1]["args"])
+    set_slider(figure, steps, active=len(steps) - 1)
 
 
 def _step(crossing: Crossing, place: int, number: int) -> dict[str, Any]:
-    """Return a step of the slider, with all that it changes, so that a page needs no kernel to take it."""
+    """Return a step of the slider: swarm and descent at one moment, and the lines that mark it."""
     swarm, descent = crossing.swarm, crossing.descent
     step = int(swarm.steps[place])
     spent = (step + 1) * crossing.particles.shape[1]
     descended = int((descent.evaluations[:, 0] <= spent).sum())
-    paths = swarm.consensus[: place + 1, 0], crossing.particles[place, :_SHOWN], descent.points[:descended, 0]
+    paths = {
+        _CONSENSUS: swarm.consensus[: place + 1, 0],
+        _PARTICLES: crossing.particles[place, :_SHOWN],
+        _DESCENT: descent.points[:descended, 0],
+    }
+    traces = {trace: {"x": _rounded(path[:, 0]), "y": _rounded(path[:, 1])} for trace, path in paths.items()}
+    lines = {f"shapes[{shape}].x{end}": step for shape in range(2) for end in range(2)}
     told = (
         f"step {step}: energy at the consensus {float(swarm.energy[place, 0]):.3g}, "
         f"effective sample size {float(swarm.ess[place, 0]):.3g}, "
         f"cosine {float(swarm.cosine[place, 0]):.2f}; "
         f"SGD {float(descent.energy[descended - 1, 0]):.3g}"
     )
-    return {
-        "label": str(step),
-        "method": "update",
-        "args": [
-            {"x": [_rounded(path[:, 0]) for path in paths], "y": [_rounded(path[:, 1]) for path in paths]},
-            {
-                **{f"shapes[{shape}].x{end}": step for shape in range(2) for end in range(2)},
-                "title.text": told,
-                "sliders[0].active": number,  # or a page that is loaded again has it where it was at first
-            },
-            [_CONSENSUS, _PARTICLES, _DESCENT],
-        ],
-    }
+    return slider_step(str(step), number, lines | {"title.text": told}, traces)
 
 
 def _ranks(energy: np.ndarray) -> np.ndarray:
@@ -212,32 +201,12 @@ def _rounded(values: Tensor) -> list[Any]:
     return as_list(values.double().numpy().round(3))
 
 
-def _show(figure: go.Figure, args: Any) -> None:
-    """Change the figure as a step of the slider does."""
-    data, layout, traces = args
-    for trace, x, y in zip(traces, data["x"], data["y"], strict=True):
-        figure.data[trace].x, figure.data[trace].y = x, y
-    for shape in range(2):
-        figure.layout.shapes[shape].update(x0=layout["shapes[0].x0"], x1=layout["shapes[0].x1"])
-    figure.layout.title.text = layout["title.text"]
-    figure.layout.sliders[0].active = layout["sliders[0].active"]
-
-
 def _play(figure: go.FigureWidget) -> dict[str, widgets.Widget]:
     """Return a button that moves the slider through all of its steps."""
     play = widgets.Play(
         min=0, max=_FRAMES - 1, interval=200, description="play", tooltip="play the steps of the swarm"
     )
-
-    def change(event: dict[str, Any]) -> None:
-        steps = figure.layout.sliders[0].steps
-        if not steps:  # nothing was computed yet
-            return
-        place = round(event["new"] * (len(steps) - 1) / (_FRAMES - 1))
-        with figure.batch_update():
-            _show(figure, steps[place].args)
-
-    play.observe(change, names="value")
+    play.observe(lambda event: move_slider(figure, event["new"] / (_FRAMES - 1)), names="value")
     return {"play": play}
 
 

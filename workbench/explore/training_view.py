@@ -9,7 +9,7 @@ from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature import Trajectory, along
 from workbench.explore.curvature_parts import operator_of, product_seconds, search_cost
 from workbench.explore.figure_data import as_list
-from workbench.explore.slider import set_slider, slider_step
+from workbench.explore.slider import add_slider, set_slider, slider_step
 from workbench.explore.style import SHARES, styled
 from workbench.explore.view import Cost, Results, Values, View
 from workbench.problem import Problem
@@ -83,8 +83,7 @@ def _figure() -> go.Figure:
     figure.update_xaxes(title_text="index of the eigenpair", **below)
     figure.update_yaxes(type="category", automargin=True, autorange="reversed", **below)
     styled(figure, height=_HEIGHT)
-    figure.update_layout(sliders=[{"currentvalue": {"prefix": "checkpoint: "}, "pad": {"t": 60}}])
-    return figure
+    return add_slider(figure, "checkpoint: ", pad=60)
 
 
 def _draw(figure: go.Figure, results: Results) -> None:

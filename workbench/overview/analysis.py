@@ -193,6 +193,8 @@ def _chosen(sections: Iterable[str] | None) -> dict[str, _Kind]:
     """The kinds of sections by these names, in the order of the page; by default all."""
     if sections is None:
         return SECTIONS
+    if not isinstance(sections, Iterable):
+        raise TypeError(f"sections is a {type(sections).__name__}: pass names, such as ('curvature', 'loss')")
     names = [sections] if isinstance(sections, str) else list(sections)
     for name in names:
         check_choice("sections", name, list(SECTIONS))
@@ -250,7 +252,7 @@ def _fitting(problem: Problem, budget: Budget, kinds: Iterable[_Kind], batch_siz
     if math.isinf(budget.seconds) or not problem.can_split or problem.num_examples <= _LEAST:
         return problem
     setting = make_setting(problem, None, None, batch_size, None, seed)
-    costs = [kind.offer(setting)[0].cost for kind in kinds]
+    costs = [least(kind.offer(setting)).cost for kind in kinds]
     gradient, step = seconds_of_gradient(problem), seconds_of_step(problem, batch_size)
     vector, time_left = seconds_of_vector(problem), _PLANNED * budget.seconds
     # What steps and vectors take does not fall with the examples: what takes too long by that is not counted.

@@ -63,6 +63,8 @@ class Overview(Result):
         ValueError
             If there is none.
         """
+        if not self.sections:
+            raise ValueError(f"section={key!r} was not measured, as no other: {'; '.join(self.missing)}")
         check_choice("section", key, tuple(self.sections))
         return self.sections[key]
 
@@ -74,6 +76,8 @@ class Overview(Result):
     @property
     def sentence(self) -> str:
         """The first thing to know: what rate to try, and how many warnings there are."""
+        if not self.sections:
+            return "Nothing was measured: the budget is too small."
         count = len(self.cautions)
         warned = plural(count, "warning") if count else "Nothing to warn of"
         step = self.sections.get("step")

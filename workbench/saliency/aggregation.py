@@ -36,7 +36,7 @@ class Contribution(Protocol):
 def aggregate(contribution: Contribution, name: str) -> Tensor:
     """Map (N, h, w) by one of ``AGGREGATIONS``; ``"positive_sum"`` is max(sum, 0)."""
     if name == "positive_sum":
-        return contribution.sum().relu_()
+        return contribution.sum().relu()
     found: Tensor = getattr(contribution, name)()
     return found
 
@@ -64,7 +64,7 @@ class Vectors:
         return self.entries.amax(1)
 
     def abs_max(self) -> Tensor:
-        return torch.maximum(self.entries.amax(1), -self.entries.amin(1))  # writes no |e|
+        return self.entries.abs().amax(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Products:
         # ‖p ⊗ q‖² = ‖p‖² ‖q‖², and groups add. Roots before the product: gradients are small.
         p, q = self._window_sum(_square(self.patched)), self._sum(_square(self.gradient))
         if self.groups == 1:
-            return (p.sqrt_() * q.sqrt_()).squeeze(1)
+            return (p.sqrt_() * q.sqrt_())[:, 0]
         return (p * q).sum(1).sqrt_()
 
     def positive_norm(self) -> Tensor:

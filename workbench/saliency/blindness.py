@@ -6,7 +6,7 @@ number, whichever class y is, and a map of g alone is constant. Scaling keeps th
 :math:`x_u \odot w_y` weighs the channels.
 """
 
-from operator import sub
+import functools
 
 import torch
 from torch import Tensor
@@ -18,11 +18,15 @@ _TOLERANCE = 1e-4  # of what counts as equal, relative to the size of what is co
 
 def spatially_constant(g: Tensor) -> bool:
     """Whether a gradient (N, C, h, w) is the same at all locations for each of the inputs."""
-    # Two corners settle nearly all cases; as lists, since beside a small image a call is slow.
+    # Two corners settle nearly all cases, often by one channel; as lists, since beside a small image a call
+    # is slow.
     first, last = g[0, :, 0, 0].tolist(), g[0, :, -1, -1].tolist()
-    if max(map(abs, map(sub, first, last))) > _TOLERANCE * max(map(abs, first)):
+    bound = _TOLERANCE * max(map(abs, first))
+    if any(abs(a - b) > bound for a, b in zip(first, last, strict=True)):
         return False
-    return all(_all_constant(several) for several in (g[:1], g[1:]) if len(several))
+    row = g[:1]
+    exactly = torch.equal(row, row[:, :, :1, :1].expand_as(row))  # as an average returns it
+    return (exactly or _all_constant(row)) and (len(g) == 1 or _all_constant(g[1:]))
 
 
 def _all_constant(g: Tensor) -> bool:
@@ -31,8 +35,8 @@ def _all_constant(g: Tensor) -> bool:
     return bool(((high - low).amax(dim=1) <= _TOLERANCE * size).all())
 
 
-def alike_maps(raw: Tensor, others: Tensor) -> Tensor:
-    """Which methods' maps are those of other gradients up to a factor: (M,) of bool.
+def alike_maps(raw: Tensor, others: Tensor) -> list[bool]:
+    """Which of M methods' maps are those of other gradients up to a factor.
 
     Parameters
     ----------
@@ -42,12 +46,17 @@ def alike_maps(raw: Tensor, others: Tensor) -> Tensor:
     others : Tensor (M, N, h, w)
         Maps of random gradients that are constant over space, as those of all classes are.
     """
-    maps, others = raw.flatten(3).double(), others.flatten(2)[:, :, None].double()
-    products = (maps * others).sum(dim=3)
-    size = (maps * maps).sum(dim=3)
-    cosine = 1 - _TOLERANCE**2
-    parallel = products * products > cosine**2 * size * (others * others).sum(dim=3)
-    return (parallel | (size == 0)).all(dim=2).all(dim=1)
+    maps = torch.cat([raw, others.unsqueeze(2)], dim=2).flatten(3).double()
+    products = (maps[:, :, :-1] * maps[:, :, -1:]).sum(dim=3).tolist()
+    squares = (maps * maps).sum(dim=3).tolist()
+    return [all(map(_parallel, *each)) for each in zip(products, squares, strict=True)]
+
+
+def _parallel(products: list[float], squares: list[float]) -> bool:
+    """Whether vectors of no size, or of the direction of the last one, have these products with that one."""
+    *sizes, other = squares
+    least = (1 - _TOLERANCE**2) ** 2 * other
+    return all(p * p > least * size or size == 0 for p, size in zip(products, sizes, strict=True))
 
 
 def same_maps(raw: Tensor, turned: Tensor) -> Tensor:
@@ -75,6 +84,9 @@ def blind_reason(method: Method) -> str:
 
 def flat_gradient(g: Tensor) -> Tensor:
     """A random gradient like g that is constant over space, another one for each input."""
-    generator = torch.Generator().manual_seed(0)
-    weights = torch.randn(g.shape[:2], generator=generator).to(g)
-    return weights[:, :, None, None].expand_as(g)
+    return _weights(*g.shape[:2]).to(g)[:, :, None, None].expand_as(g)
+
+
+@functools.lru_cache(maxsize=4)
+def _weights(count: int, channels: int) -> Tensor:
+    return torch.randn(count, channels, generator=torch.Generator().manual_seed(0))

@@ -17,7 +17,7 @@ from workbench.saliency.layer_inputs import check_rows, read_inputs
 from workbench.saliency.layers import default_layers
 from workbench.saliency.maps import SaliencyMap, SaliencyMaps
 from workbench.saliency.methods import TRUE, Method, find_method
-from workbench.saliency.places import Adapter, Place, on_grid
+from workbench.saliency.places import Adapter, Place, maps_together, on_grid
 from workbench.saliency.rules import recorder
 from workbench.saliency.scores import extreme_targets, read_targets, target_scores
 from workbench.saliency.sources import RULE_NAMES, Run, Source, find_source
@@ -122,7 +122,7 @@ def explain(
         maps.sort(key=lambda each: order.index(each.method))
         kept = inputs.clone() if keep_inputs else None
     return SaliencyMaps(
-        maps=tuple(each.first_targets(asked) for each in maps),
+        maps=tuple(maps if asked == targets.shape[1] else (each.first_targets(asked) for each in maps)),
         targets=targets[:, :asked],
         scores=scores[:, :asked].detach(),
         score=score,
@@ -177,26 +177,12 @@ def _maps(
 
     ``opposed`` says that there are two classes, whose gradients are opposite up to a factor.
     """
-    parts: dict[str, list[dict[str, Tensor]]] = {place.name: [] for place in source.places}
-    varying: set[str] = set()
-    reasons: dict[str, dict[str, str]] = {place.name: {} for place in source.places}
-    for by_layer in source.gradients:
-        for place in source.places:
-            found, constant = place.maps(methods, by_layer[place.name])
-            if opposed and not parts[place.name]:
-                reasons[place.name] = place.opposite_reasons(methods, by_layer[place.name], found)
-            parts[place.name].append(found)
-            if not constant:
-                varying.add(place.name)
     maps = []
-    for place in source.places:
-        raw = {method.name: _stack([part[method.name] for part in parts[place.name]]) for method in methods}
-        flat = {} if place.name in varying else place.blind_reasons(methods, raw)
-        for method in methods:
-            values = raw[method.name]
-            reason = flat.get(method.name) or reasons[place.name].get(method.name, "")
-            note = source.notes.get(place.name, "")
-            shown = size or tuple(values.shape[2:])
+    for place, raw, reasons in zip(source.places, *_raw_maps(methods, source, opposed), strict=True):
+        note = source.notes.get(place.name, "")
+        shown = size or tuple(raw.shape[3:])
+        for method, values in zip(methods, raw.unbind(), strict=True):
+            reason = reasons.get(method.name, "")
             maps.append(
                 SaliencyMap(
                     method.name, place.name, method.formula, values, shown, bool(reason), reason, note
@@ -205,6 +191,34 @@ def _maps(
     return maps
 
 
-def _stack(maps: list[Tensor]) -> Tensor:
-    """Maps (N, h, w) of T targets as (N, T, h, w)."""
-    return torch.stack(maps, dim=1) if len(maps) > 1 else maps[0].unsqueeze(1)
+def _raw_maps(
+    methods: list[Method], source: Source, opposed: bool
+) -> tuple[list[Tensor], list[dict[str, str]]]:
+    """By place, the maps (M, N, T, h, w) of M methods, and why some of these know nothing of the class."""
+    places = source.places
+    parts: list[list[Tensor]] = []  # by target and place
+    reasons: list[dict[str, str]] = [{} for _ in places]
+    tried: dict[str, Tensor] = {}  # maps of the trial by layer, while its gradients are flat
+    for by_layer in source.gradients:
+        pairs = [(place, place.gradient(by_layer[place.name])) for place in places]
+        flat = [place for place, g in pairs if place.is_flat(methods, g)]
+        if parts:
+            tried = {place.name: tried[place.name] for place in flat if place.name in tried}
+            parts.append(maps_together(methods, pairs))
+            continue
+        found = maps_together(methods, [*pairs, *(place.trial() for place in flat)])
+        parts.append(found[: len(places)])
+        tried = dict(zip((place.name for place in flat), found[len(places) :], strict=True))
+        if opposed:
+            reasons = [
+                place.opposite_reasons(methods, g, values)
+                for (place, g), values in zip(pairs, parts[0], strict=True)
+            ]
+    raw = [
+        torch.stack(each, dim=2) if len(each) > 1 else each[0].unsqueeze(2)
+        for each in zip(*parts, strict=True)
+    ]
+    for i, place in enumerate(places):
+        if place.name in tried:
+            reasons[i] = reasons[i] | place.blind_reasons(methods, raw[i], tried[place.name])
+    return raw, reasons

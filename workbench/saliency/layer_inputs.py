@@ -26,8 +26,10 @@ def read_inputs(inputs: Any) -> Tensor:
         raise TypeError(f"inputs is a {type(inputs).__name__}: pass a tensor, to a model that takes one")
     if not inputs.dim() or not len(inputs):
         raise ValueError("inputs is empty: there is nothing to explain")
+    if not inputs.is_inference():
+        return inputs.detach()
     with torch.inference_mode(False):
-        return inputs.clone() if inputs.is_inference() else inputs.detach()
+        return inputs.clone()
 
 
 def check_rows(layer: str, values: Tensor, count: int) -> Tensor:

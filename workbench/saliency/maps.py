@@ -159,10 +159,12 @@ class SaliencyMaps(Result):
         found = [entry.raw for entry in self.maps]
         kinds: dict[Any, list[int]] = {}
         for place, entry in enumerate(self.maps):
-            if entry.raw.shape[2:] != entry.size:
-                kinds.setdefault((entry.raw.shape, entry.size, entry.raw.dtype), []).append(place)
+            kinds.setdefault((entry.raw.shape, entry.size, entry.raw.dtype), []).append(place)
         for (shape, size, _), places in kinds.items():
-            parts = resize(torch.cat([found[place] for place in places], dim=1), size).split(shape[1], dim=1)
+            if shape[2:] == size:
+                continue
+            several = torch.cat([found[place] for place in places], dim=1)
+            parts = resize(several, size).chunk(len(places), dim=1)
             for place, part in zip(places, parts, strict=True):
                 found[place] = part
         return tuple(found)

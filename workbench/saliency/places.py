@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,68 +47,93 @@ class Place:
     entering: Tensor | None = None
     adapter: Adapter | None = None
 
-    def maps(self, methods: list[Method], gradient: Tensor) -> tuple[dict[str, Tensor], bool]:
-        """Maps (N, h, w) by method for a gradient like the activation, and whether it is constant over space.
+    def gradient(self, values: Tensor) -> Tensor:
+        """A gradient like the activation, laid out as that is: (N, C, h, w)."""
+        return on_grid(self.name, values, self.adapter)
+
+    def maps(self, methods: list[Method], g: Tensor) -> Tensor:
+        """Maps (M, N, h, w) of M methods for a gradient (N, C, h, w).
 
         Methods that extract the same share it. Of a large batch, a few inputs are taken at a time.
+        """
+        few = max(1, _CACHED * len(g) // g.numel())
+        entering = self.x if self.entering is None else self.entering
+        if few >= len(g):
+            return self._maps(methods, self.x, entering, g)
+        parts = zip(self.x.split(few), entering.split(few), g.split(few), strict=True)
+        return torch.cat([self._maps(methods, *part) for part in parts], dim=1)
+
+    def _maps(self, methods: list[Method], x: Tensor, entering: Tensor, g: Tensor) -> Tensor:
+        shared: dict[tuple[str, str], Contribution] = {}
+        found = []
+        with torch.inference_mode():  # calls are shorter than with no_grad
+            for method in methods:
+                key = method.extract, method.gradient
+                if key not in shared:
+                    seen = entering if method.extract == REAL else x
+                    shared[key] = method.contribution(seen, g, self.module)
+                found.append(aggregate(shared[key], method.aggregate))
+        return torch.stack(found)
+
+    def is_flat(self, methods: list[Method], g: Tensor) -> bool:
+        """Whether a gradient is constant over space.
 
         Raises
         ------
         ValueError
-            If ``"cam"`` meets a gradient that is not constant over space.
+            If it is not, and ``"cam"`` is asked for.
         """
-        g = on_grid(self.name, gradient, self.adapter)
-        constant = spatially_constant(g)
+        flat = spatially_constant(g)
         for method in methods:
-            if method.gradient == "sum" and not constant:
+            if method.gradient == "sum" and not flat:
                 raise ValueError(
                     f"method {method.name!r} at layer {self.name!r}: the gradient varies over space, so "
                     "what follows is no average and linear layer; use 'grad_cam'"
                 )
-        few = max(1, _CACHED * len(g) // g.numel())
-        entering = self.x if self.entering is None else self.entering
-        if few >= len(g):
-            return self._maps(methods, self.x, entering, g), constant
-        parts = [
-            self._maps(methods, *each)
-            for each in zip(self.x.split(few), entering.split(few), g.split(few), strict=True)
-        ]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, constant
+        return flat
 
-    def _maps(self, methods: list[Method], x: Tensor, entering: Tensor, g: Tensor) -> dict[str, Tensor]:
-        shared: dict[tuple[str, str], Contribution] = {}
-        found = {}
-        for method in methods:
-            key = method.extract, method.gradient
-            if key not in shared:
-                seen = entering if method.extract == REAL else x
-                shared[key] = method.contribution(seen, g, self.module)
-            found[method.name] = aggregate(shared[key], method.aggregate)
-        return found
+    def opposite_reasons(self, methods: list[Method], g: Tensor, found: Tensor) -> dict[str, str]:
+        """By method, why a map (M, N, h, w) is that of the other class, too, whose gradient is opposite."""
+        same = same_maps(found, self.maps(methods, -g)).tolist()
+        return {method.name: OPPOSITE for method, each in zip(methods, same, strict=True) if each}
 
-    def opposite_reasons(
-        self, methods: list[Method], gradient: Tensor, found: dict[str, Tensor]
-    ) -> dict[str, str]:
-        """By method, why a map (N, h, w) is that of the other class, too, whose gradient is opposite."""
-        turned, _ = self.maps(methods, -gradient)
-        names = [method.name for method in methods]
-        same = same_maps(torch.stack([found[n] for n in names]), torch.stack([turned[n] for n in names]))
-        return {name: OPPOSITE if each else "" for name, each in zip(names, same.tolist(), strict=True)}
+    def trial(self) -> tuple["Place", Tensor]:
+        """The first of the inputs, and a random gradient that is constant over space."""
+        entering = None if self.entering is None else self.entering[:1]
+        first = Place(self.name, self.module, self.x[:1], entering, self.adapter)
+        return first, flat_gradient(first.x)
 
-    def blind_reasons(self, methods: list[Method], raw: dict[str, Tensor]) -> dict[str, str]:
-        """By method, why maps (N, T, h, w) know nothing of the class, where the gradient is flat."""
-        entering = self.x if self.entering is None else self.entering
-        g = flat_gradient(self.x)
-        blind = methods
-        for count in dict.fromkeys((1, len(g))):  # the first input acquits most
-            if blind:
-                others = self._maps(blind, self.x[:count], entering[:count], g[:count])
-                alike = alike_maps(
-                    torch.stack([raw[method.name][:count] for method in blind]),
-                    torch.stack([others[method.name] for method in blind]),
-                )
-                blind = [method for method, each in zip(blind, alike.tolist(), strict=True) if each]
-        return {method.name: blind_reason(method) for method in blind if raw[method.name].any()}
+    def blind_reasons(self, methods: list[Method], raw: Tensor, tried: Tensor) -> dict[str, str]:
+        """By method, why maps (M, N, T, h, w) know nothing of the class, where the gradient is flat.
+
+        ``tried`` are the maps (M, 1, h, w) of the trial, which acquits most.
+        """
+        blind = [i for i, alike in enumerate(alike_maps(raw[:, :1], tried)) if alike]
+        if blind and len(self.x) > 1:
+            others = self.maps([methods[i] for i in blind], flat_gradient(self.x))
+            blind = [i for i, alike in zip(blind, alike_maps(raw[blind], others), strict=True) if alike]
+        return {methods[i].name: blind_reason(methods[i]) for i in blind if raw[i].any()}
+
+
+def maps_together(methods: list[Method], pairs: list[tuple[Place, Tensor]]) -> list[Tensor]:
+    """Maps (M, N, h, w) of M methods for each pair of a place and a gradient there.
+
+    Small ones of one shape are made in one go: a call takes longer than its numbers.
+    """
+    kinds: dict[Any, list[int]] = {}
+    for i, (place, g) in enumerate(pairs):
+        joins = place.entering is None and g.numel() <= _CACHED
+        kinds.setdefault((g.shape[1:], g.dtype, g.device) if joins else i, []).append(i)
+    found: dict[int, Tensor] = {}
+    for members in kinds.values():
+        places, gradients = zip(*(pairs[i] for i in members), strict=True)
+        if len(members) == 1:
+            found[members[0]] = places[0].maps(methods, gradients[0])
+            continue
+        joined = Place("", None, torch.cat([place.x for place in places]))
+        parts = joined.maps(methods, torch.cat(gradients)).split([len(g) for g in gradients], dim=1)
+        found.update(zip(members, parts, strict=True))
+    return [found[i] for i in range(len(pairs))]
 
 
 def on_grid(name: str, values: Tensor, adapter: Adapter | None) -> Tensor:

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from small_networks import Checkpointed, Tied
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 import workbench as wb
 from workbench.progress import listening, progress
@@ -149,26 +149,6 @@ def test_the_end_is_judged_on_the_same_random_examples() -> None:
     assert ShortRuns(problem, OPTIMIZERS["sgd"], 6, 15, examples=21).judged is problem
 
 
-class Checkpointed(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.body, self.head = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        body = checkpoint(lambda x: self.body(x).tanh(), self.stem(inputs).tanh(), use_reentrant=False)
-        return self.head(body)
-
-
-class Tied(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
-        self.second.weight = self.first.weight
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.second(self.first(inputs).tanh())[:, :3]
-
-
 class PowerIteration(nn.Module):
     """A layer divided by an estimate of its norm, which each pass makes better."""
 
@@ -187,9 +167,9 @@ class PowerIteration(nn.Module):
 def network(kind: str) -> nn.Module:
     torch.manual_seed(0)
     if kind == "checkpointed":
-        return Checkpointed()
+        return Checkpointed(4, 8)
     if kind == "tied weights":
-        return Tied()
+        return Tied(4)
     if kind == "power iteration":
         return nn.Sequential(PowerIteration(), nn.Tanh(), nn.Linear(8, 3))
     return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)).eval()

@@ -17,6 +17,7 @@ from workbench.curvature import (
     layer_curvature,
     spectrum,
 )
+from workbench.curvature.outliers import most_outliers
 from workbench.layout import layers_of
 from workbench.overview.caution import Caution
 from workbench.overview.finding import Finding
@@ -72,6 +73,12 @@ class CurvatureSection(Section):
         return None if self.top is None else self.top.values[0].item()
 
     @property
+    def _told(self) -> int:
+        """How many outliers could have been told from the rest: with few eigenvalues not all."""
+        assert self.top is not None
+        return most_outliers(self.top)
+
+    @property
     def sentence(self) -> str:
         """How steep, along how many directions, where, and whether the loss also bends down."""
         if self.top is None:
@@ -79,9 +86,7 @@ class CurvatureSection(Section):
         largest = self.top.values[0].item()
         if largest <= 0:
             text = f"The loss bends up in no direction: its largest curvature is {largest:.3g}."
-        elif self.spectrum is None:
-            text = f"The steepest direction of the loss has a curvature of {largest:.3g}."
-        elif self.spectrum.outliers:
+        elif self.spectrum is not None and self.spectrum.outliers:
             edge, residual = self.spectrum.bulk_edge
             times = f", {largest / edge:.3g} times that of all others" if edge > residual else ""
             verb = "stands" if self.spectrum.outliers == 1 else "stand"
@@ -89,8 +94,12 @@ class CurvatureSection(Section):
                 f"{plural(self.spectrum.outliers, 'direction')} out of {self.spectrum.size:,} {verb} out: "
                 f"the loss is steepest there, with a curvature of up to {largest:.3g}{times}."
             )
+        elif self.spectrum is not None and self._told:
+            text = (
+                f"Curvatures reach {largest:.3g}; none of the {self._told} largest stands out of those below."
+            )
         else:
-            text = f"No direction stands out: curvatures reach {largest:.3g} and fall off gradually."
+            text = f"The steepest direction of the loss has a curvature of {largest:.3g}."
         if len(self.shares) and largest > 0:
             place = int(self.shares.argmax())
             text += f" The steepest lies to {self.shares[place]:.0%} in {self.names[place]}."
@@ -101,7 +110,7 @@ class CurvatureSection(Section):
         """How to read the spectrum and the layers."""
         left = (
             "Left: how many eigenvalues of the Hessian there are at each curvature (logarithmic height; "
-            "triangles are single ones that stand out, the dashed line is where the rest ends; left of zero "
+            "triangles are single ones that stand out, a dashed line is where the rest ends; left of zero "
             "the loss bends down)."
             if self.spectrum is not None
             else "Left: the largest eigenvalues of the Hessian with their residuals."
@@ -200,9 +209,9 @@ class CurvatureSection(Section):
         edge, residual = found.bulk_edge
         density, probes = found.density, len(found.density.weights)
         rows = [
-            Finding.exact("directions that stand out", found.outliers),
+            Finding("directions that stand out", found.outliers, kind=f"of {self._told} that could be told"),
             *([Finding.within("edge of the rest", edge, residual, "residual")] if found.outliers else []),
-            _pair("smallest eigenvalue", found.smallest),
+            _pair("smallest eigenvalue found", found.smallest),
             Finding.estimated("trace", density.trace, density.trace_stderr, probes, "probes"),
             Finding.estimated(
                 "share near zero", density.null_mass, density.null_stderr, probes, "probes", "%"
@@ -213,7 +222,7 @@ class CurvatureSection(Section):
         if len(found.angles):
             rows.append(
                 Finding.within(
-                    "angle between its steep directions and the Hessian's",
+                    f"angle between its steep{'' if found.outliers else 'est'} directions and the Hessian's",
                     float(found.angles[-1]),
                     found.angles_bound,
                     "bound",

@@ -8,6 +8,8 @@ import torch
 
 from workbench.colors import BLUE, GREEN, VERMILION
 from workbench.curvature import BatchSpectra, batch_spectra
+from workbench.curvature.batch_spectra import BELOW
+from workbench.curvature.subsampling import NOISE_BATCHES, NOISE_SIZE
 from workbench.overview.caution import Caution
 from workbench.overview.finding import Finding
 from workbench.overview.planning import Cost, Level
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 _SAFE = 0.5  # share of the tested limit up to which a rate is advised
 _SEEDS = 5
+_SEARCH = 32  # products that a search for the largest eigenvalues takes, at most
+_PROBES = 2  # of the noise of batches' curvature
 _JUDGED = 5000  # examples on which the loss at the end of a run is measured, at most
 
 
@@ -282,11 +286,20 @@ def offer(setting: Setting) -> list[Level]:
         cost = Cost(
             gradients=2,
             forwards=runs * judged + 2,
-            steps=runs * steps + 30 * batches,
-            products=10 if not batches else 50,
+            steps=runs * steps,
+            products=_batch_products(setting, batches) or 10,  # what is tried may take a little more
         )
         levels.append(Level(cost, {"steps": steps, "batches": batches}))
     return levels
+
+
+def _batch_products(setting: Setting, batches: int) -> float:
+    """Products with all examples that the curvature of batches is worth, at most."""
+    if not batches:
+        return 0.0
+    examples = setting.problem.num_examples
+    noise = (1 + BELOW + _PROBES) * (1 + NOISE_BATCHES * min(NOISE_SIZE, examples // 2) / examples)
+    return noise + _SEARCH * (1 + batches * setting.batch_size / examples)
 
 
 def measure(
@@ -314,7 +327,7 @@ def measure(
         radius = watch.measure("Taylor radius along the update", taylor_radius, problem, setting.optimizer)
     guess = None if sharpness is None else guess_from_sharpness(setting.maker, sharpness[0])
     limit, tried = None, 0
-    reserve = 2 + (100 + 30 * batches * setting.batch_size / problem.num_examples if batches else 0)
+    reserve = 2 + 2 * _batch_products(setting, batches)
     if steps:
         limit = watch.measure(
             "trying learning rates", rate_limit, problem, setting.given, batch_size=setting.batch_size,
@@ -335,7 +348,7 @@ def measure(
     if batches and math.isfinite(curve) and setting.batch_size < problem.num_examples:
         batch = watch.measure(
             "curvature of batches", batch_spectra, problem, [setting.batch_size], 1, batches=batches,
-            probes=2, seed=setting.seed,
+            probes=_PROBES, tol=1e-2, max_matvecs=_SEARCH, seed=setting.seed,
         )  # fmt: skip
     if problem.can_split and _is_plain_sgd(setting.optimizer):
         rate = "learning_rate" if setting.rate is None else f"{setting.rate:g}"

@@ -477,3 +477,10 @@ def test_the_docstring_of_analyze_names_every_section() -> None:
     document = inspect.getdoc(analyze) or ""
     (names,) = re.findall(r"^sections : .*\n((?: {4}.*\n)+)", document, re.MULTILINE)
     assert re.findall(r'"(\w+)"', names) == list(SECTIONS)
+
+
+def test_the_documents_table_has_every_section() -> None:
+    document = (paths.notebooks().resolve().parent / "docs" / "overview.md").read_text()
+    rows = [f"| {kind.section.title} | `{key}` | " for key, kind in SECTIONS.items()]
+    missing = [row for row in rows if row not in document]
+    assert not missing, "add these rows to the table of sections in docs/overview.md"

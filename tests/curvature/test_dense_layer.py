@@ -25,7 +25,7 @@ def pullback(values: Tensor, inputs: list[Tensor], g: Tensor) -> tuple[Tensor, .
     return torch.autograd.grad(values, inputs, g, create_graph=True)
 
 
-@pytest.mark.parametrize("shape", [(3,), (2, 3)])
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 0)])
 @pytest.mark.parametrize("wanted", [NAMES, ("x",), ("weight",), ("bias",), ("x", "bias")])
 def test_the_pullback_and_its_derivative_are_torchs(shape: tuple[int, ...], wanted: tuple[str, ...]) -> None:
     given, inputs = operands(shape, wanted)

@@ -207,6 +207,17 @@ class Widened(nn.Module):
 
 
 @pytest.mark.parametrize("analysis", ANALYSES)
+def test_columns_go_alone_under_an_autocast_that_nobody_planned_for(analysis: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 3))
+    op = ANALYSES[analysis](wb.Problem(model, nn.MSELoss(), tuple(torch.randn(2, 6, 3))))
+    assert op.plan().at_once
+    block = torch.randn(op.shape[0], 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        together, alone = op @ block, torch.stack([op @ column for column in block.T], dim=1)
+    torch.testing.assert_close(together, alone)
+
+
+@pytest.mark.parametrize("analysis", ANALYSES)
 @pytest.mark.parametrize("frozen", [(), ("layers.4.weight",)], ids=["free", "a frozen weight"])
 def test_columns_go_together(analysis: str, frozen: tuple[str, ...]) -> None:
     problem = regression(Network())

@@ -61,11 +61,11 @@ def test_nothing_stands_out_of_a_bulk_and_negative_matrices_have_edges() -> None
     assert found.outliers == 0
     assert found.bulk_edge[0] == pytest.approx(-1, abs=1e-5)
     assert found.smallest.values[0].item() == pytest.approx(values.min(), abs=2e-3)
-    assert "none of the 5 largest stands out" in found.summary()
+    assert "no wide gap among the 6 largest" in found.summary()
 
 
 @pytest.mark.parametrize(
-    ("k", "words"), [(8, "none of the 3 largest stands out"), (4, "too few to tell outliers")]
+    ("k", "words"), [(8, "no wide gap among the 4 largest"), (4, "too few certain to tell outliers")]
 )
 def test_few_eigenvalues_do_not_deny_outliers_below_them(k: int, words: str) -> None:
     found = spectrum(symmetric(PLANTED), k=k, probes=2, steps=20)

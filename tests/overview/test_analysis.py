@@ -15,7 +15,9 @@ from torch import Tensor, nn
 import workbench as wb
 from workbench import paths
 from workbench.overview import analysis, analyze
-from workbench.overview.analysis import SECTIONS
+from workbench.overview.analysis import SECTIONS, _fitting
+from workbench.overview.budget import read_budget
+from workbench.overview.planning import Cost, Level
 from workbench.overview.sections import curvature_section, gradient_section, saliency_section, step_section
 from workbench.parameters import list_notebooks
 from workbench.progress import listening
@@ -46,6 +48,13 @@ def test_only_the_sections_that_are_named() -> None:
     assert found.gradients <= 300
 
 
+def test_a_section_that_no_time_is_enough_for_is_tried_on_all_examples() -> None:
+    """What steps take does not fall with the examples."""
+    problem = classifier(300)
+    kind = SECTIONS["step"]._replace(offer=lambda setting: [Level(Cost(steps=1e9), {})])
+    assert _fitting(problem, read_budget("10s"), [kind], 32, 0) is problem
+
+
 def test_nothing_measured_is_no_good_news() -> None:
     found = analyze(classifier(), budget=0.1, sections=["curvature"])
     assert found.sentence == "Nothing was measured: the budget is too small."
@@ -59,7 +68,7 @@ def test_few_eigenvalues_do_not_deny_that_others_stand_out() -> None:
     matrix = torch.diag(torch.cat([torch.arange(5.0, 10), torch.linspace(-1, 1, 95)]).double())
     found = wb.curvature.spectrum(matrix, 8, probes=2, steps=20)
     section = curvature_section.CurvatureSection((), 1.0, 0.0, False, top=found.top, spectrum=found)
-    assert "none of the 3 largest stands out" in section.sentence
+    assert "without a wide gap among the 4 largest" in section.sentence
     (told,) = [each for each in section.findings if each.name == "directions that stand out"]
     assert (told.value, told.kind) == (0, "of 3 that could be told")
 
@@ -441,7 +450,9 @@ def test_a_loss_without_curvature_is_described_all_the_same(tmp_path: Path) -> N
 
 def test_a_slice_that_still_falls_at_its_end_says_so() -> None:
     data = (torch.ones(10, 1), torch.ones(10, 1))
-    problem = wb.Problem(nn.Linear(1, 1), lambda outputs, _: -torch.sigmoid(outputs).mean(), data)
+    model = nn.Linear(1, 1)
+    model.load_state_dict({"weight": torch.zeros(1, 1), "bias": torch.zeros(1)})
+    problem = wb.Problem(model, lambda outputs, _: -torch.sigmoid(outputs).mean(), data)
     found = analyze(problem, budget=50, learning_rate=0.1)["loss"]
     assert "or more, beyond what was looked at" in found.sentence
     (best,) = [each for each in found.findings if each.name == "best rate of a single step"]

@@ -139,7 +139,7 @@ class Spectrum(Result):
         first = self.top.values[0].item()
         if not self.outliers:
             told = most_outliers(self.top)
-            most = f"none of the {told} largest stands out" if told else "too few to tell outliers"
+            most = f"no wide gap among the {told + 1} largest" if told else "too few certain to tell outliers"
             return f"largest {first:.4g}, {most}"
         last, (edge, residual) = self.top.values[self.outliers - 1].item(), self.bulk_edge
         plural = "s" if self.outliers > 1 else ""

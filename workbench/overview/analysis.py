@@ -259,6 +259,8 @@ def _fitting(problem: Problem, budget: Budget, kinds: Iterable[_Kind], batch_siz
     fixed = [cost.steps * step + (VECTORS * cost.products + cost.vectors) * vector for cost in costs]
     kept = [(cost, always) for cost, always in zip(costs, fixed, strict=True) if always < time_left]
     passes = sum(dataclasses.replace(cost, steps=0.0).at(nominal_prices(problem, 1)) for cost, _ in kept)
+    if not passes:  # all take too long, whatever the examples
+        return problem
     most = max(time_left - sum(always for _, always in kept), 0.1 * time_left) / (passes * gradient)
     if most >= 1:
         return problem

@@ -48,6 +48,10 @@ class SaliencyMap(Result):
     reason: str = ""
     note: str = ""
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Maps are views into those of all methods, which would go along into each pickle.
+        return {**self.__dict__, "raw": self.raw.clone()}
+
     @property
     def sized(self) -> Tensor:
         """The maps resized to the input, bilinear: (N, T, H, W)."""

@@ -59,7 +59,7 @@ class _Gradients(torch.autograd.Function):
             moved = torch.addmm(moved, _rows(v), weight.T)
         if a is not None:
             moved = _AddProduct.apply(moved, rows, a.T)
-        return moved.expand(len(rows), -1).view(*x.shape[:-1], -1), None, None, None
+        return moved.expand(len(rows), -1).view(*x.shape[:-1], len(weight)), None, None, None
 
 
 def _gradients(g: Tensor, x: Tensor, weight: Tensor, wanted: Wanted) -> tuple[Tensor | None, ...]:
@@ -72,7 +72,7 @@ def _gradients(g: Tensor, x: Tensor, weight: Tensor, wanted: Wanted) -> tuple[Te
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    return tensor.reshape(-1, tensor.shape[-1])
+    return tensor.reshape(tensor.shape[:-1].numel(), tensor.shape[-1])
 
 
 class _AddProduct(torch.autograd.Function):

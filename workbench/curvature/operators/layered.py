@@ -12,7 +12,7 @@ from workbench.curvature.operators.autograd import Product
 from workbench.curvature.operators.exact_copy import NoFloat64, in_float64
 from workbench.curvature.operators.layer_calls import LayerCall, RecordLayers
 from workbench.curvature.operators.problem_operator import ProblemOperator
-from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan
+from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan, room_for_columns
 from workbench.graph import graph_nodes
 from workbench.memory import show_bytes
 from workbench.problem import Parameters
@@ -52,11 +52,13 @@ class LayeredOperator(ProblemOperator):
         stored = self._arrange_layers(budget)
         if stored is not None:
             return stored
+        plan = super()._arrange(budget)
         # A block of vectors through a convolution is a grouped convolution, which is slower than a loop.
-        return replace(super()._arrange(budget), at_once=not self._convolves() and self._can_batch())
+        at_once = room_for_columns(plan) > 1 and not self._convolves() and self._can_batch()
+        return replace(plan, at_once=at_once)
 
     def _convolves(self) -> bool:
-        _, loss = self.problem.evaluate(self.problem.leaves(), self.problem.small_batch(1))
+        _, loss = self.problem.evaluate(self.problem.leaves(), self.problem.small_batch(_STORED))
         return any("Convolution" in node.name() for node in graph_nodes(loss))
 
     def _arrange_layers(self, budget: int) -> WorkPlan | None:

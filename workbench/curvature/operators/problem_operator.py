@@ -31,7 +31,7 @@ from workbench.curvature.operators.second_derivative import (
 )
 from workbench.curvature.operators.snapshot import Snapshot
 from workbench.curvature.operators.symmetry import check_symmetry
-from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan, arrange_graphs
+from workbench.curvature.operators.work_plan import STRUCTURED, WorkPlan, arrange_graphs, room_for_columns
 from workbench.memory import free_bytes, read_bytes
 from workbench.problem import Parameters, Problem
 from workbench.random_vectors import generator, random_vectors
@@ -47,7 +47,6 @@ Form = tuple[tuple[torch.Size, torch.dtype], ...]  # of a batch: shapes and dtyp
 
 PLANS = ("fixed", "auto")
 _TIMED = 4  # columns of a block that is timed
-_TOGETHER = 16  # columns that are multiplied together where nothing may be kept
 _PROBED = 8  # examples that the probes look at
 _WARNINGS = threading.Lock()  # the filters of warnings belong to the whole process
 
@@ -112,7 +111,7 @@ class ProblemOperator(CurvatureOperator):
         self._snapshot = Snapshot(problem)
         self._plan: WorkPlan | None = None
         self._kept: dict[int, tuple[Product, float]] = {}
-        self._autocast = _autocast(self.device)
+        self._autocast = self._planned_under = _autocast(self.device)
         self._knows = False  # whether graphs are built of known derivatives; found out with the plan
         self._batches_columns: bool | None = None  # whether all columns at once work; found out when asked
 
@@ -227,7 +226,7 @@ class ProblemOperator(CurvatureOperator):
         if plan is None or plan.kept_bytes + plan.live_bytes > plan.budget // 4:
             return other
         if other._forms() == self._forms():
-            other._plan, other._knows = plan, self._knows
+            other._plan, other._knows, other._planned_under = plan, self._knows, self._planned_under
         return other
 
     def _multiply(self, block: Tensor) -> Tensor:
@@ -251,9 +250,12 @@ class ProblemOperator(CurvatureOperator):
         cleared.
         """
         try:
-            columns = min(len(rows), self._room_for_columns())
-            together = self.plan().at_once or (many and self._can_batch())
-            return self._sum(rows, self._at_once if together and columns > 1 else self._loop)
+            plan = self.plan()
+            columns = len(rows) if many else room_for_columns(plan)
+            together = plan.at_once or (many and self._can_batch())
+            # Under another autocast nobody tried whether columns can be multiplied together.
+            together &= len(rows) > 1 and _autocast(self.device) == self._planned_under
+            return self._sum(rows, partial(self._at_once, columns=columns) if together else self._loop)
         except (KeyboardInterrupt, torch.OutOfMemoryError) as error:
             traceback.clear_frames(error.__traceback__)
             raise
@@ -343,6 +345,7 @@ class ProblemOperator(CurvatureOperator):
         return self._batch_product(outputs, loss, leaves, batch)
 
     def _make_plan(self) -> WorkPlan:
+        self._planned_under = _autocast(self.device)
         self._probe()
         self._knows = self._knows_rightly()
         # A quarter: several operators live side by side, as the runs of a sweep do.
@@ -461,18 +464,11 @@ class ProblemOperator(CurvatureOperator):
             for part, slice_ in zip(parts, self.layout, strict=True):
                 sum_[slice_.start : slice_.stop].add_(part.reshape(-1).to(self.dtype), alpha=share)
 
-    def _at_once(self, product: Product, rows: Tensor, share: float, total: Tensor) -> None:
-        columns = self._room_for_columns()
+    def _at_once(
+        self, product: Product, rows: Tensor, share: float, total: Tensor, *, columns: int = DENSE_BLOCK
+    ) -> None:
         for some, sums in zip(rows.split(columns), total.split(columns), strict=True):
             self._add(product(self._split(some), batched=True), share, sums)
-
-    def _room_for_columns(self) -> int:
-        """How many columns of a block are multiplied together: each takes up to as much as a graph."""
-        plan = self.plan()
-        size = plan.kept_bytes + plan.live_bytes
-        if plan.method == STRUCTURED:
-            return DENSE_BLOCK
-        return max(1, min(DENSE_BLOCK, plan.budget // size)) if size else _TOGETHER
 
     def _add(self, parts: Tensors, share: float, total: Tensor) -> None:
         """Add one tensor (k, …) per parameter to a total (k, n)."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from workbench.curvature.operators.base import DENSE_BLOCK
 from workbench.memory import show_bytes
 
 STRUCTURED = "structured"
@@ -58,6 +59,14 @@ class WorkPlan:
         ]
         lines += [f"{method}: {1e3 * seconds:.3g} ms per column" for method, seconds in self.measured.items()]
         return "\n".join(lines)
+
+
+def room_for_columns(plan: WorkPlan) -> int:
+    """How many columns of a block the budget lets go together: each takes up to as much as a graph."""
+    if plan.method == STRUCTURED:
+        return DENSE_BLOCK
+    size = plan.kept_bytes + plan.live_bytes
+    return max(1, min(DENSE_BLOCK, (plan.budget - plan.kept_bytes) // size)) if size else 1
 
 
 def arrange_graphs(sizes: Sequence[int], budget: int, *, splits: bool) -> WorkPlan:

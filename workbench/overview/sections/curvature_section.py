@@ -95,9 +95,7 @@ class CurvatureSection(Section):
                 f"the loss is steepest there, with a curvature of up to {largest:.3g}{times}."
             )
         elif self.spectrum is not None and self._told:
-            text = (
-                f"Curvatures reach {largest:.3g}; none of the {self._told} largest stands out of those below."
-            )
+            text = f"Curvatures reach {largest:.3g}, without a wide gap among the {self._told + 1} largest."
         else:
             text = f"The steepest direction of the loss has a curvature of {largest:.3g}."
         if len(self.shares) and largest > 0:

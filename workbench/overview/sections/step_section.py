@@ -295,9 +295,9 @@ def offer(setting: Setting) -> list[Level]:
 
 def _batch_products(setting: Setting, batches: int) -> float:
     """Products with all examples that the curvature of batches is worth, at most."""
-    if not batches:
-        return 0.0
     examples = setting.problem.num_examples
+    if not batches or setting.batch_size >= examples:
+        return 0.0
     noise = (1 + BELOW + _PROBES) * (1 + NOISE_BATCHES * min(NOISE_SIZE, examples // 2) / examples)
     return noise + _SEARCH * (1 + batches * setting.batch_size / examples)
 
